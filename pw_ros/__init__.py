@@ -1,0 +1,1 @@
+"""ROS 2 surface of PerpetualWonder: translation only, no numerics."""

@@ -125,11 +125,11 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", choices=SCENES, action="append", help="only this scene (may be repeated)")
-    parser.add_argument("--spp", type=int, help="samples per pixel (photos: 160, truth: 64)")
+    parser.add_argument("--spp", type=int, help="samples per pixel (photos: 168, truth: 64)")
     parser.add_argument("--width", type=int, help="picture width in px; the height is 704/1280 of it (photos: 1280, truth: 640)")
     parser.add_argument("--truth", action="store_true", help="write ground truth instead of the photos")
     parser.add_argument("--out", type=Path, help="folder to write to (photos: beside this script, truth: out/truth)")
-    parser.add_argument("--denoise", type=float, default=2.0, help="strength of the final grain removal, 0 for none")
+    parser.add_argument("--denoise", type=float, default=1.5, help="strength of the final grain removal, 0 for none")
     parser.add_argument("--threads", type=int, default=0, help="threads to render with, 0 for all")
     args = parser.parse_args(argv)
     try:
@@ -138,9 +138,10 @@ def main(argv: list[str] | None = None) -> int:
     except ImportError:
         parser.exit(1, "Mitsuba 3 is needed to make the photos: pip install mitsuba\n")
     mitsuba.set_variant("scalar_rgb")
+    mitsuba.set_log_level(mitsuba.LogLevel.Error)
     if args.threads > 0:
         drjit.set_thread_count(args.threads)
-    width, spp = args.width or (640 if args.truth else 1280), args.spp or (64 if args.truth else 160)
+    width, spp = args.width or (640 if args.truth else 1280), args.spp or (64 if args.truth else 168)
     for name in args.scene or SCENES:
         start = time.monotonic()
         say(f"{name}: building meshes and textures")

@@ -250,7 +250,7 @@ def sheet(x: tuple[float, float], y: tuple[float, float], z: float = 0.0) -> Mes
     """Horizontal rectangle; `v` runs along x and `u` along -y, so that a texture's columns run left to right."""
     xs, ys = np.meshgrid(x, y[::-1], indexing="ij")
     v, u = np.meshgrid([0.0, 1.0], [0.0, 1.0], indexing="ij")
-    mesh = grid(np.stack([xs, ys, np.full_like(xs, z)], -1), np.stack([u, v], -1))
+    mesh = grid(np.stack([xs, ys, np.full(xs.shape, z)], -1), np.stack([u, v], -1))
     mesh.faces = mesh.faces[:, ::-1].copy() if mesh.normals()[0, 2] < 0 else mesh.faces
     mesh.smooth = False
     return mesh

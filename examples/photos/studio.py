@@ -138,9 +138,10 @@ class Studio:
         position, index = out[..., -4:-1], np.rint(out[..., -1]).astype(int)
         view = eye.viewmat()
         depth = position @ view[2, :3] + view[2, 3]
+        # The channel counts from 1, so that 0 can mean that nothing was hit.
         shapes = [shape.id() for shape in self.scene.shapes()]
         hit = np.any(position != 0, axis=-1)
-        masks = {name: (index == shapes.index(name)) & hit for name in self.stage.entities}
+        masks = {name: (index == shapes.index(name) + 1) & hit for name in self.stage.entities}
         return np.where(hit, depth, 0).astype(np.float32), masks
 
 

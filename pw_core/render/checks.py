@@ -1,0 +1,123 @@
+"""What `rasterize` accepts, checked once: every complaint says which argument, which axis, and what was expected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pw_core.errors import RenderError
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Checked inputs. `colors` has 3 channels or is spherical harmonics; further colour channels lead in `features`."""
+
+    means: Tensor
+    quats: Tensor | None
+    scales: Tensor | None
+    covars: Tensor | None
+    opacities: Tensor
+    colors: Tensor
+    sh_degree: int | None
+    features: Tensor | None
+    viewmats: Tensor
+    Ks: Tensor
+    width: int
+    height: int
+    batch: tuple[int, ...]
+    n_colors: int
+    extra_colors: int
+    backend: str
+
+
+def _trailing(name: str, x: Tensor, expected: tuple[int | str, ...]) -> None:
+    """Refuse `x` unless its last axes are `expected`: a number is a size, a string the name of a free axis."""
+    wanted = f"[..., {', '.join(str(e) for e in expected)}]"
+    if x.dim() < len(expected):
+        raise RenderError(f"{name}: expected shape {wanted}, got {list(x.shape)}: {len(expected) - x.dim()} axes too few")
+    for back, size in enumerate(reversed(expected), start=1):
+        if isinstance(size, int) and x.shape[-back] != size:
+            raise RenderError(f"{name}: axis {-back} must have size {size} in {wanted}, got {x.shape[-back]} in {list(x.shape)}")
+
+
+def check_inputs(
+    means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor, colors: Tensor,
+    sh_degree: int | None, features: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
+    render_depth: str | None, background: Tensor | None, backend: str,
+) -> Inputs:  # fmt: skip
+    """The inputs of `rasterize` in one form, or RenderError."""
+    if backend not in ("auto", "cpu", "gsplat", "reference"):
+        raise RenderError(f"backend: expected 'auto', 'cpu', 'gsplat' or 'reference', got {backend!r}")
+    if render_depth not in (None, "expected", "median"):
+        raise RenderError(f"render_depth: expected None, 'expected' or 'median', got {render_depth!r}")
+    if not (1 <= width <= 16384 and 1 <= height <= 16384):
+        raise RenderError(f"width, height: expected 1 to 16384 px, got {width} x {height}")
+    if (covars is None) == (quats is None and scales is None):
+        raise RenderError("give either quats and scales, or covars")
+    if covars is None and (quats is None or scales is None):
+        raise RenderError(f"{'quats' if quats is None else 'scales'}: missing; expected both quats and scales, or covars")
+    _trailing("means", means, ("N", 3))
+    n = means.shape[-2]
+    per_gaussian: list[tuple[str, Tensor | None, tuple[int | str, ...]]] = [
+        ("quats", quats, (n, 4)), ("scales", scales, (n, 3)), ("covars", covars, (n, 3, 3)), ("opacities", opacities, (n,)),
+        ("features", features, (n, "F")), ("viewmats", viewmats, ("C", 4, 4)), ("Ks", Ks, ("C", 3, 3)),
+    ]  # fmt: skip
+    if sh_degree is None:
+        per_gaussian.append(("colors", colors, (n, "D")))
+    else:
+        if sh_degree not in (0, 1, 2, 3):
+            raise RenderError(f"sh_degree: expected None or 0 to 3, got {sh_degree!r}")
+        per_gaussian.append(("colors", colors, (n, "K", 3)))
+    ranks = {name: len(tail) for name, _, tail in per_gaussian} | {"means": 2}
+    given = {"means": means} | {name: x for name, x, _ in per_gaussian if x is not None}
+    for name, x, tail in per_gaussian:
+        if x is not None:
+            _trailing(name, x, tail)
+    for name, x in given.items():
+        if x.dtype not in (torch.float32, torch.float64) or x.dtype != means.dtype:
+            raise RenderError(f"{name}: expected {means.dtype} (like means; float32 or float64), got {x.dtype}")
+        if x.device != means.device:
+            raise RenderError(f"{name}: expected device {means.device} (like means), got {x.device}")
+    if sh_degree is not None and colors.shape[-2] < (sh_degree + 1) ** 2:
+        raise RenderError(f"colors: axis -2 must hold at least {(sh_degree + 1) ** 2} harmonics for sh_degree {sh_degree}, "
+                          f"got {colors.shape[-2]} in {list(colors.shape)}")  # fmt: skip
+    if Ks.shape[-3] != viewmats.shape[-3]:
+        raise RenderError(f"Ks: axis -3 must have size C = {viewmats.shape[-3]} (like viewmats), got {Ks.shape[-3]} in {list(Ks.shape)}")
+    batch: tuple[int, ...] = ()
+    for name, x in given.items():
+        lead = x.shape[: x.dim() - ranks[name]]
+        try:
+            batch = tuple(torch.broadcast_shapes(batch, lead))
+        except RuntimeError:
+            raise RenderError(f"{name}: leading axes {list(lead)} do not broadcast with {list(batch)}") from None
+    n_colors, extra = 3, 0
+    if sh_degree is None:
+        n_colors = colors.shape[-1]
+        if n_colors < 1:
+            raise RenderError("colors: axis -1 must hold at least one channel")
+        if n_colors < 3:
+            colors = torch.nn.functional.pad(colors, (0, 3 - n_colors))
+        elif n_colors > 3:
+            extra = n_colors - 3
+            rest = colors[..., 3:]
+            if features is not None:
+                lead = torch.broadcast_shapes(rest.shape[:-2], features.shape[:-2])
+                rest = torch.cat([rest.expand(*lead, n, extra), features.expand(*lead, *features.shape[-2:])], -1)
+            colors, features = colors[..., :3], rest
+    if background is not None:
+        want = (*batch, viewmats.shape[-3], height, width, n_colors)
+        try:
+            fits = torch.broadcast_shapes(background.shape, want) == want
+        except RuntimeError:
+            fits = False
+        if not fits:
+            raise RenderError(f"background: expected a shape that broadcasts to {list(want)}, got {list(background.shape)}")
+    chosen = ("gsplat" if means.is_cuda else "cpu") if backend == "auto" else backend
+    if chosen == "gsplat" and not means.is_cuda:
+        raise RenderError("backend 'gsplat' needs CUDA tensors; means is on the CPU")
+    if chosen == "cpu" and means.device.type != "cpu":
+        raise RenderError(f"backend 'cpu' needs CPU tensors; means is on {means.device}")
+    return Inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, batch,
+                  n_colors, extra, chosen)  # fmt: skip

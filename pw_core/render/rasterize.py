@@ -1,0 +1,161 @@
+"""`rasterize`: Gaussians to pictures, on whatever the tensors and the machine allow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from pw_core.render.checks import Inputs, check_inputs
+
+Backend = Literal["auto", "cpu", "gsplat", "reference"]
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """Pictures of shape [..., C, H, W, channels].
+
+    rgb: 3 channels (D when `colors` has D); alpha: 1, how much of the pixel is covered, 0 to 1; depth [m]: 1, along the camera's
+    axis, 0 where nothing is seen, None when not asked for; features: F, None when none were given. radii [px], shape
+    [..., C, N, 2]: half extents of each Gaussian's box, 0 where it is not drawn; carries no gradient.
+    """
+
+    rgb: Tensor
+    alpha: Tensor
+    depth: Tensor | None
+    features: Tensor | None
+    radii: Tensor
+
+
+def rasterize(
+    means: Tensor,
+    quats: Tensor | None,
+    scales: Tensor | None,
+    opacities: Tensor,
+    colors: Tensor,
+    viewmats: Tensor,
+    Ks: Tensor,
+    width: int,
+    height: int,
+    *,
+    covars: Tensor | None = None,
+    sh_degree: int | None = None,
+    features: Tensor | None = None,
+    render_depth: Literal["expected", "median"] | None = None,
+    background: Tensor | None = None,
+    near: float = 0.01,
+    far: float = 1e10,
+    eps2d: float = 0.3,
+    antialiased: bool = False,
+    radius_clip: float = 0.0,
+    backend: Backend = "auto",
+) -> Rendered:
+    """Draw 3D Gaussians. Differentiable in every tensor but `Ks`; leading dimensions [...] broadcast against each other.
+
+    Args:
+        means: centres [m], shape [..., N, 3].
+        quats: axes, wxyz, need not be of unit length, shape [..., N, 4]; None with `covars`.
+        scales: standard deviations along the axes [m] (not their logarithms), shape [..., N, 3]; None with `covars`.
+        opacities: 0 to 1 (not logits), shape [..., N].
+        colors: shape [..., N, D], or spherical harmonics [..., N, K, 3] with `sh_degree`; then colour = 0.5 + sum, at least 0.
+        viewmats: world to camera (x right, y down, z forward), shape [..., C, 4, 4].
+        Ks: intrinsics [px], shape [..., C, 3, 3]; pixel (column i, row j) is centred on (i + 0.5, j + 0.5).
+        width, height: size of the pictures [px].
+        covars: covariances [m^2], shape [..., N, 3, 3], instead of quats and scales; the upper triangle counts.
+        sh_degree: 0 to 3; how many of the given bands to use.
+        features: more channels to blend, shape [..., N, F].
+        render_depth: "expected" (weighted mean) or "median" (depth of the Gaussian at which transmittance passes one half; its
+            gradient goes to that Gaussian's depth). gsplat's 3DGS has no median depth: that backend then raises.
+        background: colour behind everything, broadcastable to [..., C, H, W, D] from the right: [D], or whole pictures.
+        near, far: depths [m] outside which a Gaussian is left out.
+        eps2d: blur added to the projected covariance [px^2].
+        antialiased: scale opacity by what the blur adds (Yu et al. 2024, "Mip-Splatting").
+        radius_clip: leave out Gaussians whose half extents are not above this [px].
+        backend: "cpu" (our kernels), "gsplat" (CUDA), "reference" (slow, plain torch); "auto" takes gsplat for CUDA tensors
+            and the CPU kernels otherwise.
+
+    Raises:
+        pw_core.errors.RenderError: an argument has the wrong shape, type or device; says which, where and what was expected.
+    """
+    inputs = check_inputs(
+        means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, render_depth,
+        background, backend,
+    )  # fmt: skip
+    options = _Options(near, far, eps2d, antialiased, radius_clip, render_depth == "median")
+    if inputs.backend == "gsplat":
+        from pw_core.render.gsplat_backend import rasterize_gsplat
+
+        rgb, alpha, depth_sum, median, extra, radii = rasterize_gsplat(inputs, depth=render_depth is not None, **vars(options))
+    elif inputs.backend == "reference":
+        rgb, alpha, depth_sum, median, extra, radii = _by_reference(inputs, options)
+    else:
+        rgb, alpha, depth_sum, median, extra, radii = _by_kernels(inputs, options)
+    depth = None
+    if render_depth == "expected":
+        depth = depth_sum / alpha.clamp_min(1e-10)
+    elif render_depth == "median":
+        depth = median
+    if inputs.extra_colors:
+        rgb, extra = torch.cat([rgb, extra[..., : inputs.extra_colors]], -1), extra[..., inputs.extra_colors :]
+    if inputs.n_colors < 3:
+        rgb = rgb[..., : inputs.n_colors]
+    if background is not None:
+        rgb = rgb + (1 - alpha) * background
+    return Rendered(rgb=rgb, alpha=alpha, depth=depth, features=None if features is None else extra, radii=radii)
+
+
+@dataclass(frozen=True)
+class _Options:
+    near: float
+    far: float
+    eps2d: float
+    antialiased: bool
+    radius_clip: float
+    median: bool
+
+
+def _by_kernels(inputs: Inputs, o: _Options) -> tuple[Tensor, ...]:
+    from pw_core.render.cpu import Rasterize, Settings
+
+    settings = Settings(
+        batch=inputs.batch, width=inputs.width, height=inputs.height, sh_degree=-1 if inputs.sh_degree is None else inputs.sh_degree,
+        near=o.near, far=o.far, eps2d=o.eps2d, radius_clip=o.radius_clip, antialiased=o.antialiased, median=o.median,
+    )  # fmt: skip
+    colors = inputs.colors if inputs.sh_degree is None else inputs.colors.flatten(-2)
+    k = inputs.Ks
+    intrinsics = torch.stack([k[..., 0, 0], k[..., 1, 1], k[..., 0, 2], k[..., 1, 2]], -1)
+    out: tuple[Tensor, ...] = Rasterize.apply(  # type: ignore[no-untyped-call]
+        settings, inputs.means, inputs.quats, inputs.scales, inputs.covars, inputs.opacities, colors, inputs.features,
+        inputs.viewmats, intrinsics,
+    )  # fmt: skip
+    return out
+
+
+def _by_reference(inputs: Inputs, o: _Options) -> tuple[Tensor, ...]:
+    import numpy as np
+
+    from pw_core.render import reference
+
+    covars = inputs.covars
+    if covars is None:
+        assert inputs.quats is not None and inputs.scales is not None
+        covars = reference.covariances(inputs.quats, inputs.scales)
+    b, n, c = inputs.batch, inputs.means.shape[-2], inputs.viewmats.shape[-3]
+    means = inputs.means.expand(*b, n, 3)
+    covars = covars.expand(*b, n, 3, 3)
+    opacities = inputs.opacities.expand(*b, n)
+    colors = inputs.colors.expand(*b, *inputs.colors.shape[-2 if inputs.sh_degree is None else -3 :])
+    features = None if inputs.features is None else inputs.features.expand(*b, *inputs.features.shape[-2:])
+    views, ks = inputs.viewmats.expand(*b, c, 4, 4), inputs.Ks.expand(*b, c, 3, 3)
+    images = [
+        reference.rasterize_one(
+            means[at], covars[at], opacities[at], colors[at], None if features is None else features[at], views[at][cam],
+            ks[at][cam], inputs.width, inputs.height, sh_degree=inputs.sh_degree, near=o.near, far=o.far, eps2d=o.eps2d,
+            radius_clip=o.radius_clip, antialiased=o.antialiased,
+        )
+        for at in np.ndindex(b)
+        for cam in range(c)
+    ]  # fmt: skip
+    return tuple(torch.stack(parts).reshape(*b, c, *parts[0].shape) for parts in zip(*images, strict=True))

@@ -2,6 +2,46 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
+
+class ErrorCode(IntEnum):
+    """Every code, with the names and numbers of pw_msgs/msg/ErrorCodes.msg (a test compares the two)."""
+
+    NONE = 0
+    RECONSTRUCT_UNKNOWN = 100
+    INVALID_IMAGE = 101
+    INVALID_PROMPT = 102
+    INVALID_CAMERA = 103
+    INVALID_CONFIG = 104
+    RECONSTRUCT_FAILED = 105
+    MISSING_WEIGHTS = 106
+    RECONSTRUCT_CANCELED = 107
+    ROLLOUT_UNKNOWN = 200
+    INVALID_ACTION = 201
+    UNKNOWN_ENTITY = 202
+    INVALID_DURATION = 203
+    OUT_OF_BOUNDS = 204
+    UNSTABLE = 205
+    INVALID_FRAME = 206
+    REFINE_UNKNOWN = 300
+    RENDER_UNKNOWN = 400
+    UNKNOWN_CAMERA = 401
+    INVALID_VIEW = 402
+    SCENE_UNKNOWN = 500
+    UNKNOWN_SCENE = 501
+    UNKNOWN_STATE = 502
+    UNKNOWN_TRAJECTORY = 503
+    STORE_FAILED = 504
+    STATE_IN_USE = 505
+    INVALID_NAME = 506
+    NODE_UNKNOWN = 900
+    BUSY = 901
+    WORKER_DIED = 902
+    NO_SCENE = 903
+    SHUTTING_DOWN = 904
+    CANCELED = 905
+
 
 class PWError(Exception):
     """Base of all. `code` is what the ROS interfaces return as error_code; the hundreds say which part failed."""

@@ -27,7 +27,7 @@ def main() -> int:
         return 1
     names = {name.lower() for name in metadata.packages_distributions().get("cv2", [])}
     if len(names) > 1:
-        print(f"    more than one OpenCV is installed: {sorted(names)}; remove all but the headless one", file=sys.stderr)
+        print(f"    more than one OpenCV is installed: {sorted(names)}; keep only the headless one", file=sys.stderr)
         return 1
     print(f"    rclpy, torch {torch.__version__}, NumPy {np.__version__}, OpenCV {cv2.__version__}")
     return 0

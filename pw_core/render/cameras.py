@@ -1,6 +1,7 @@
 """Camera poses and paths: looking at a point, orbits, interpolation, resizing, COLMAP and camera_info conventions.
 
-Poses are world-to-camera matrices (4, 4) with x right, y down, z forward; lengths in metres, angles in radians, float64.
+Poses are world-to-camera matrices (4, 4) with x right, y down, z forward; lengths in metres, angles in radians,
+float64.
 """
 
 from __future__ import annotations
@@ -22,7 +23,9 @@ def look_at(eye: ArrayLike, target: ArrayLike, *, up: ArrayLike = (0.0, 0.0, 1.0
     forward = goal - position
     right = np.cross(forward, upward)
     if np.linalg.norm(right) <= 1e-9 * max(float(np.linalg.norm(forward)), 1e-300):
-        raise RenderError(f"look_at: eye {position.tolist()}, target {goal.tolist()} and up {upward.tolist()} must not lie on a line")
+        raise RenderError(
+            f"look_at: eye {position.tolist()}, target {goal.tolist()} and up {upward.tolist()} must not lie on a line"
+        )
     forward, right = forward / np.linalg.norm(forward), right / np.linalg.norm(right)
     pose = np.eye(4)
     pose[:3, :3] = np.stack([right, np.cross(forward, right), forward])
@@ -36,8 +39,11 @@ def centre(viewmat: ArrayLike) -> Matrix:
     return np.asarray(-pose[:3, :3].T @ pose[:3, 3])
 
 
-def orbit(viewmat: ArrayLike, pivot: ArrayLike, angles: Sequence[float], *, axis: ArrayLike = (0.0, 0.0, 1.0)) -> Matrix:
-    """Poses (len(angles), 4, 4): the camera carried about the axis through `pivot` [m] by each angle [rad], right-handed."""
+def orbit(
+    viewmat: ArrayLike, pivot: ArrayLike, angles: Sequence[float], *, axis: ArrayLike = (0.0, 0.0, 1.0)
+) -> Matrix:
+    """Poses (len(angles), 4, 4): the camera carried about the axis through `pivot` [m] by each angle [rad],
+    right-handed."""
     pose, point = np.asarray(viewmat, dtype=np.float64), np.asarray(pivot, dtype=np.float64)
     unit = np.asarray(axis, dtype=np.float64)
     unit = unit / np.linalg.norm(unit)
@@ -71,7 +77,8 @@ def interpolate(viewmats: ArrayLike, count: int) -> Matrix:
 
 
 def resize(K: ArrayLike, size: tuple[int, int], new_size: tuple[int, int]) -> Matrix:
-    """Intrinsics (3, 3) [px] of the same view at another (width, height); pixel centres at +0.5, so the centre simply scales."""
+    """Intrinsics (3, 3) [px] of the same view at another (width, height); pixel centres at +0.5, so the centre simply
+    scales."""
     out = np.array(K, dtype=np.float64)
     out[0] *= new_size[0] / size[0]
     out[1] *= new_size[1] / size[1]
@@ -79,7 +86,8 @@ def resize(K: ArrayLike, size: tuple[int, int], new_size: tuple[int, int]) -> Ma
 
 
 def from_colmap(qvec: ArrayLike, tvec: ArrayLike) -> Matrix:
-    """Pose from COLMAP's world-to-camera quaternion (wxyz) and translation [m]. COLMAP's pixel centres are at +0.5 too."""
+    """Pose from COLMAP's world-to-camera quaternion (wxyz) and translation [m]. COLMAP's pixel centres are at +0.5
+    too."""
     from scipy.spatial.transform import Rotation
 
     w, x, y, z = np.asarray(qvec, dtype=np.float64)
@@ -100,14 +108,16 @@ def to_colmap(viewmat: ArrayLike) -> tuple[Matrix, Matrix]:
 
 
 def from_camera_info(k: ArrayLike) -> Matrix:
-    """Our K (3, 3) from sensor_msgs/CameraInfo's k (9,): ROS (as OpenCV) puts pixel centres at whole numbers, we at +0.5."""
+    """Our K (3, 3) from sensor_msgs/CameraInfo's k (9,): ROS (as OpenCV) puts pixel centres at whole numbers, we at
+    +0.5."""
     out = np.array(k, dtype=np.float64).reshape(3, 3)
     out[:2, 2] += 0.5
     return out
 
 
 def to_camera_info(K: ArrayLike, size: tuple[int, int]) -> dict[str, Any]:
-    """Fields of sensor_msgs/CameraInfo for an undistorted camera of size (width, height): k, r, p, d, distortion_model."""
+    """Fields of sensor_msgs/CameraInfo for an undistorted camera of size (width, height): k, r, p, d,
+    distortion_model."""
     k = np.array(K, dtype=np.float64)
     k[:2, 2] -= 0.5
     p = np.concatenate([k, np.zeros((3, 1))], axis=1)

@@ -36,14 +36,19 @@ def _trailing(name: str, x: Tensor, expected: tuple[int | str, ...]) -> None:
     """Refuse `x` unless its last axes are `expected`: a number is a size, a string the name of a free axis."""
     wanted = f"[..., {', '.join(str(e) for e in expected)}]"
     if x.dim() < len(expected):
-        raise RenderError(f"{name}: expected shape {wanted}, got {list(x.shape)}: {len(expected) - x.dim()} axes too few")
+        raise RenderError(
+            f"{name}: expected shape {wanted}, got {list(x.shape)}: {len(expected) - x.dim()} axes too few"
+        )
     for back, size in enumerate(reversed(expected), start=1):
         if isinstance(size, int) and x.shape[-back] != size:
-            raise RenderError(f"{name}: axis {-back} must have size {size} in {wanted}, got {x.shape[-back]} in {list(x.shape)}")
+            raise RenderError(
+                f"{name}: axis {-back} must have size {size} in {wanted}, got {x.shape[-back]} in {list(x.shape)}"
+            )
 
 
 def check_inputs(
-    means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor, colors: Tensor,
+    means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor, colors:
+    Tensor,
     sh_degree: int | None, features: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
     render_depth: str | None, background: Tensor | None, backend: str,
 ) -> Inputs:  # fmt: skip
@@ -57,11 +62,14 @@ def check_inputs(
     if (covars is None) == (quats is None and scales is None):
         raise RenderError("give either quats and scales, or covars")
     if covars is None and (quats is None or scales is None):
-        raise RenderError(f"{'quats' if quats is None else 'scales'}: missing; expected both quats and scales, or covars")
+        raise RenderError(
+            f"{'quats' if quats is None else 'scales'}: missing; expected both quats and scales, or covars"
+        )
     _trailing("means", means, ("N", 3))
     n = means.shape[-2]
     per_gaussian: list[tuple[str, Tensor | None, tuple[int | str, ...]]] = [
-        ("quats", quats, (n, 4)), ("scales", scales, (n, 3)), ("covars", covars, (n, 3, 3)), ("opacities", opacities, (n,)),
+        ("quats", quats, (n, 4)), ("scales", scales, (n, 3)), ("covars", covars, (n, 3, 3)), ("opacities", opacities,
+        (n,)),
         ("features", features, (n, "F")), ("viewmats", viewmats, ("C", 4, 4)), ("Ks", Ks, ("C", 3, 3)),
     ]  # fmt: skip
     if sh_degree is None:
@@ -81,10 +89,13 @@ def check_inputs(
         if x.device != means.device:
             raise RenderError(f"{name}: expected device {means.device} (like means), got {x.device}")
     if sh_degree is not None and colors.shape[-2] < (sh_degree + 1) ** 2:
-        raise RenderError(f"colors: axis -2 must hold at least {(sh_degree + 1) ** 2} harmonics for sh_degree {sh_degree}, "
+        raise RenderError(f"colors: axis -2 needs {(sh_degree + 1) ** 2} or more harmonics for sh_degree {sh_degree}, "
                           f"got {colors.shape[-2]} in {list(colors.shape)}")  # fmt: skip
     if Ks.shape[-3] != viewmats.shape[-3]:
-        raise RenderError(f"Ks: axis -3 must have size C = {viewmats.shape[-3]} (like viewmats), got {Ks.shape[-3]} in {list(Ks.shape)}")
+        raise RenderError(
+            f"Ks: axis -3 must have size C = {viewmats.shape[-3]} (like viewmats), got {Ks.shape[-3]} in "
+            f"{list(Ks.shape)}"
+        )
     batch: tuple[int, ...] = ()
     for name, x in given.items():
         lead = x.shape[: x.dim() - ranks[name]]
@@ -113,11 +124,13 @@ def check_inputs(
         except RuntimeError:
             fits = False
         if not fits:
-            raise RenderError(f"background: expected a shape that broadcasts to {list(want)}, got {list(background.shape)}")
+            raise RenderError(
+                f"background: expected a shape that broadcasts to {list(want)}, got {list(background.shape)}"
+            )
     chosen = ("gsplat" if means.is_cuda else "cpu") if backend == "auto" else backend
     if chosen == "gsplat" and not means.is_cuda:
         raise RenderError("backend 'gsplat' needs CUDA tensors; means is on the CPU")
     if chosen == "cpu" and means.device.type != "cpu":
         raise RenderError(f"backend 'cpu' needs CPU tensors; means is on {means.device}")
-    return Inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, batch,
-                  n_colors, extra, chosen)  # fmt: skip
+    return Inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height,
+                  batch, n_colors, extra, chosen)  # fmt: skip

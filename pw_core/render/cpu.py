@@ -1,7 +1,10 @@
-"""The CPU rasteriser as one differentiable torch function: projection, depth order, tile lists, blending; and all of it backward.
+"""The CPU rasteriser as one differentiable torch function: projection, depth order, tile lists, blending; and all of
+it backward.
 
-The kernels are compiled by numba without the GIL and run on a pool of plain threads, as many as `torch.get_num_threads()`. Work is
-cut into pieces whose size does not depend on the number of threads, and sums over pieces run in their order: the same input gives
+The kernels are compiled by numba without the GIL and run on a pool of plain threads, as many as
+`torch.get_num_threads()`. Work is
+cut into pieces whose size does not depend on the number of threads, and sums over pieces run in their order: the same
+input gives
 the same bits on any number of threads, and calls from several threads at once are safe.
 """
 
@@ -59,7 +62,8 @@ class Image:
 
 
 def run_pieces(work: Callable[[int, int], None], total: int, piece: int) -> None:
-    """Call work(first, last) for consecutive ranges of `piece` items that cover range(total), on torch's number of threads."""
+    """Call work(first, last) for consecutive ranges of `piece` items that cover range(total), on torch's number of
+    threads."""
     bounds = [(a, min(a + piece, total)) for a in range(0, total, piece)]
     threads = min(torch.get_num_threads(), len(bounds))
     if threads <= 1:
@@ -103,8 +107,10 @@ def project(
 
     def work(first: int, last: int) -> None:
         kernels_project.project_forward(
-            first, last, means, quats, scales, covars, covars.shape[0] > 0, opacities, colors, s.sh_degree, view, campos,
-            intr, s.width, s.height, f(s.near), f(s.far), f(s.eps2d), f(s.radius_clip), s.antialiased, rec, rects, radii,
+            first, last, means, quats, scales, covars, covars.shape[0] > 0, opacities, colors, s.sh_degree, view,
+            campos,
+            intr, s.width, s.height, f(s.near), f(s.far), f(s.eps2d), f(s.radius_clip), s.antialiased, rec, rects,
+            radii,
         )  # fmt: skip
 
     run_pieces(work, n, _GAUSSIANS_PER_PIECE)
@@ -130,7 +136,9 @@ def bin_tiles(
 
 def camera_position(view: NDArray[Any]) -> NDArray[Any]:
     """Where the camera is in the world [m], from its world-to-camera matrix (4, 4)."""
-    return np.asarray(-np.linalg.solve(view[:3, :3].astype(np.float64), view[:3, 3].astype(np.float64)), dtype=view.dtype)
+    return np.asarray(
+        -np.linalg.solve(view[:3, :3].astype(np.float64), view[:3, 3].astype(np.float64)), dtype=view.dtype
+    )
 
 
 def _slice(x: torch.Tensor | None, batch: tuple[int, ...], trailing: int, at: tuple[int, ...]) -> NDArray[Any]:
@@ -144,9 +152,11 @@ def _slice(x: torch.Tensor | None, batch: tuple[int, ...], trailing: int, at: tu
 class Rasterize(torch.autograd.Function):
     """Blend Gaussians into images; the inputs' leading dimensions broadcast over `settings.batch`.
 
-    means [..., N, 3], quats [..., N, 4] and scales [..., N, 3] or covars [..., N, 3, 3], opacities [..., N], colors [..., N, D]
+    means [..., N, 3], quats [..., N, 4] and scales [..., N, 3] or covars [..., N, 3, 3], opacities [..., N], colors
+    [..., N, D]
     (D = 3, or 3 K harmonics), features [..., N, F], viewmats [..., C, 4, 4], intrinsics [..., C, 4].
-    Returns colour [*batch, C, H, W, 3], alpha [*batch, C, H, W, 1], sum of weight times depth and median depth likewise, features
+    Returns colour [*batch, C, H, W, 3], alpha [*batch, C, H, W, 1], sum of weight times depth and median depth
+    likewise, features
     [*batch, C, H, W, F] and radii [*batch, C, N, 2].
     """
 
@@ -185,19 +195,25 @@ class Rasterize(torch.autograd.Function):
                 out = (*at, cam)
                 med = median[out].numpy()[..., 0] if s.median else np.empty((1, 1), args["means"].dtype)
                 image = _forward_image(
-                    args, s, rgb[out].numpy(), alpha[out].numpy()[..., 0], depth[out].numpy()[..., 0], feats[out].numpy(), med
+                    args,
+                    s,
+                    rgb[out].numpy(),
+                    alpha[out].numpy()[..., 0],
+                    depth[out].numpy()[..., 0],
+                    feats[out].numpy(),
+                    med,
                 )
                 radii[out] = torch.from_numpy(image.radii)
                 if keep:
                     images.append(image)
-        ctx.settings, ctx.images = s, images
+        ctx.settings, ctx.images, ctx.cams = s, images, cams
         ctx.save_for_backward(*[x for x in inputs if x is not None], alpha)
         ctx.present = [x is not None for x in inputs]
         ctx.mark_non_differentiable(radii)
         return rgb, alpha, depth, median, feats, radii
 
     @staticmethod
-    @torch.autograd.function.once_differentiable  # type: ignore[untyped-decorator]
+    @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         s: Settings = ctx.settings
         saved = list(ctx.saved_tensors)
@@ -207,14 +223,15 @@ class Rasterize(torch.autograd.Function):
         wanted = ctx.needs_input_grad[1:]
         sums = tuple(None if x is None else torch.zeros_like(x) for x in inputs)
         images = iter(ctx.images)
-        cams = inputs[7].shape[-3]
+        cams = ctx.cams
         for at in np.ndindex(s.batch):
             for cam in range(cams):
                 out = (*at, cam)
                 args = _one_image(inputs, s.batch, at, cam)
                 into = _one_image(sums, s.batch, at, cam)
                 _backward_image(
-                    next(images), args, into, s, alpha[out].numpy()[..., 0], v_rgb[out].numpy(), v_alpha[out].numpy()[..., 0],
+                    next(images), args, into, s, alpha[out].numpy()[..., 0], v_rgb[out].numpy(),
+                    v_alpha[out].numpy()[..., 0],
                     v_depth[out].numpy()[..., 0], v_feats[out].numpy(),
                     v_median[out].numpy()[..., 0] if s.median else np.empty((1, 1), args["means"].dtype),
                 )  # fmt: skip
@@ -222,7 +239,8 @@ class Rasterize(torch.autograd.Function):
 
 
 _TRAILING = {
-    "means": 2, "quats": 2, "scales": 2, "covars": 3, "opacities": 1, "colors": 2, "features": 2, "viewmats": 3, "intr": 2,
+    "means": 2, "quats": 2, "scales": 2, "covars": 3, "opacities": 1, "colors": 2, "features": 2,
+    "viewmats": 3, "intr": 2,
 }  # fmt: skip
 
 
@@ -292,7 +310,8 @@ def _backward_image(
         piece = first // _GAUSSIANS_PER_PIECE
         kernels_project.project_backward(
             first, end, args["means"], args["quats"], args["scales"], args["covars"], args["covars"].shape[0] > 0,
-            args["colors"], s.sh_degree, view, campos, args["intr"], s.width, s.height, dtype.type(s.eps2d), s.antialiased,
+            args["colors"], s.sh_degree, view, campos, args["intr"], s.width, s.height, dtype.type(s.eps2d),
+            s.antialiased,
             image.rec, image.rects, image.starts, image.slots, pairs,
             into["means"], into["quats"], into["scales"], into["covars"], into["opacities"], into["colors"],
             into["features"], v_views[piece], v_campos[piece],

@@ -10,17 +10,30 @@ from pw_core.render.checks import Inputs
 
 
 def rasterize_gsplat(
-    inputs: Inputs, *, depth: bool, near: float, far: float, eps2d: float, antialiased: bool, radius_clip: float, median: bool
+    inputs: Inputs,
+    *,
+    depth: bool,
+    near: float,
+    far: float,
+    eps2d: float,
+    antialiased: bool,
+    radius_clip: float,
+    median: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
-    """Colour [..., C, H, W, 3], alpha, sum of weight times depth, (empty) median, features and radii; see `rasterize`."""
+    """Colour [..., C, H, W, 3], alpha, sum of weight times depth, (empty) median, features and radii; see
+    `rasterize`."""
     if median:
-        raise RenderError("render_depth 'median': gsplat's 3D Gaussian kernels have none; use 'expected', or backend 'cpu'")
+        raise RenderError(
+            "render_depth 'median': gsplat's 3D Gaussian kernels have none; use 'expected', or backend 'cpu'"
+        )
     if inputs.means.dtype != torch.float32:
         raise RenderError(f"means: backend 'gsplat' draws float32 only, got {inputs.means.dtype}")
     try:
         from gsplat import rasterization, spherical_harmonics
     except ImportError as error:
-        raise RenderError(f"backend 'gsplat' needs the package gsplat 1.5.3 (pip install gsplat==1.5.3): {error}") from error
+        raise RenderError(
+            f"backend 'gsplat' needs the package gsplat 1.5.3 (pip install gsplat==1.5.3): {error}"
+        ) from error
     i, b = inputs, inputs.batch
     n, c = i.means.shape[-2], i.viewmats.shape[-3]
 
@@ -42,7 +55,8 @@ def rasterize_gsplat(
             feats, sh_degree = feats[..., None, :, :].expand(*b, c, n, feats.shape[-1]), None
         colors = torch.cat([colors, feats], -1)
     pictures, alpha, meta = rasterization(
-        means, full(i.quats, 2), full(i.scales, 2), full(i.opacities, 1), colors, views, full(i.Ks, 3), i.width, i.height,
+        means, full(i.quats, 2), full(i.scales, 2), full(i.opacities, 1), colors, views, full(i.Ks, 3), i.width,
+        i.height,
         near_plane=near, far_plane=far, radius_clip=radius_clip, eps2d=eps2d, sh_degree=sh_degree, packed=False,
         render_mode="RGB+D" if depth else "RGB", rasterize_mode="antialiased" if antialiased else "classic",
         covars=full(i.covars, 3),

@@ -1,6 +1,7 @@
 """Depth order and tile lists: one radix sort over the visible Gaussians, then a counting sort into tiles.
 
-Filling the tiles in depth order leaves every tile's list sorted, so the sort costs N keys and not one key per (tile, Gaussian)
+Filling the tiles in depth order leaves every tile's list sorted, so the sort costs N keys and not one key per (tile,
+Gaussian)
 pair. Equal depths keep their index order, as in gsplat.
 """
 
@@ -82,3 +83,42 @@ def fill_tiles(order, rects, tiles_x, tiles_y):
                 at += 1
                 cursor[t] = place + 1
     return offsets, ids, starts, slots
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def merge_tiles(back_offsets, back_ids, back_rec, front_offsets, front_ids, front_rec):
+    """Merge two depth-sorted sets of tile lists, in the tiles where the second has anything.
+
+    Returns ids of the merged lists (the second set's counted on from the end of back_rec), offsets [tiles + 1] (empty
+    lists for
+    the tiles the second set leaves alone) and those tiles' numbers. At equal depths the first set comes first.
+    """
+    tiles = back_offsets.shape[0] - 1
+    offsets = np.zeros(tiles + 1, np.int64)
+    count = 0
+    for t in range(tiles):
+        n_front = front_offsets[t + 1] - front_offsets[t]
+        offsets[t + 1] = offsets[t]
+        if n_front > 0:
+            offsets[t + 1] += n_front + back_offsets[t + 1] - back_offsets[t]
+            count += 1
+    ids = np.empty(offsets[tiles], np.int32)
+    touched = np.empty(count, np.int64)
+    shift = back_rec.shape[0]
+    at_touched = 0
+    for t in range(tiles):
+        if front_offsets[t + 1] == front_offsets[t]:
+            continue
+        touched[at_touched] = t
+        at_touched += 1
+        a, a_end, b, b_end = back_offsets[t], back_offsets[t + 1], front_offsets[t], front_offsets[t + 1]
+        at = offsets[t]
+        while a < a_end or b < b_end:
+            if b >= b_end or (a < a_end and back_rec[back_ids[a], 11] <= front_rec[front_ids[b], 11]):
+                ids[at] = back_ids[a]
+                a += 1
+            else:
+                ids[at] = front_ids[b] + shift
+                b += 1
+            at += 1
+    return ids, offsets, touched

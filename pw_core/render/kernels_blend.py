@@ -1,11 +1,13 @@
 """Front-to-back alpha blending of one image's tiles, forward and backward, one row of 16 pixels at a time.
 
-Both kernels take a range of tiles and touch nothing of another tile, so any split over threads gives the same bits. The constants
-are gsplat's: a Gaussian counts where alpha >= 1/255, alpha is held at 0.999, and a pixel is done before transmittance would fall
+Both kernels take a range of tiles and touch nothing of another tile, so any split over threads gives the same bits.
+The constants
+are gsplat's: a Gaussian counts where alpha >= 1/255, alpha is held at 0.999, and a pixel is done before transmittance
+would fall
 to 1e-4 (Kerbl et al. 2023, "3D Gaussian Splatting", appendix C).
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
 import math
@@ -16,8 +18,9 @@ from numba import njit
 from pw_core.render.simd import vandnot, vany, vcentres, vexp, vload, vmin, vselect, vsplat, vstore, vsum
 
 TILE = 16
-# Columns of a projected Gaussian's record.
-X, Y, CA, CB, CC, OP, RX, RY, R, G, B, Z, COMP, BLUR_DET = range(14)
+# Columns of a projected Gaussian's record; REACH is the exponent at which alpha falls to 1/255, with a margin for
+# rounding.
+X, Y, CA, CB, CC, OP, RX, RY, R, G, B, Z, COMP, BLUR_DET, REACH = range(15)
 RECORD = 16
 # Columns of a pair's gradient: mean x, mean y, conic a, b, c, opacity, red, green, blue, depth; features follow.
 PAIR_GRADS = 10
@@ -40,7 +43,8 @@ def blend_forward(
 
     rec [N, 16], feats [N, F], offsets [tiles + 1], ids [pairs] into rec, sorted by depth within a tile.
     Writes out_rgb [H, W, 3], out_alpha [H, W], out_z [H, W] (sum of weight times depth), out_feats [H, W, F],
-    out_median [H, W], out_last [tiles * 256] and out_median_last [tiles * 256] (place of a pixel's last and median Gaussian in
+    out_median [H, W], out_last [tiles * 256] and out_median_last [tiles * 256] (place of a pixel's last and median
+    Gaussian in
     its tile's list, -1 for none).
     """
     one = rec.dtype.type(1.0)
@@ -73,11 +77,12 @@ def blend_forward(
             base = np.intp(ids[k]) * RECORD
             gy = flat[base + Y] - y0
             ry = flat[base + RY]
-            lo = max(0, int(math.ceil(gy - ry - 0.5)))
-            hi = min(ny - 1, int(math.floor(gy + ry - 0.5)))
+            lo = max(0, np.intp(math.ceil(gy - ry - 0.5)))
+            hi = min(ny - 1, np.intp(math.floor(gy + ry - 0.5)))
             if lo > hi:
                 continue
             ca, cb, cc, op = flat[base + CA], flat[base + CB], flat[base + CC], flat[base + OP]
+            reach = flat[base + REACH]
             dx = vsplat(rec.dtype.type(flat[base + X] - x0)) - centres
             place = rec.dtype.type(k - start)
             for y in range(lo, hi + 1):
@@ -86,6 +91,8 @@ def blend_forward(
                 at = y * TILE
                 dy = gy - (y + rec.dtype.type(0.5))
                 sigma = _sigma(dx, dy, ca, cb, cc)
+                if not vany(sigma <= reach):
+                    continue
                 alpha = vmin(vexp(sigma * -one) * op, ALPHA_MAX)
                 t = vload(trans, at)
                 hit = (sigma >= zero) & (alpha >= ALPHA_MIN) & (t > zero)
@@ -139,9 +146,11 @@ def blend_backward(
     first, last_tile, tiles_x, width, height, rec, feats, offsets, ids, has_median,
     alpha_out, last_in, median_in, v_rgb, v_alpha, v_z, v_feats, v_median, pairs,
 ):  # fmt: skip
-    """Gradients of the loss with respect to each (tile, Gaussian) pair of tiles first..last_tile, into pairs [P, 10 + F].
+    """Gradients of the loss with respect to each (tile, Gaussian) pair of tiles first..last_tile, into pairs [P, 10 +
+    F].
 
-    Walks back to front: transmittance is undone by division from its final value, and `behind` holds what everything behind
+    Walks back to front: transmittance is undone by division from its final value, and `behind` holds what everything
+    behind
     the present Gaussian adds to the loss through this pixel.
     """
     one = rec.dtype.type(1.0)
@@ -197,10 +206,11 @@ def blend_backward(
             base = np.intp(ids[k]) * RECORD
             gy = flat[base + Y] - y0
             ry = flat[base + RY]
-            lo = max(0, int(math.ceil(gy - ry - 0.5)))
-            hi = min(ny - 1, int(math.floor(gy + ry - 0.5)))
+            lo = max(0, np.intp(math.ceil(gy - ry - 0.5)))
+            hi = min(ny - 1, np.intp(math.floor(gy + ry - 0.5)))
             ca, cb, cc, op = flat[base + CA], flat[base + CB], flat[base + CC], flat[base + OP]
             cr, cg, cbl, cz = flat[base + R], flat[base + G], flat[base + B], flat[base + Z]
+            reach = flat[base + REACH]
             dx = vsplat(rec.dtype.type(flat[base + X] - x0)) - centres
             place = rec.dtype.type(k - start)
             nothing = vsplat(zero)
@@ -214,6 +224,8 @@ def blend_backward(
                 at = y * TILE
                 dy = gy - (y + half)
                 sigma = _sigma(dx, dy, ca, cb, cc)
+                if not vany(sigma <= reach):
+                    continue
                 raw = vexp(sigma * -one) * op
                 alpha = vmin(raw, ALPHA_MAX)
                 hit = (sigma >= zero) & (alpha >= ALPHA_MIN) & (vload(last, at) >= place)

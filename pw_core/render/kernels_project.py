@@ -1,7 +1,9 @@
 """Projection of 3D Gaussians to the image plane and its gradient, one image at a time.
 
-EWA splatting (Zwicker et al. 2001) with gsplat's choices: the mean's direction is held within 1.3 times the field of view for the
-Jacobian, `eps2d` is added to the 2D covariance's diagonal, and the extent is where alpha falls to 1/255. Colour from spherical
+EWA splatting (Zwicker et al. 2001) with gsplat's choices: the mean's direction is held within 1.3 times the field of
+view for the
+Jacobian, `eps2d` is added to the 2D covariance's diagonal, and the extent is where alpha falls to 1/255. Colour from
+spherical
 harmonics in the basis of Sloan 2013 ("Efficient Spherical Harmonic Evaluation").
 """
 
@@ -9,15 +11,33 @@ harmonics in the basis of Sloan 2013 ("Efficient Spherical Harmonic Evaluation")
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numba import njit
 
 from pw_core.render.kernels_blend import (
-    ALPHA_MIN, BLUR_DET, CA, CB, CC, COMP, OP, PAIR_GRADS, RX, RY, TILE, B, G, R, X, Y, Z,
+    ALPHA_MIN,
+    BLUR_DET,
+    CA,
+    CB,
+    CC,
+    COMP,
+    OP,
+    PAIR_GRADS,
+    REACH,
+    RX,
+    RY,
+    TILE,
+    B,
+    G,
+    R,
+    X,
+    Y,
+    Z,
 )  # fmt: skip
 
-_JIT = {"nogil": True, "cache": True, "error_model": "numpy"}
+_JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 @njit(inline="always")
@@ -67,7 +87,8 @@ def _congruence(a, m, out):
 
 @njit(**_JIT)
 def sh_basis(degree, x, y, z, basis, grad):
-    """Values [16] and derivatives [16, 3] of the real spherical harmonics up to `degree` (0 to 3) at the unit vector x, y, z."""
+    """Values [16] and derivatives [16, 3] of the real spherical harmonics up to `degree` (0 to 3) at the unit vector
+    x, y, z."""
     basis[0] = 0.2820947917738781
     grad[0, 0] = grad[0, 1] = grad[0, 2] = 0.0
     if degree < 1:
@@ -117,7 +138,8 @@ def project_forward(
 ):  # fmt: skip
     """Project Gaussians first..last. colors [N, D]: RGB, or K * 3 harmonics when sh_degree >= 0; intr: fx, fy, cx, cy.
 
-    Writes rec [N, 16] (columns of `kernels_blend`), rects [N, 4] (tile columns and rows, half open; empty = not drawn) and
+    Writes rec [N, 16] (columns of `kernels_blend`), rects [N, 4] (tile columns and rows, half open; empty = not
+    drawn) and
     radii [N, 2] px.
     """
     dt = rec.dtype
@@ -165,7 +187,8 @@ def project_forward(
             opacity *= comp
             if not (opacity >= ALPHA_MIN):
                 continue
-        extent = math.sqrt(2 * math.log(opacity / ALPHA_MIN))
+        reach = math.log(opacity / ALPHA_MIN)
+        extent = math.sqrt(2 * reach)
         rx, ry = extent * math.sqrt(a), extent * math.sqrt(c)
         whole_x, whole_y = math.ceil(rx), math.ceil(ry)
         if not (px + whole_x > 0 and px - whole_x < width and py + whole_y > 0 and py - whole_y < height):
@@ -183,7 +206,7 @@ def project_forward(
         rec[n, X], rec[n, Y], rec[n, Z] = px, py, z
         rec[n, CA], rec[n, CB], rec[n, CC] = c / det, -b / det, a / det
         rec[n, OP], rec[n, RX], rec[n, RY] = opacity, rx, ry
-        rec[n, COMP], rec[n, BLUR_DET] = comp, det
+        rec[n, COMP], rec[n, BLUR_DET], rec[n, REACH] = comp, det, reach + 1e-3
         if sh_degree < 0:
             rec[n, R], rec[n, G], rec[n, B] = colors[n, 0], colors[n, 1], colors[n, 2]
             continue
@@ -205,7 +228,8 @@ def project_backward(
 ):  # fmt: skip
     """Sum the pairs' gradients of Gaussians first..last and carry them back to the inputs, adding to every v_* array.
 
-    v_view [4, 4] and v_campos [3] are this range's own; the caller adds ranges up in their order, so that the result does not
+    v_view [4, 4] and v_campos [3] are this range's own; the caller adds ranges up in their order, so that the result
+    does not
     depend on threads.
     """
     dt = rec.dtype
@@ -323,7 +347,9 @@ def project_backward(
                     g_rot[i, j] = 2 * t * sj * sj
                     total += rot[i, j] * t
                 v_scales[n, j] += 2 * sj * total
-            v_w = 2 * (qx * (g_rot[2, 1] - g_rot[1, 2]) + qy * (g_rot[0, 2] - g_rot[2, 0]) + qz * (g_rot[1, 0] - g_rot[0, 1]))
+            v_w = 2 * (
+                qx * (g_rot[2, 1] - g_rot[1, 2]) + qy * (g_rot[0, 2] - g_rot[2, 0]) + qz * (g_rot[1, 0] - g_rot[0, 1])
+            )
             v_qx = 2 * (-2 * qx * (g_rot[1, 1] + g_rot[2, 2]) + qy * (g_rot[1, 0] + g_rot[0, 1])
                         + qz * (g_rot[2, 0] + g_rot[0, 2]) + w * (g_rot[2, 1] - g_rot[1, 2]))  # fmt: skip
             v_qy = 2 * (qx * (g_rot[1, 0] + g_rot[0, 1]) - 2 * qy * (g_rot[0, 0] + g_rot[2, 2])

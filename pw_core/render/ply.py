@@ -1,6 +1,7 @@
 """Gaussians as PLY files in the layout that 3D Gaussian splatting tools share (Kerbl et al. 2023).
 
-One vertex a Gaussian: x y z, nx ny nz (unused), f_dc_0..2, f_rest_* (all of red, then green, then blue), opacity (logit),
+One vertex a Gaussian: x y z, nx ny nz (unused), f_dc_0..2, f_rest_* (all of red, then green, then blue), opacity
+(logit),
 scale_0..2 (logarithms), rot_0..3 (wxyz).
 """
 
@@ -16,7 +17,8 @@ from pw_core.errors import SceneError
 
 
 class PlyGaussians(NamedTuple):
-    """means [m] (N, 3), quats wxyz (N, 4), log_scales [log m] (N, 3), opacities (logits) (N,), sh (N, K, 3); all float32."""
+    """means [m] (N, 3), quats wxyz (N, 4), log_scales [log m] (N, 3), opacities (logits) (N,), sh (N, K, 3); all
+    float32."""
 
     means: NDArray[np.float32]
     quats: NDArray[np.float32]
@@ -36,8 +38,8 @@ def write_ply(path: Path | str, gaussians: PlyGaussians) -> None:
         if getattr(g, name).shape != shape or k < 1:
             raise SceneError(f"{name}: expected shape {shape}, got {getattr(g, name).shape}")
     rest = g.sh[:, 1:].transpose(0, 2, 1).reshape(n, -1)
-    names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2", *(f"f_rest_{j}" for j in range(rest.shape[1])),
-             "opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]  # fmt: skip
+    names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2",
+             *(f"f_rest_{j}" for j in range(rest.shape[1])), "opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]  # fmt: skip
     columns = np.concatenate(
         [g.means, np.zeros((n, 3), np.float32), g.sh[:, 0], rest, g.opacities[:, None], g.log_scales, g.quats], axis=1
     )
@@ -68,7 +70,7 @@ def read_ply(path: Path | str) -> PlyGaussians:
             raise SceneError(f"{path}: not a Gaussian PLY, properties missing: {', '.join(missing)}")
         return np.stack([np.asarray(vertex[name], dtype=np.float32) for name in names], axis=1)
 
-    if len(rest_names) != 3 * (bands - 1) or int(round(bands**0.5)) ** 2 != bands:
+    if len(rest_names) != 3 * (bands - 1) or round(bands**0.5) ** 2 != bands:
         raise SceneError(f"{path}: {len(rest_names)} f_rest properties; expected 0, 9, 24 or 45")
     sh = np.empty((vertex.count, bands, 3), np.float32)
     sh[:, 0] = columns(["f_dc_0", "f_dc_1", "f_dc_2"])

@@ -17,7 +17,8 @@ Backend = Literal["auto", "cpu", "gsplat", "reference"]
 class Rendered:
     """Pictures of shape [..., C, H, W, channels].
 
-    rgb: 3 channels (D when `colors` has D); alpha: 1, how much of the pixel is covered, 0 to 1; depth [m]: 1, along the camera's
+    rgb: 3 channels (D when `colors` has D); alpha: 1, how much of the pixel is covered, 0 to 1; depth [m]: 1, along
+    the camera's
     axis, 0 where nothing is seen, None when not asked for; features: F, None when none were given. radii [px], shape
     [..., C, N, 2]: half extents of each Gaussian's box, 0 where it is not drawn; carries no gradient.
     """
@@ -52,32 +53,37 @@ def rasterize(
     radius_clip: float = 0.0,
     backend: Backend = "auto",
 ) -> Rendered:
-    """Draw 3D Gaussians. Differentiable in every tensor but `Ks`; leading dimensions [...] broadcast against each other.
+    """Draw 3D Gaussians. Differentiable in every tensor but `Ks`; leading dimensions [...] broadcast against each
+    other.
 
     Args:
         means: centres [m], shape [..., N, 3].
         quats: axes, wxyz, need not be of unit length, shape [..., N, 4]; None with `covars`.
         scales: standard deviations along the axes [m] (not their logarithms), shape [..., N, 3]; None with `covars`.
         opacities: 0 to 1 (not logits), shape [..., N].
-        colors: shape [..., N, D], or spherical harmonics [..., N, K, 3] with `sh_degree`; then colour = 0.5 + sum, at least 0.
+        colors: shape [..., N, D], or spherical harmonics [..., N, K, 3] with `sh_degree`; then colour = 0.5 + sum, at
+        least 0.
         viewmats: world to camera (x right, y down, z forward), shape [..., C, 4, 4].
         Ks: intrinsics [px], shape [..., C, 3, 3]; pixel (column i, row j) is centred on (i + 0.5, j + 0.5).
         width, height: size of the pictures [px].
         covars: covariances [m^2], shape [..., N, 3, 3], instead of quats and scales; the upper triangle counts.
         sh_degree: 0 to 3; how many of the given bands to use.
         features: more channels to blend, shape [..., N, F].
-        render_depth: "expected" (weighted mean) or "median" (depth of the Gaussian at which transmittance passes one half; its
+        render_depth: "expected" (weighted mean) or "median" (depth of the Gaussian at which transmittance passes one
+        half; its
             gradient goes to that Gaussian's depth). gsplat's 3DGS has no median depth: that backend then raises.
         background: colour behind everything, broadcastable to [..., C, H, W, D] from the right: [D], or whole pictures.
         near, far: depths [m] outside which a Gaussian is left out.
         eps2d: blur added to the projected covariance [px^2].
         antialiased: scale opacity by what the blur adds (Yu et al. 2024, "Mip-Splatting").
         radius_clip: leave out Gaussians whose half extents are not above this [px].
-        backend: "cpu" (our kernels), "gsplat" (CUDA), "reference" (slow, plain torch); "auto" takes gsplat for CUDA tensors
+        backend: "cpu" (our kernels), "gsplat" (CUDA), "reference" (slow, plain torch); "auto" takes gsplat for CUDA
+        tensors
             and the CPU kernels otherwise.
 
     Raises:
-        pw_core.errors.RenderError: an argument has the wrong shape, type or device; says which, where and what was expected.
+        pw_core.errors.RenderError: an argument has the wrong shape, type or device; says which, where, and what was
+                expected.
     """
     inputs = check_inputs(
         means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, render_depth,
@@ -87,7 +93,9 @@ def rasterize(
     if inputs.backend == "gsplat":
         from pw_core.render.gsplat_backend import rasterize_gsplat
 
-        rgb, alpha, depth_sum, median, extra, radii = rasterize_gsplat(inputs, depth=render_depth is not None, **vars(options))
+        rgb, alpha, depth_sum, median, extra, radii = rasterize_gsplat(
+            inputs, depth=render_depth is not None, **vars(options)
+        )
     elif inputs.backend == "reference":
         rgb, alpha, depth_sum, median, extra, radii = _by_reference(inputs, options)
     else:
@@ -120,13 +128,14 @@ def _by_kernels(inputs: Inputs, o: _Options) -> tuple[Tensor, ...]:
     from pw_core.render.cpu import Rasterize, Settings
 
     settings = Settings(
-        batch=inputs.batch, width=inputs.width, height=inputs.height, sh_degree=-1 if inputs.sh_degree is None else inputs.sh_degree,
+        batch=inputs.batch, width=inputs.width, height=inputs.height,
+        sh_degree=-1 if inputs.sh_degree is None else inputs.sh_degree,
         near=o.near, far=o.far, eps2d=o.eps2d, radius_clip=o.radius_clip, antialiased=o.antialiased, median=o.median,
     )  # fmt: skip
     colors = inputs.colors if inputs.sh_degree is None else inputs.colors.flatten(-2)
     k = inputs.Ks
     intrinsics = torch.stack([k[..., 0, 0], k[..., 1, 1], k[..., 0, 2], k[..., 1, 2]], -1)
-    out: tuple[Tensor, ...] = Rasterize.apply(  # type: ignore[no-untyped-call]
+    out: tuple[Tensor, ...] = Rasterize.apply(
         settings, inputs.means, inputs.quats, inputs.scales, inputs.covars, inputs.opacities, colors, inputs.features,
         inputs.viewmats, intrinsics,
     )  # fmt: skip
@@ -151,7 +160,8 @@ def _by_reference(inputs: Inputs, o: _Options) -> tuple[Tensor, ...]:
     views, ks = inputs.viewmats.expand(*b, c, 4, 4), inputs.Ks.expand(*b, c, 3, 3)
     images = [
         reference.rasterize_one(
-            means[at], covars[at], opacities[at], colors[at], None if features is None else features[at], views[at][cam],
+            means[at], covars[at], opacities[at], colors[at], None if features is None else features[at],
+            views[at][cam],
             ks[at][cam], inputs.width, inputs.height, sh_degree=inputs.sh_degree, near=o.near, far=o.far, eps2d=o.eps2d,
             radius_clip=o.radius_clip, antialiased=o.antialiased,
         )

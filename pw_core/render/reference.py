@@ -1,6 +1,7 @@
 """The rasteriser written for reading: every Gaussian at every pixel, torch operations only, gradients by autograd.
 
-What the fast kernels must agree with. Memory grows as N x H x W: for tests and small pictures. Equations: Kerbl et al. 2023
+What the fast kernels must agree with. Memory grows as N x H x W: for tests and small pictures. Equations: Kerbl et
+al. 2023
 ("3D Gaussian Splatting"), Zwicker et al. 2001 ("EWA splatting"), with gsplat's constants.
 """
 
@@ -26,7 +27,8 @@ def quats_to_rotations(quats: Tensor) -> Tensor:
 
 
 def covariances(quats: Tensor, scales: Tensor) -> Tensor:
-    """Covariance matrices [m^2], shape [..., 3, 3], of Gaussians with axes `quats` [..., 4] and deviations `scales` [m], [..., 3]."""
+    """Covariance matrices [m^2], shape [..., 3, 3], of Gaussians with axes `quats` [..., 4] and deviations `scales`
+    [m], [..., 3]."""
     axes = quats_to_rotations(quats) * scales[..., None, :]
     return axes @ axes.transpose(-1, -2)
 
@@ -54,7 +56,8 @@ def sh_colors(sh: Tensor, directions: Tensor, degree: int) -> Tensor:
 
 @dataclass
 class Projected:
-    """Gaussians as one camera sees them: pixel positions [N, 2], inverse 2D covariances [N, 2, 2], depths [N] m, opacities [N],
+    """Gaussians as one camera sees them: pixel positions [N, 2], inverse 2D covariances [N, 2, 2], depths [N] m,
+    opacities [N],
     radii [N, 2] px (whole numbers) and whether each is drawn [N]."""
 
     means2d: Tensor
@@ -79,7 +82,9 @@ def project(
     ux = torch.minimum((width - cx) / fx + margin_x, torch.maximum(-cx / fx - margin_x, x / z_safe))
     uy = torch.minimum((height - cy) / fy + margin_y, torch.maximum(-cy / fy - margin_y, y / z_safe))
     zero = torch.zeros_like(z)
-    jac = torch.stack([fx / z_safe, zero, -fx * ux / z_safe, zero, fy / z_safe, -fy * uy / z_safe], -1).reshape(-1, 2, 3)
+    jac = torch.stack([fx / z_safe, zero, -fx * ux / z_safe, zero, fy / z_safe, -fy * uy / z_safe], -1).reshape(
+        -1, 2, 3
+    )
     upper = torch.triu(covars)
     sym = upper + torch.triu(covars, 1).transpose(-1, -2)
     cov2d = jac @ (rot @ sym @ rot.T) @ jac.transpose(-1, -2)
@@ -102,7 +107,8 @@ def project(
 
 
 def blend(p: Projected, values: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Blend values [N, D] front to back: sums [H, W, D], alpha [H, W, 1] and median depth [H, W, 1] (0 where nothing is)."""
+    """Blend values [N, D] front to back: sums [H, W, D], alpha [H, W, 1] and median depth [H, W, 1] (0 where nothing
+    is)."""
     order = torch.argsort(torch.where(p.drawn, p.depths, torch.inf), stable=True)[: int(p.drawn.sum())]
     xs = torch.arange(width, dtype=values.dtype) + 0.5
     ys = torch.arange(height, dtype=values.dtype) + 0.5
@@ -123,11 +129,13 @@ def blend(p: Projected, values: Tensor, width: int, height: int) -> tuple[Tensor
 
 
 def rasterize_one(
-    means: Tensor, covars: Tensor, opacities: Tensor, colors: Tensor, features: Tensor | None, viewmat: Tensor, K: Tensor,
+    means: Tensor, covars: Tensor, opacities: Tensor, colors: Tensor, features: Tensor | None, viewmat: Tensor, K:
+    Tensor,
     width: int, height: int, *, sh_degree: int | None, near: float, far: float, eps2d: float, radius_clip: float,
     antialiased: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
-    """One image: colour [H, W, 3], alpha, sum of weight times depth, median depth [H, W, 1], features [H, W, F], radii [N, 2]."""
+    """One image: colour [H, W, 3], alpha, sum of weight times depth, median depth [H, W, 1], features [H, W, F],
+    radii [N, 2]."""
     p = project(means, covars, opacities, viewmat, K, width, height, near=near, far=far, eps2d=eps2d,
                 radius_clip=radius_clip, antialiased=antialiased)  # fmt: skip
     if sh_degree is not None:

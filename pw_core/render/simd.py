@@ -1,14 +1,17 @@
 """Sixteen-lane vectors for numba kernels.
 
-Numba leaves SIMD to LLVM's loop vectoriser, which gives up on early exits, short loops and reductions: just what alpha blending
-is made of. Here a lane vector is a value of its own: `vload`, arithmetic, comparisons, `vselect`, `vany`, `vsum`, `vexp`. Each
-becomes one LLVM vector instruction of 16 lanes, and LLVM splits it into whatever the CPU has (one AVX-512, two AVX2, four SSE
+Numba leaves SIMD to LLVM's loop vectoriser, which gives up on early exits, short loops and reductions: just what
+alpha blending
+is made of. Here a lane vector is a value of its own: `vload`, arithmetic, comparisons, `vselect`, `vany`, `vsum`,
+`vexp`. Each
+becomes one LLVM vector instruction of 16 lanes, and LLVM splits it into whatever the CPU has (one AVX-512, two AVX2,
+four SSE
 or NEON registers), so one source serves every machine and no compiler is needed to install it.
 
 Lanes are float32 or float64, whichever the arrays hold; a comparison gives a mask of 16 bits.
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,type-arg,arg-type"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,type-arg,arg-type,call-arg"
 from __future__ import annotations
 
 import operator
@@ -24,7 +27,7 @@ LANES = 16
 _FLAGS = ("contract", "reassoc", "nsz")
 
 
-class Vec(types.Type):  # type: ignore[name-defined]
+class Vec(types.Type):
     """The numba type of a lane vector; `dtype` is float32, float64 or boolean (a mask)."""
 
     def __init__(self, dtype: Any) -> None:
@@ -45,7 +48,7 @@ def _ll(dtype: Any) -> ir.VectorType:
 
 
 @register_model(Vec)
-class _VecModel(models.PrimitiveModel):  # type: ignore[name-defined]
+class _VecModel(models.PrimitiveModel):
     def __init__(self, dmm: Any, fe_type: Any) -> None:
         super().__init__(dmm, fe_type, _ll(fe_type.dtype))
 
@@ -273,7 +276,8 @@ def vexp(typingctx: Any, a: Any) -> Any:
         t = builder.fmul(x, const(1.4426950408889634), flags=("contract",))
         t = builder.select(builder.fcmp_ordered("<", t, const(-126.0)), const(-126.0), t)
         t = builder.select(builder.fcmp_ordered(">", t, const(127.0)), const(127.0), t)
-        # Adding 1.5 * 2^23 leaves the rounded whole number in the low bits of the mantissa. No flags: it must not be simplified.
+        # Adding 1.5 * 2^23 leaves the rounded whole number in the low bits of the mantissa. No flags: it must not be
+        # simplified.
         magic = builder.fadd(t, const(12582912.0))
         f = builder.fsub(t, builder.fsub(magic, const(12582912.0)))
         p = const(_EXP2[-1])

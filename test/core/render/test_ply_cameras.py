@@ -15,12 +15,14 @@ from pw_core.render.ply import PlyGaussians, read_ply, write_ply
 def test_ply_round_trip_and_layout(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     f = np.float32
-    g = PlyGaussians(rng.normal(size=(7, 3)).astype(f), rng.normal(size=(7, 4)).astype(f), rng.normal(size=(7, 3)).astype(f),
+    g = PlyGaussians(rng.normal(size=(7, 3)).astype(f),
+                     rng.normal(size=(7, 4)).astype(f), rng.normal(size=(7, 3)).astype(f),
                      rng.normal(size=7).astype(f), rng.normal(size=(7, 16, 3)).astype(f))  # fmt: skip
     write_ply(tmp_path / "a.ply", g)
     for a, b in zip(g, read_ply(tmp_path / "a.ply"), strict=True):
         assert np.array_equal(a, b)
-    # The layout other tools expect, read without our reader: 62 little-endian floats a row, rest harmonics channel by channel.
+    # The layout other tools expect, read without our reader: 62 little-endian floats a row, rest harmonics channel by
+    # channel.
     raw = (tmp_path / "a.ply").read_bytes()
     head, body = raw.split(b"end_header\n", 1)
     names = [line.split()[-1].decode() for line in head.splitlines() if line.startswith(b"property float")]

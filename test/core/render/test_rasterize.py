@@ -119,7 +119,9 @@ def test_gradcheck() -> None:
     names = ["means", "quats", "scales", "opacities", "colors"]
     args["opacities"] = args["opacities"] * 0.5 + 0.3
     # Wide Gaussians over a small picture: no alpha comes near 1/255, where the function jumps.
-    args.update(width=12, height=9, scales=args["scales"] + 0.5, viewmats=args["viewmats"][:1], Ks=args["Ks"][:1] * 0.25)
+    args.update(
+        width=12, height=9, scales=args["scales"] + 0.5, viewmats=args["viewmats"][:1], Ks=args["Ks"][:1] * 0.25
+    )
     args["Ks"][0, 2, 2] = 1.0
 
     def f(*leaves: torch.Tensor) -> tuple[torch.Tensor, ...]:

@@ -3,7 +3,7 @@
 
     python examples/photos/make_photos.py                    # all three photos, full size, some minutes each
     python examples/photos/make_photos.py --scene jam --spp 24 --width 480
-    python examples/photos/make_photos.py --truth --width 640 --spp 64
+    python examples/photos/make_photos.py --truth --width 640
 
 Photos and cameras.yaml are written beside this script. `--truth` writes to out/truth/<scene>/ instead: the photo's view
 and views turned about the object (PNG and camera JSON), masks, depth (metres along the camera's z) and entity meshes.
@@ -125,7 +125,7 @@ def main(argv: list[str] | None = None) -> int:
     """Command line."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", choices=SCENES, action="append", help="only this scene (may be repeated)")
-    parser.add_argument("--spp", type=int, help="samples per pixel (photos: 168, truth: 64)")
+    parser.add_argument("--spp", type=int, help="samples per pixel (photos: 168, truth: 48)")
     parser.add_argument("--width", type=int, help="picture width in px; the height is 704/1280 of it (photos: 1280, truth: 640)")
     parser.add_argument("--truth", action="store_true", help="write ground truth instead of the photos")
     parser.add_argument("--out", type=Path, help="folder to write to (photos: beside this script, truth: out/truth)")
@@ -141,7 +141,7 @@ def main(argv: list[str] | None = None) -> int:
     mitsuba.set_log_level(mitsuba.LogLevel.Error)
     if args.threads > 0:
         drjit.set_thread_count(args.threads)
-    width, spp = args.width or (640 if args.truth else 1280), args.spp or (64 if args.truth else 168)
+    width, spp = args.width or (640 if args.truth else 1280), args.spp or (48 if args.truth else 168)
     for name in args.scene or SCENES:
         start = time.monotonic()
         say(f"{name}: building meshes and textures")

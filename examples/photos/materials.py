@@ -70,12 +70,11 @@ def plane_points(rows: int, cols: int, height: float, width: float, *, offset: f
 
 
 def wood(*, rows: int, cols: int, height: float, width: float, plank: float, light: str, dark: str, seed: int = 0,
-         ring: float = 0.011, gap: float = 0.0, contrast: float = 1.0, nails: bool = False) -> tuple[F64, F64]:
+         ring: float = 0.011, gap: float = 0.0, contrast: float = 1.0) -> tuple[F64, F64]:
     """Planks whose grain runs along the columns: colour (rows, cols, 3) and relief (rows, cols) in [0, 1].
 
     `plank`, `ring` and `gap` are widths in metres. Each plank is a cut through a wavy stack of growth rings.
     """
-    del nails
     pts = plane_points(rows, cols, height, width)
     which = np.floor(pts[:, 0] / plank)
     rng = np.random.default_rng(seed)
@@ -111,7 +110,7 @@ def wood(*, rows: int, cols: int, height: float, width: float, plank: float, lig
 def weave(*, rows: int, cols: int, height: float, width: float, thread: float, seed: int = 0) -> F64:
     """Plain weave relief (rows, cols) in [0, 1] with uneven threads of `thread` metres."""
     pts = plane_points(rows, cols, height, width)
-    slub = perlin(pts * [1, 0.06, 1] / (thread * 1.7), seed=seed) , perlin(pts * [0.06, 1, 1] / (thread * 1.7), seed=seed + 3)
+    slub = perlin(pts * [1, 0.06, 1] / (thread * 1.7), seed=seed), perlin(pts * [0.06, 1, 1] / (thread * 1.7), seed=seed + 3)
     u = pts[:, 1] / thread + 0.18 * perlin(pts / 0.02, seed=seed + 5)
     v = pts[:, 0] / thread + 0.18 * perlin(pts / 0.02, seed=seed + 6)
     over = np.sign(np.sin(np.pi * u) * np.sin(np.pi * v))

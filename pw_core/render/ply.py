@@ -38,8 +38,9 @@ def write_ply(path: Path | str, gaussians: PlyGaussians) -> None:
         if getattr(g, name).shape != shape or k < 1:
             raise SceneError(f"{name}: expected shape {shape}, got {getattr(g, name).shape}")
     rest = g.sh[:, 1:].transpose(0, 2, 1).reshape(n, -1)
-    names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2",
-             *(f"f_rest_{j}" for j in range(rest.shape[1])), "opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]  # fmt: skip
+    names = ["x", "y", "z", "nx", "ny", "nz", "f_dc_0", "f_dc_1", "f_dc_2"]
+    names += [f"f_rest_{j}" for j in range(rest.shape[1])]
+    names += ["opacity", "scale_0", "scale_1", "scale_2", "rot_0", "rot_1", "rot_2", "rot_3"]
     columns = np.concatenate(
         [g.means, np.zeros((n, 3), np.float32), g.sh[:, 0], rest, g.opacities[:, None], g.log_scales, g.quats], axis=1
     )

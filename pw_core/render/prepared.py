@@ -72,11 +72,11 @@ def prepare(
     parts = {
         "means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors, "covars": covars,
     }  # fmt: skip
-    none = np.empty(0)
+    none, no_lists = np.empty(0), (np.empty(0, np.int64), np.empty(0, np.int32))
     if means.is_cuda:
         parts = {k: None if v is None else v.detach() for k, v in parts.items()}
-        return Prepared(viewmat, K, width, height, {**options, "sh_degree": sh_degree}, parts, None, none, none, none,
-                        none, none, none)  # fmt: skip
+        return Prepared(viewmat, K, width, height, {**options, "sh_degree": sh_degree}, parts, None, none,
+                        *no_lists, none, none, none)  # fmt: skip
     args, settings = _checked(parts, sh_degree, viewmat, K, width, height, options)
     shape = (height, width)
     dtype = args["means"].dtype

@@ -73,7 +73,8 @@ def test_flow_of_a_moved_turned_and_scaled_plate(affine: bool) -> None:
     assert 1000 < seen.sum() < W * H / 2
     error = (flow.forward[0] - truth).norm(dim=-1)[seen]
     assert truth[seen].norm(dim=-1).median() > 3
-    # Without deformations a Gaussian moves as its centre does, and which of the plate's equally deep ones shows is arbitrary.
+    # Without deformations a Gaussian moves as its centre does, and which of the plate's
+    # equally deep ones shows is arbitrary.
     assert error.median() < (0.05 if affine else 0.3), float(error.median())
 
 

@@ -1,0 +1,224 @@
+"""Rendering figures: `make bench BENCH=render` writes out/bench/render.json.
+
+The scene is that of OpenSplat's CPU measurement (976 ms forward and 556 ms backward on two cores): 100 000 Gaussians, 1280 x 704,
+22.7 million blends. Where CUDA and gsplat are there, agreement with it and the overhead of
+our entry are measured too.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pw_core.render import rasterize
+from pw_core.render.flow import optical_flow
+from pw_core.render.prepared import prepare, rasterize_over
+from pw_core.render.reference import covariances
+
+OPENSPLAT_MS = {"forward": 976.0, "backward": 556.0}
+BLENDS = 22.7e6
+OUT = Path("out/bench/render.json")
+
+
+def timed(work: Callable[[], Any], repeats: int = 5) -> float:
+    """The median time of `work` in ms, after one call to warm up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
+        times.append(1e3 * (time.perf_counter() - start))
+    return statistics.median(times)
+
+
+def cloud(n: int = 100_000, device: str = "cpu") -> dict[str, Any]:
+    torch.manual_seed(0)
+    means = torch.randn(n, 3) * 0.5
+    means[:, 2] += 3
+    tensors = {"means": means, "quats": torch.randn(n, 4), "scales": torch.rand(n, 3) * 0.01 + 0.003,
+               "opacities": torch.rand(n), "colors": torch.rand(n, 3)}  # fmt: skip
+    return {k: v.to(device) for k, v in tensors.items()}
+
+
+def camera(width: int = 1280, height: int = 704, device: str = "cpu") -> dict[str, Any]:
+    f = 1100.0 * width / 1280
+    K = torch.tensor([[f, 0, width / 2], [0, f, height / 2], [0, 0, 1]], device=device)
+    return {"viewmats": torch.eye(4, device=device)[None], "Ks": K[None], "width": width, "height": height}
+
+
+def forward_backward(scene: dict[str, Any], view: dict[str, Any]) -> dict[str, float]:
+    """Median ms of the forward and the backward pass, with gradients to all five inputs."""
+    leaves = {k: v.clone().requires_grad_() for k, v in scene.items()}
+    forward: list[float] = []
+    backward: list[float] = []
+    for _ in range(6):
+        a = time.perf_counter()
+        picture = rasterize(**leaves, **view).rgb
+        b = time.perf_counter()
+        picture.sum().backward()
+        forward.append(1e3 * (b - a))
+        backward.append(1e3 * (time.perf_counter() - b))
+    return {"forward_ms": statistics.median(forward[1:]), "backward_ms": statistics.median(backward[1:])}
+
+
+def speed() -> dict[str, Any]:
+    main = forward_backward(cloud(), camera())
+    total = main["forward_ms"] + main["backward_ms"]
+    main |= {
+        "ns_per_blend_forward": 1e6 * main["forward_ms"] / BLENDS,
+        "ns_per_blend_backward": 1e6 * main["backward_ms"] / BLENDS,
+        "times_faster_than_opensplat": sum(OPENSPLAT_MS.values()) / total,
+    }
+    scaling: dict[str, Any] = {}
+    for n in (20_000, 100_000, 500_000):
+        scaling[f"n={n}"] = forward_backward(cloud(n), camera())
+    for width, height in ((640, 352), (1920, 1056)):
+        scaling[f"{width}x{height}"] = forward_backward(cloud(), camera(width, height))
+    threads = torch.get_num_threads()
+    for count in sorted({1, 2, 4, 8, 16, 32, threads} & set(range(1, (os.cpu_count() or 1) + 1))):
+        torch.set_num_threads(count)
+        scaling[f"threads={count}"] = forward_backward(cloud(), camera())
+    torch.set_num_threads(threads)
+    return {"scene": main, "scaling": scaling, "opensplat_ms": OPENSPLAT_MS}
+
+
+def first_call() -> dict[str, float]:
+    """Seconds of the first forward and backward pass of a process, with an empty and with a filled kernel cache."""
+    code = (
+        "import sys, time; sys.path[:0] = ['.', 'bench']; import torch, render as b; s = b.cloud(100);"
+        "v = b.camera(64, 48); t = time.perf_counter(); b.forward_backward(s, v); print(time.perf_counter() - t)"
+    )
+    with tempfile.TemporaryDirectory() as cache:
+        environment = {**os.environ, "NUMBA_CACHE_DIR": cache}
+        times = [
+            float(subprocess.run([sys.executable, "-c", code], env=environment, check=True, capture_output=True).stdout)
+            for _ in range(2)
+        ]
+    return {"cold_s": times[0], "warm_s": times[1]}
+
+
+def frames_over_background() -> dict[str, Any]:
+    """49 frames at 640 x 352, RGB and depth: a wall and a table of 220k Gaussians behind 40k moving ones."""
+    torch.manual_seed(1)
+    n_back, n_front = 220_000, 40_000
+    back = torch.rand(n_back, 3) * torch.tensor([3.2, 1.8, 0.02]) - torch.tensor([1.6, 0.9, -2.0])
+    front = torch.randn(n_front, 3) * torch.tensor([0.12, 0.08, 0.08]) + torch.tensor([0.0, 0.2, 1.4])
+
+    def parts(means: torch.Tensor, size: float) -> tuple[torch.Tensor, ...]:
+        n = len(means)
+        return (means, torch.randn(n, 4), torch.full((n, 3), size), torch.full((n,), 0.8), torch.rand(n, 3))
+
+    wall, lump = parts(back, 0.004), parts(front, 0.003)
+    view, K = torch.eye(4), torch.tensor([[550.0, 0, 320], [0, 550, 176], [0, 0, 1]])
+    moves = torch.linspace(0, 0.2, 49)
+
+    def plain() -> None:
+        for x in moves:
+            both = [torch.cat([a, b]) for a, b in zip(wall, (lump[0] + x, *lump[1:]), strict=True)]
+            with torch.no_grad():
+                rasterize(*both, view[None], K[None], 640, 352, render_depth="expected")
+
+    def over() -> None:
+        prepared = prepare(*wall, view, K, 640, 352)
+        for x in moves:
+            rasterize_over(prepared, lump[0] + x, *lump[1:], render_depth="expected")
+
+    a, b = timed(plain, 2), timed(over, 2)
+    return {"frames": 49, "plain_s": a / 1e3, "prepared_s": b / 1e3, "ratio": a / b}
+
+
+def flow_error() -> dict[str, float]:
+    """Median end-point error of a plate that is moved, turned by 0.15 rad and scaled by 1.08, on visible pixels."""
+    xs = torch.linspace(-0.3, 0.3, 90)
+    flat = torch.stack([*torch.meshgrid(xs, xs, indexing="xy"), torch.zeros(90, 90)], -1).reshape(-1, 3)
+    cov = covariances(torch.tensor([1.0, 0, 0, 0]).repeat(8100, 1), torch.tensor([0.006, 0.006, 0.001]).expand(8100, 3))
+    c, s = torch.cos(torch.tensor(0.15)), torch.sin(torch.tensor(0.15))
+    A = 1.08 * torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
+    shift, move = torch.tensor([0.0, 0.0, 2.0]), torch.tensor([0.04, -0.03, 0.05])
+    K = torch.tensor([[600.0, 0, 320], [0, 600, 176], [0, 0, 1]])
+    flow = optical_flow(flat + shift, cov, flat @ A.T + shift + move, A @ cov @ A.T, torch.full((8100,), 0.9),
+                        torch.eye(4)[None], K[None], 640, 352, deformations=A.expand(8100, 3, 3))  # fmt: skip
+    y, x = torch.meshgrid(torch.arange(352) + 0.5, torch.arange(640) + 0.5, indexing="ij")
+    goal = torch.stack([(x - 320) / 300, (y - 176) / 300, torch.zeros_like(x)], -1) @ A.T + shift + move
+    truth = torch.stack([goal[..., 0] / goal[..., 2] * 600 + 320 - x, goal[..., 1] / goal[..., 2] * 600 + 176 - y], -1)
+    seen = flow.forward_visible[0]
+    error = (flow.forward[0] - truth).norm(dim=-1)[seen]
+    return {
+        "median_px": float(error.median()), "p99_px": float(error.quantile(0.99)), "visible_pixels": int(seen.sum()),
+        "median_motion_px": float(truth[seen].norm(dim=-1).median()),
+    }  # fmt: skip
+
+
+def against_gsplat() -> dict[str, Any]:
+    """Our kernels on the CPU against gsplat on CUDA, same inputs; and our entry against bare gsplat."""
+    from gsplat import rasterization
+
+    names = ["means", "quats", "scales", "opacities", "colors"]
+    runs = {}
+    for device in ("cpu", "cuda"):
+        leaves = {k: v.clone().requires_grad_() for k, v in cloud(device=device).items()}
+        r = rasterize(**leaves, **camera(device=device), render_depth="expected")
+        assert r.depth is not None
+        weights = torch.linspace(0, 1, r.rgb.numel(), device=device).reshape(r.rgb.shape)
+        loss = (r.rgb * weights).sum() + r.alpha.sum() + torch.where(r.alpha > 0.5, r.depth, 0).sum()
+        grads = torch.autograd.grad(loss, [leaves[k] for k in names])
+        runs[device] = (r.rgb.detach().cpu(), r.alpha.detach().cpu(), r.depth.detach().cpu(), [g.cpu() for g in grads])
+    difference = (runs["cpu"][0] - runs["cuda"][0]).abs()
+    seen = runs["cuda"][1] > 0.5
+    depth = ((runs["cpu"][2] - runs["cuda"][2]).abs() / runs["cuda"][2].clamp_min(1e-6))[seen]
+    pairs = zip(names, runs["cpu"][3], runs["cuda"][3], strict=True)
+    result: dict[str, Any] = {
+        "rgb_max": float(difference.max()), "rgb_mean": float(difference.mean()),
+        "rgb_p9999": float(difference.flatten().kthvalue(int(0.9999 * difference.numel())).values),
+        "depth_relative_p9999": float(depth.kthvalue(int(0.9999 * depth.numel())).values),
+        "depth_relative_max": float(depth.max()),
+        "gradient_relative_norm": {k: float((a - b).norm() / b.norm()) for k, a, b in pairs},
+        "card": torch.cuda.get_device_name(),
+    }  # fmt: skip
+    for n in (50_000, 200_000, 1_000_000):
+        scene, view = cloud(n, "cuda"), camera(device="cuda")
+        order = [scene[k] for k in names]
+        with torch.no_grad():
+            ours = timed(lambda s=scene, v=view: rasterize(**s, **v), 50)
+            bare = timed(lambda o=order, v=view: rasterization(*o, *list(v.values()), packed=False), 50)
+        result[f"n={n}"] = {"ours_ms": ours, "gsplat_ms": bare, "overhead": ours / bare - 1}
+    scene, view = cloud(50_000, "cuda"), camera(640, 352, "cuda")
+    moves = torch.linspace(0, 0.2, 49, device="cuda")[:, None, None]
+    view["viewmats"], view["Ks"] = view["viewmats"].repeat(3, 1, 1), view["Ks"].repeat(3, 1, 1)
+    frames = {**scene, "means": scene["means"] + moves}
+    with torch.no_grad():
+        batched = timed(lambda: rasterize(**frames, **view), 5)
+        loop = timed(lambda: [rasterize(**{**frames, "means": m}, **view) for m in frames["means"]], 3)
+    result["49 frames x 3 cameras"] = {"batched_ms": batched, "loop_ms": loop}
+    return result
+
+
+def main() -> None:
+    results: dict[str, Any] = {
+        "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "torch_threads": torch.get_num_threads()},
+        "speed": speed(),
+        "first_call": first_call(),
+        "frames_over_background": frames_over_background(),
+        "flow": flow_error(),
+    }  # fmt: skip
+    results["gsplat"] = against_gsplat() if torch.cuda.is_available() else "no CUDA here"
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    OUT.write_text(json.dumps(results, indent=2) + "\n")
+    print(json.dumps(results, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -19,6 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
+from pw_core.errors import ErrorCode, PWError
+
 MAX_PIXELS = 10_000 * 10_000
 """Larger pictures are refused before anything is allocated for them."""
 
@@ -26,8 +28,10 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
-class ImageError(ValueError):
+class ImageError(PWError, ValueError):
     """A picture that cannot be read or written; the message says what was wrong and what would be right."""
+
+    default_code = ErrorCode.INVALID_IMAGE
 
 
 class Encoding(NamedTuple):

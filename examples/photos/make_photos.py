@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 
-from studio import Eye, Stage, Studio, develop
+from studio import Eye, Stage, Studio, develop  # noqa: E402
 
 SCENES = ("jam", "dumpling", "play_doh")
 ORBITS_DEG = (-20, -10, 10, 20)
@@ -58,9 +58,15 @@ def clean(image: NDArray[np.uint8], strength: float) -> NDArray[np.uint8]:
 
 def describe_camera(eye: Eye, width: int, height: int, stage: Stage) -> dict[str, Any]:
     """The camera as the ground truth's JSON holds it."""
-    return {"width": width, "height": height, "K": eye.intrinsics(width, height).tolist(),
-            "viewmat": eye.viewmat().tolist(), "convention": "world to camera, OpenCV axes, pixel centres at integer + 0.5",
-            "table_edge_m": stage.table_edge, "pivot_m": list(stage.pivot)}
+    return {
+        "width": width,
+        "height": height,
+        "K": eye.intrinsics(width, height).tolist(),
+        "viewmat": eye.viewmat().tolist(),
+        "convention": "world to camera, OpenCV axes, pixel centres at integer + 0.5",
+        "table_edge_m": stage.table_edge,
+        "pivot_m": list(stage.pivot),
+    }
 
 
 def boxes(masks: dict[str, NDArray[np.bool_]], scale: float) -> dict[str, list[int]]:
@@ -80,11 +86,16 @@ def note_camera(stage: Stage, masks: dict[str, NDArray[np.bool_]], width: int, h
     path = HERE / "cameras.yaml"
     known = yaml.safe_load(path.read_text()) if path.exists() else {}
     known[stage.name] = {
-        "width": width, "height": height, "camera_height_m": stage.height, "pitch_deg_down": stage.pitch_deg,
-        "hfov_deg": stage.hfov_deg, "table_edge_m": stage.table_edge, "pivot_m": list(stage.pivot),
+        "width": width,
+        "height": height,
+        "camera_height_m": stage.height,
+        "pitch_deg_down": stage.pitch_deg,
+        "hfov_deg": stage.hfov_deg,
+        "table_edge_m": stage.table_edge,
+        "pivot_m": list(stage.pivot),
         "boxes_px": boxes(masks, 1.0),
     }
-    head = "# True cameras of the example photos, written by make_photos.py. Boxes are [left, top, right, bottom] in pixels.\n"
+    head = "# True cameras of the example photos, from make_photos.py. Boxes: [left, top, right, bottom] px.\n"
     path.write_text(head + yaml.safe_dump(dict(sorted(known.items())), sort_keys=False, default_flow_style=None))
 
 
@@ -126,7 +137,7 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", choices=SCENES, action="append", help="only this scene (may be repeated)")
     parser.add_argument("--spp", type=int, help="samples per pixel (photos: 168, truth: 48)")
-    parser.add_argument("--width", type=int, help="picture width in px; the height is 704/1280 of it (photos: 1280, truth: 640)")
+    parser.add_argument("--width", type=int, help="picture width in px (photos: 1280, truth: 640); 20:11")
     parser.add_argument("--truth", action="store_true", help="write ground truth instead of the photos")
     parser.add_argument("--out", type=Path, help="folder to write to (photos: beside this script, truth: out/truth)")
     parser.add_argument("--denoise", type=float, default=1.5, help="strength of the final grain removal, 0 for none")
@@ -154,8 +165,14 @@ def main(argv: list[str] | None = None) -> int:
                 truth(studio, width=width, spp=spp, folder=folder, denoise=args.denoise)
             else:
                 official = args.out is None and width == 1280
-                photo(studio, width=width, spp=spp, out=(args.out or HERE) / f"{name}.png", official=official,
-                      denoise=args.denoise)
+                photo(
+                    studio,
+                    width=width,
+                    spp=spp,
+                    out=(args.out or HERE) / f"{name}.png",
+                    official=official,
+                    denoise=args.denoise,
+                )
         say(f"{name}: done in {time.monotonic() - start:.0f} s")
     return 0
 

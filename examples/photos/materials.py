@@ -24,7 +24,9 @@ def rgb(color: str | Sequence[float] | F64) -> Dict:
     return {"type": "rgb", "value": [float(v) for v in value]}
 
 
-def texture(image: NDArray[np.floating[Any]], *, repeat: tuple[float, float] = (1.0, 1.0), wrap: str = "repeat") -> Dict:
+def texture(
+    image: NDArray[np.floating[Any]], *, repeat: tuple[float, float] = (1.0, 1.0), wrap: str = "repeat"
+) -> Dict:
     """A bitmap texture of linear values, (H, W) or (H, W, 3); row 0 is v = 1 (image order)."""
     import mitsuba as mi
 
@@ -48,8 +50,15 @@ def matte(color: str | Dict) -> Dict:
 def glazed(color: str | Dict, *, roughness: float = 0.15, ior: float = 1.5) -> Dict:
     """Diffuse under a rough clear coat (ceramic, lacquer, plastic), two-sided."""
     reflectance = rgb(color) if isinstance(color, str) else color
-    return twosided({"type": "roughplastic", "diffuse_reflectance": reflectance, "alpha": roughness, "int_ior": ior,
-                     "nonlinear": True})
+    return twosided(
+        {
+            "type": "roughplastic",
+            "diffuse_reflectance": reflectance,
+            "alpha": roughness,
+            "int_ior": ior,
+            "nonlinear": True,
+        }
+    )
 
 
 def bumped(bsdf: Dict, height: Dict, scale: float) -> Dict:
@@ -69,8 +78,20 @@ def plane_points(rows: int, cols: int, height: float, width: float, *, offset: f
     return np.stack([v.ravel(), u.ravel(), np.full(v.size, offset)], 1)
 
 
-def wood(*, rows: int, cols: int, height: float, width: float, plank: float, light: str, dark: str, seed: int = 0,
-         ring: float = 0.011, gap: float = 0.0, contrast: float = 1.0) -> tuple[F64, F64]:
+def wood(
+    *,
+    rows: int,
+    cols: int,
+    height: float,
+    width: float,
+    plank: float,
+    light: str,
+    dark: str,
+    seed: int = 0,
+    ring: float = 0.011,
+    gap: float = 0.0,
+    contrast: float = 1.0,
+) -> tuple[F64, F64]:
     """Planks whose grain runs along the columns: colour (rows, cols, 3) and relief (rows, cols) in [0, 1].
 
     `plank`, `ring` and `gap` are widths in metres. Each plank is a cut through a wavy stack of growth rings.
@@ -88,7 +109,9 @@ def wood(*, rows: int, cols: int, height: float, width: float, plank: float, lig
     # Late wood: growth darkens slowly and then stops at once, so a saw tooth and not a sine.
     saw = phase - np.floor(phase)
     rings = np.clip(saw**2.2, 0, 1) * np.clip((1 - saw) * 7, 0, 1)
-    strength = 0.55 + 0.45 * perlin(np.stack([np.floor(phase) * 0.77, pts[:, 1] * 0.8, per[:, 1] * 3], 1), seed=seed + 5)
+    strength = 0.55 + 0.45 * perlin(
+        np.stack([np.floor(phase) * 0.77, pts[:, 1] * 0.8, per[:, 1] * 3], 1), seed=seed + 5
+    )
     fibre = pts.copy()
     fibre[:, 1] *= 0.02
     fibres = fbm(fibre, size=0.0022, octaves=3, gain=0.75, seed=seed + 9)
@@ -110,7 +133,10 @@ def wood(*, rows: int, cols: int, height: float, width: float, plank: float, lig
 def weave(*, rows: int, cols: int, height: float, width: float, thread: float, seed: int = 0) -> F64:
     """Plain weave relief (rows, cols) in [0, 1] with uneven threads of `thread` metres."""
     pts = plane_points(rows, cols, height, width)
-    slub = perlin(pts * [1, 0.06, 1] / (thread * 1.7), seed=seed), perlin(pts * [0.06, 1, 1] / (thread * 1.7), seed=seed + 3)
+    slub = (
+        perlin(pts * [1, 0.06, 1] / (thread * 1.7), seed=seed),
+        perlin(pts * [0.06, 1, 1] / (thread * 1.7), seed=seed + 3),
+    )
     u = pts[:, 1] / thread + 0.18 * perlin(pts / 0.02, seed=seed + 5)
     v = pts[:, 0] / thread + 0.18 * perlin(pts / 0.02, seed=seed + 6)
     over = np.sign(np.sin(np.pi * u) * np.sin(np.pi * v))

@@ -20,7 +20,7 @@ def ball(center: Sequence[float], radius: float, *, squash: Sequence[float] = (1
 
 
 def can(center: Sequence[float], radius: float, height: float, *, top: float = 1.0) -> Mesh:
-    """Upright cylinder or cone frustum that stands at `center` [m]; `top` is the ratio of the upper to the lower radius."""
+    """Upright cylinder or cone frustum that stands at `center` [m]; `top`: upper radius over lower."""
     profile = [(0, 0), (radius, 0), (radius * top, height), (0, height)]
     mesh = lathe(profile, segments=48, smooth=False)
     return mesh.moved(center)
@@ -63,17 +63,20 @@ def curtain(x: float, y: tuple[float, float], z: tuple[float, float], *, folds: 
 def gingham(color: str, *, across: int, up: int) -> dict[str, Any]:
     """Checked cotton: white, the colour, and their blend where only one thread is coloured."""
     u, v = np.meshgrid(np.arange(across * 16) // 8 % 2, np.arange(up * 16) // 8 % 2)
-    return matte(texture(mix((u + v) / 2.0, linear("#f4f0e6") * np.ones((*u.shape, 3)), linear(color) * np.ones((*u.shape, 3)))))
+    return matte(
+        texture(mix((u + v) / 2.0, linear("#f4f0e6") * np.ones((*u.shape, 3)), linear(color) * np.ones((*u.shape, 3))))
+    )
 
 
 def tiles(*, rows: int, cols: int, size: tuple[float, float], tile: tuple[float, float], color: str, seed: int) -> F64:
-    """Wall tiles in running bond: colours (rows, cols, 3) of a sheet `size` (height, width) m with `tile` of the same."""
+    """Wall tiles in running bond: colours (rows, cols, 3) of a sheet; `size` and `tile` are (height, width) m."""
     pts = plane_points(rows, cols, *size)
     course = np.floor(pts[:, 0] / tile[0])
     along = pts[:, 1] / tile[1] + 0.5 * (course % 2)
     shade = perlin(np.stack([course * 3.7 + 0.5, np.floor(along) * 2.3 + 0.5, np.full(len(pts), 0.5)], 1), seed=seed)
-    gap = np.minimum(np.minimum(pts[:, 0] % tile[0], tile[0] - pts[:, 0] % tile[0]),
-                     np.minimum(along % 1, 1 - along % 1) * tile[1])
+    gap = np.minimum(
+        np.minimum(pts[:, 0] % tile[0], tile[0] - pts[:, 0] % tile[0]), np.minimum(along % 1, 1 - along % 1) * tile[1]
+    )
     joint = np.clip((0.0035 - gap) / 0.002, 0, 1)
     base = linear(color) * (1 + 0.10 * shade)[:, None]
     return (base * (1 - 0.45 * joint)[:, None]).reshape(rows, cols, 3)
@@ -102,8 +105,9 @@ def panel(x: float, y: tuple[float, float], z: tuple[float, float]) -> Mesh:
     return mesh
 
 
-def window(x: float, y: tuple[float, float], z: tuple[float, float], *, seed: int, strength: float,
-           bar: float = 0.02) -> dict[str, Part]:
+def window(
+    x: float, y: tuple[float, float], z: tuple[float, float], *, seed: int, strength: float, bar: float = 0.02
+) -> dict[str, Part]:
     """A glowing window with a white frame and crossbars, its glass at `x` [m]."""
     mid = (y[0] + y[1]) / 2
     frame = [box((x - 0.05, y[k] - 0.035, z[0] - 0.035), (x + 0.01, y[k] + 0.035, z[1])) for k in (0, 1)]

@@ -16,8 +16,10 @@ EDGE = 0.72
 def heap() -> Mesh:
     """The jam: a dome with lobes melted into it, sagging at the foot, with lumps of fruit under the skin."""
     rng = np.random.default_rng(11)
-    lobes: list[tuple[F64, F64]] = [(np.array([0, 0.0, 0.008]), np.array([0.062, 0.076, 0.046])),
-                                    (np.array([-0.002, 0.000, 0.030]), np.array([0.044, 0.056, 0.045]))]
+    lobes: list[tuple[F64, F64]] = [
+        (np.array([0, 0.0, 0.008]), np.array([0.062, 0.076, 0.046])),
+        (np.array([-0.002, 0.000, 0.030]), np.array([0.044, 0.056, 0.045])),
+    ]
     rings = [(10, 0.064, 0.009, 0.019), (8, 0.050, 0.030, 0.019), (6, 0.032, 0.053, 0.018), (3, 0.013, 0.070, 0.014)]
     for ring, (count, radius, z, size) in enumerate(rings):
         for k in range(count):
@@ -56,7 +58,9 @@ def tint(mesh: Mesh) -> F64:
     facing = np.einsum("ij,ij->i", normals, outward / np.linalg.norm(outward, axis=1, keepdims=True))
     thin = np.clip(1 - v[:, 2] / 0.016, 0, 1) * 0.6 + np.clip(0.9 - facing, 0, 1) * 0.7
     pulp = fbm(v, size=0.016, octaves=4, seed=20)
-    color = mix(np.clip(0.35 + 0.5 * pulp + 0.8 * thin, 0, 1), np.array([0.13, 0.0006, 0.0026]), np.array([0.48, 0.004, 0.006]))
+    color = mix(
+        np.clip(0.35 + 0.5 * pulp + 0.8 * thin, 0, 1), np.array([0.13, 0.0006, 0.0026]), np.array([0.48, 0.004, 0.006])
+    )
     near, _ = cells(v, size=0.0062, seed=33)
     lucky = perlin(v / 0.02, seed=40) > -0.15
     pip = np.clip((0.19 - near) / 0.06, 0, 1) * lucky
@@ -79,7 +83,7 @@ def cloth() -> Mesh:
     for k in range(13):  # single folds, each with its own place, width, lean and depth
         at, wide = -0.8 + 1.6 * (k + rng.uniform(0.1, 0.9)) / 13, rng.uniform(0.022, 0.048)
         q = (u - at - rng.uniform(-0.35, 0.35) * (t - 0.35)) / (wide * (0.8 + 0.5 * t))
-        crest = rng.uniform(0.5, 1.0) * 0.095 * np.exp(-np.abs(q) ** 1.7)
+        crest = rng.uniform(0.5, 1.0) * 0.095 * np.exp(-(np.abs(q) ** 1.7))
         depth = -smooth_min(-depth, -crest * (0.75 + 0.25 * np.cos(np.pi * (t - rng.uniform(0, 1)))), 0.02)
     small = fbm(np.stack([u.ravel() * 1.6, z.ravel() * 0.6, depth.ravel()], 1), size=0.08, octaves=3, seed=5)
     crumple = fbm(np.stack([y.ravel(), z.ravel(), depth.ravel()], 1), size=0.035, octaves=3, seed=9)
@@ -104,16 +108,43 @@ def cloth_look() -> dict[str, Any]:
 
 def build() -> Stage:
     """The jam stage."""
-    stage = Stage("jam", height=0.140, pitch_deg=10.5, hfov_deg=30.0, table_edge=EDGE, pivot=(0.55, 0.0, 0.0),
-                  focus=0.50, aperture=0.003, exposure=1.12)
+    stage = Stage(
+        "jam",
+        height=0.140,
+        pitch_deg=10.5,
+        hfov_deg=30.0,
+        table_edge=EDGE,
+        pivot=(0.55, 0.0, 0.0),
+        focus=0.50,
+        aperture=0.003,
+        exposure=1.12,
+    )
     body = heap()
     body.color = tint(body)
-    jelly = {"type": "principled", "base_color": {"type": "mesh_attribute", "name": "vertex_color"},
-             "roughness": 0.16, "specular": 0.5, "clearcoat": 1.0, "clearcoat_gloss": 0.97, "flatness": 0.6}
+    jelly = {
+        "type": "principled",
+        "base_color": {"type": "mesh_attribute", "name": "vertex_color"},
+        "roughness": 0.16,
+        "specular": 0.5,
+        "clearcoat": 1.0,
+        "clearcoat_gloss": 0.97,
+        "flatness": 0.6,
+    }
     stage.entities["jam"] = (body.moved(CENTER), {"bsdf": jelly})
 
-    color, relief = wood(rows=1600, cols=1400, height=0.8, width=1.4, plank=0.145, light="#f2d5a3", dark="#b98a52",
-                         seed=5, ring=0.0125, gap=0.0007, contrast=1.15)
+    color, relief = wood(
+        rows=1600,
+        cols=1400,
+        height=0.8,
+        width=1.4,
+        plank=0.145,
+        light="#f2d5a3",
+        dark="#b98a52",
+        seed=5,
+        ring=0.0125,
+        gap=0.0007,
+        contrast=1.15,
+    )
     board = sheet((EDGE - 0.8, EDGE), (-0.7, 0.7))
     pine = bumped(glazed(texture(color), roughness=0.24, ior=1.42), texture(relief), 0.0006)
     stage.props["table"] = (board, {"bsdf": pine})
@@ -123,13 +154,17 @@ def build() -> Stage:
     import mitsuba as mi
 
     place = mi.ScalarTransform4f
-    target = list(CENTER + [0, 0, 0.03])
+    target = [CENTER[0], 0.0, 0.03]
     for name, at, size, radiance in (
         ("window_a", [0.24, 0.56, 0.36], [0.075, 0.15, 1], [27, 23, 18]),
         ("window_b", [0.44, 0.60, 0.36], [0.075, 0.15, 1], [27, 23, 18]),
         ("fill", [-0.30, -0.70, 0.50], [0.35, 0.25, 1], [0.5, 0.55, 0.65]),
     ):
         stance = place().look_at(origin=at, target=target, up=[0, 0, 1]) @ place().scale(size)
-        stage.lights[name] = {"type": "rectangle", "to_world": stance, "emitter": {"type": "area", "radiance": rgb(radiance)}}
+        stage.lights[name] = {
+            "type": "rectangle",
+            "to_world": stance,
+            "emitter": {"type": "area", "radiance": rgb(radiance)},
+        }
     stage.lights["sky"] = {"type": "constant", "radiance": rgb([0.10, 0.10, 0.11])}
     return stage

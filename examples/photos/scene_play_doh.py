@@ -76,8 +76,14 @@ def toys() -> dict[str, tuple[Mesh, str]]:
         add(color, can((WALL - 0.44, y - 0.02, 0.013), 0.032, 0.07, top=0.7))
     for y, z, color in ((-0.52, -0.36, "#e9a92d"), (-0.66, -0.36, "#4f9d5b"), (-0.84, -0.36, "#e58aa5")):
         add(color, box((WALL - 0.46, y - 0.05, z), (WALL - 0.36, y + 0.05, z + 0.11)))
-    for y, color in ((0.58, "#e9a92d"), (0.70, "#d9463a"), (0.83, "#2f8f93"), (-0.60, "#8c63a8"), (-0.76, "#e9a92d"),
-                     (-0.90, "#3f7fb8")):  # upper shelves
+    for y, color in (
+        (0.58, "#e9a92d"),
+        (0.70, "#d9463a"),
+        (0.83, "#2f8f93"),
+        (-0.60, "#8c63a8"),
+        (-0.76, "#e9a92d"),
+        (-0.90, "#3f7fb8"),
+    ):  # upper shelves
         add(color, can((WALL - 0.13, y, 0.318), 0.04, rng.uniform(0.05, 0.12), top=rng.uniform(0.7, 1.0)))
     bear = [ball((WALL - 0.45, 0.27, -0.15), 0.085, squash=(1, 1, 1.15)), ball((WALL - 0.47, 0.27, -0.015), 0.062)]
     bear += [ball((WALL - 0.47, 0.27 + s * 0.05, 0.04), 0.024) for s in (-1, 1)]
@@ -95,12 +101,18 @@ def toys() -> dict[str, tuple[Mesh, str]]:
 def furnish(stage: Stage) -> None:
     """Walls, window, curtains, the rack on the left, the doll's house on the right, the sofa between them."""
     add = stage.props
-    plaster = mix(0.5 + 0.35 * fbm(plane_points(256, 512, 2, 4), size=0.5, octaves=4).reshape(256, 512), "#a5cbb6", "#8fb9a2")
+    plaster = mix(
+        0.5 + 0.35 * fbm(plane_points(256, 512, 2, 4), size=0.5, octaves=4).reshape(256, 512), "#a5cbb6", "#8fb9a2"
+    )
     add["wall"] = (panel(WALL, (-2, 2), (-1, 1.2)), {"bsdf": matte(texture(plaster))})
     for name, part in window(WALL - 0.02, (-0.17, 0.19), (0.02, 0.60), seed=3, strength=2.6).items():
         add[f"window_{name}"] = part
-    for name, y, color, seed in (("a", (0.36, 0.47), "#3a66b0", 1), ("b", (0.225, 0.36), "#d8453c", 2),
-                                 ("c", (-0.335, -0.205), "#d8453c", 4), ("d", (-0.45, -0.335), "#3f9a58", 5)):
+    for name, y, color, seed in (
+        ("a", (0.36, 0.47), "#3a66b0", 1),
+        ("b", (0.225, 0.36), "#d8453c", 2),
+        ("c", (-0.335, -0.205), "#d8453c", 4),
+        ("d", (-0.45, -0.335), "#3f9a58", 5),
+    ):
         look = gingham(color, across=4, up=20)
         add[f"curtain_{name}"] = (curtain(WALL - 0.08, y, (-0.16, 0.62), folds=3, seed=seed), {"bsdf": look})
     grain, _ = wood(rows=200, cols=400, height=0.4, width=0.8, plank=0.4, light="#e8c48c", dark="#b98850", seed=3)
@@ -121,22 +133,43 @@ def furnish(stage: Stage) -> None:
     add["house"] = (merge(house), birch)
     add["house_back"] = (panel(x1 - 0.005, (-0.97, -0.45), (-0.6, 0.16)), {"bsdf": matte("#d99aa8")})
     add["rack_back"] = (panel(x1 - 0.005, (0.46, 0.99), (-0.6, 0.035)), {"bsdf": matte("#6d9bb0")})
-    sofa = [box((WALL - 0.55, -0.42, -0.6), (WALL - 0.1, 0.42, -0.24)), box((WALL - 0.2, -0.42, -0.6), (WALL - 0.1, 0.42, -0.07))]
+    sofa = [
+        box((WALL - 0.55, -0.42, -0.6), (WALL - 0.1, 0.42, -0.24)),
+        box((WALL - 0.2, -0.42, -0.6), (WALL - 0.1, 0.42, -0.07)),
+    ]
     add["sofa"] = (merge(sofa), {"bsdf": matte("#e0a0ae")})
     add["cushion"] = (ball((WALL - 0.26, -0.12, -0.15), 0.12, squash=(0.45, 1.0, 0.75)), {"bsdf": matte("#f1e6c9")})
     for name, (mesh, color) in toys().items():
         add[name] = (mesh, {"bsdf": glazed(color, roughness=0.25) if name[:3] == "toy" else matte(color)})
     add.update(potted("herb", (WALL - 0.09, 0.03, 0.02), 0.075, color="#c9744a", seed=6))
-    for name, y, z, color in (("print_a", (0.62, 0.72), (0.215, 0.29), "#e9a92d"), ("print_b", (-0.80, -0.68), (0.205, 0.285), "#d9463a")):
+    for name, y, z, color in (
+        ("print_a", (0.62, 0.72), (0.215, 0.29), "#e9a92d"),
+        ("print_b", (-0.80, -0.68), (0.205, 0.285), "#d9463a"),
+    ):
         add[name] = (panel(WALL - 0.01, y, z), {"bsdf": matte(color)})
 
 
 def build() -> Stage:
     """The play-doh stage."""
-    stage = Stage("play_doh", height=0.157, pitch_deg=7.0, hfov_deg=40.0, table_edge=EDGE, pivot=(0.60, 0.0, 0.0),
-                  focus=0.57, aperture=0.0045, exposure=1.2, integrator={"type": "path", "max_depth": 7})
-    clay = {"type": "principled", "base_color": {"type": "mesh_attribute", "name": "vertex_color"}, "roughness": 0.52,
-            "specular": 0.35, "flatness": 0.5}
+    stage = Stage(
+        "play_doh",
+        height=0.157,
+        pitch_deg=7.0,
+        hfov_deg=40.0,
+        table_edge=EDGE,
+        pivot=(0.60, 0.0, 0.0),
+        focus=0.57,
+        aperture=0.0045,
+        exposure=1.2,
+        integrator={"type": "path", "max_depth": 7},
+    )
+    clay = {
+        "type": "principled",
+        "base_color": {"type": "mesh_attribute", "name": "vertex_color"},
+        "roughness": 0.52,
+        "specular": 0.35,
+        "flatness": 0.5,
+    }
     stage.entities["play_doh"] = (lump().moved(CENTER), {"bsdf": clay})
     pts = plane_points(500, 600, 1.0, 1.2)
     worn = fbm(pts, size=0.18, octaves=4, seed=2).reshape(500, 600)
@@ -155,6 +188,10 @@ def build() -> Stage:
         ("room", [1.1, -0.4, 1.9], [2.5, 0.1, 0.0], [0.6, 0.6, 1], [2.6, 2.5, 2.3]),
     ):
         stance = place().look_at(origin=at, target=aim, up=[0, 0, 1]) @ place().scale(size)
-        stage.lights[name] = {"type": "rectangle", "to_world": stance, "emitter": {"type": "area", "radiance": rgb(radiance)}}
+        stage.lights[name] = {
+            "type": "rectangle",
+            "to_world": stance,
+            "emitter": {"type": "area", "radiance": rgb(radiance)},
+        }
     stage.lights["sky"] = {"type": "constant", "radiance": rgb([0.52, 0.51, 0.50])}
     return stage

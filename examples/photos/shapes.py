@@ -41,7 +41,7 @@ class Mesh:
         return Mesh(self.verts + np.asarray(offset), self.faces, self.uv, self.color, self.smooth)
 
     def write_ply(self, path: Path) -> None:
-        """Binary PLY with normals (when smooth), `u v` and `r g b`, in the layout that Mitsuba and trimesh both read."""
+        """Binary PLY with normals (when smooth), `u v` and `r g b`, as Mitsuba and trimesh read them."""
         columns: list[tuple[str, F64]] = [("x y z", self.verts)]
         if self.smooth:
             columns.append(("nx ny nz", self.normals()))
@@ -114,7 +114,7 @@ def perlin(points: F64, *, seed: int = 0) -> F64:
 
 
 def fbm(points: F64, *, size: float, octaves: int = 4, gain: float = 0.5, seed: int = 0, ridged: bool = False) -> F64:
-    """Sum of `octaves` of noise whose largest feature is `size` [m]; `ridged` gives creases (values in about [-1, 0])."""
+    """Sum of `octaves` of noise whose largest feature is `size` [m]; `ridged` gives creases, in [-1, 0]."""
     out, amp, scale = np.zeros(len(points)), 1.0, 1.0 / size
     for octave in range(octaves):
         layer = perlin(points * scale, seed=seed + 17 * octave)
@@ -183,8 +183,15 @@ def grid(points: F64, uv: F64) -> Mesh:
     """Mesh of a (R, C, 3) array of points with (R, C, 2) texture coordinates."""
     rows, cols = points.shape[:2]
     index = np.arange(rows * cols, dtype=np.int32).reshape(rows, cols)
-    a, b, c, d = (index[s].ravel() for s in np.s_[(slice(-1), slice(-1)), (slice(-1), slice(1, None)),
-                                                  (slice(1, None), slice(1, None)), (slice(1, None), slice(-1))])
+    a, b, c, d = (
+        index[s].ravel()
+        for s in np.s_[
+            (slice(-1), slice(-1)),
+            (slice(-1), slice(1, None)),
+            (slice(1, None), slice(1, None)),
+            (slice(1, None), slice(-1)),
+        ]
+    )
     faces = np.concatenate([np.stack([a, b, c], 1), np.stack([a, c, d], 1)])
     return Mesh(points.reshape(-1, 3), faces, uv.reshape(-1, 2))
 
@@ -193,8 +200,10 @@ def lathe(profile: Sequence[Sequence[float]], *, segments: int = 96, smooth: boo
     """Solid of revolution about z from (radius, z) pairs [m]; `v` runs along the profile, `u` round it."""
     prof = np.asarray(profile, dtype=np.float64)
     angle = np.linspace(0, 2 * np.pi, segments + 1)
-    points = np.stack([prof[:, None, 0] * np.cos(angle), prof[:, None, 0] * np.sin(angle),
-                       np.repeat(prof[:, 1:2], segments + 1, 1)], axis=-1)
+    points = np.stack(
+        [prof[:, None, 0] * np.cos(angle), prof[:, None, 0] * np.sin(angle), np.repeat(prof[:, 1:2], segments + 1, 1)],
+        axis=-1,
+    )
     length = np.concatenate([[0.0], np.cumsum(np.linalg.norm(np.diff(prof, axis=0), axis=1))])
     uv = np.stack(np.broadcast_arrays(angle[None] / (2 * np.pi), length[:, None] / max(length[-1], 1e-9)), axis=-1)
     mesh = grid(points, uv)
@@ -211,8 +220,10 @@ def rod(*, length: float, radius: float, rounding: float, segments: int = 160) -
     prof = np.concatenate([low, side, (low * [1, -1])[::-1]])
     angle = np.arange(segments) / segments * 2 * np.pi
     ring = np.stack([np.cos(angle), np.sin(angle)], 1)
-    verts = np.concatenate([np.concatenate([r * ring, np.full((segments, 1), z)], 1) for r, z in prof]
-                           + [np.array([[0, 0, -half], [0, 0, half]])])
+    verts = np.concatenate(
+        [np.concatenate([r * ring, np.full((segments, 1), z)], 1) for r, z in prof]
+        + [np.array([[0, 0, -half], [0, 0, half]])]
+    )
     n, here = len(prof), np.arange(segments)
     after = (here + 1) % segments
     faces = []
@@ -220,7 +231,9 @@ def rod(*, length: float, radius: float, rounding: float, segments: int = 160) -
         a, b = k * segments + here, k * segments + after
         faces += [np.stack([a, b, b + segments], 1), np.stack([a, b + segments, a + segments], 1)]
     faces.append(np.stack([np.full(segments, n * segments), after, here], 1))
-    faces.append(np.stack([np.full(segments, n * segments + 1), (n - 1) * segments + here, (n - 1) * segments + after], 1))
+    faces.append(
+        np.stack([np.full(segments, n * segments + 1), (n - 1) * segments + here, (n - 1) * segments + after], 1)
+    )
     uv = np.stack([np.arctan2(verts[:, 1], verts[:, 0]) / (2 * np.pi), verts[:, 2] / length + 0.5], 1)
     return Mesh(verts, np.concatenate(faces).astype(np.int32), uv)
 

@@ -96,25 +96,51 @@ class Studio:
         import mitsuba as mi
 
         stage = self.stage
-        film: dict[str, Any] = {"type": "hdrfilm", "width": width, "height": height, "pixel_format": "rgb",
-                                "component_format": "float32", "rfilter": {"type": "box" if sharp else "gaussian"}}
+        film: dict[str, Any] = {
+            "type": "hdrfilm",
+            "width": width,
+            "height": height,
+            "pixel_format": "rgb",
+            "component_format": "float32",
+            "rfilter": {"type": "box" if sharp else "gaussian"},
+        }
         if crop is not None:
-            film |= {"crop_offset_x": 0, "crop_offset_y": crop[0], "crop_width": width, "crop_height": crop[1] - crop[0]}
+            film |= {
+                "crop_offset_x": 0,
+                "crop_offset_y": crop[0],
+                "crop_width": width,
+                "crop_height": crop[1] - crop[0],
+            }
         sampler: dict[str, Any] = {"type": "multijitter", "sample_count": spp}
         if sharp:  # one ray through each pixel's centre, so that masks and depth are exact there
             sampler = {"type": "stratified", "sample_count": 1, "jitter": False}
         sensor: dict[str, Any] = {
-            "type": "thinlens" if stage.aperture > 0 and not sharp else "perspective", "fov": eye.hfov_deg, "fov_axis": "x",
-            "near_clip": 0.01, "far_clip": 100.0, "film": film, "sampler": sampler,
-            "to_world": mi.ScalarTransform4f().look_at(origin=list(eye.origin), target=list(eye.origin + eye.forward),
-                                                       up=[0, 0, 1]),
+            "type": "thinlens" if stage.aperture > 0 and not sharp else "perspective",
+            "fov": eye.hfov_deg,
+            "fov_axis": "x",
+            "near_clip": 0.01,
+            "far_clip": 100.0,
+            "film": film,
+            "sampler": sampler,
+            "to_world": mi.ScalarTransform4f().look_at(
+                origin=list(eye.origin), target=list(eye.origin + eye.forward), up=[0, 0, 1]
+            ),
         }
         if sensor["type"] == "thinlens":
             sensor |= {"aperture_radius": stage.aperture, "focus_distance": stage.focus}
         return mi.load_dict(sensor)
 
-    def radiance(self, eye: Eye, width: int, height: int, *, spp: int, seed: int = 0, bands: int = 1,
-                 report: Callable[[str], None] = print) -> NDArray[np.float32]:
+    def radiance(
+        self,
+        eye: Eye,
+        width: int,
+        height: int,
+        *,
+        spp: int,
+        seed: int = 0,
+        bands: int = 1,
+        report: Callable[[str], None] = print,
+    ) -> NDArray[np.float32]:
         """Linear RGB (H, W, 3), rendered in horizontal bands so that progress can be told."""
         import mitsuba as mi
 

@@ -1,4 +1,4 @@
-"""The errors this package raises: each has a code, and a message that says what was wrong, where, and what would be right."""
+"""The errors this package raises: each has a code, and a message that says what was wrong, where, and what is right."""
 
 from __future__ import annotations
 

@@ -39,9 +39,13 @@ def test_entity_state() -> None:
 
 def test_track_there_and_back() -> None:
     given = {
-        "times": np.linspace(0, 1, 6), "positions": RNG.normal(size=(6, 3)), "orientations": np.tile([HALF, 0, HALF, 0], (6, 1)),
-        "linear": RNG.normal(size=(6, 3)), "angular": RNG.normal(size=(6, 3)), "bounds": RNG.normal(size=(6, 2, 3)),
-    }  # fmt: skip
+        "times": np.linspace(0, 1, 6),
+        "positions": RNG.normal(size=(6, 3)),
+        "orientations": np.tile([HALF, 0, HALF, 0], (6, 1)),
+        "linear": RNG.normal(size=(6, 3)),
+        "angular": RNG.normal(size=(6, 3)),
+        "bounds": RNG.normal(size=(6, 2, 3)),
+    }
     back = reports.track_to_arrays(reports.entity_to_track(name="pin", kind="rigid", **given))
     assert set(back) == set(given)
     for key, value in given.items():
@@ -51,8 +55,8 @@ def test_track_there_and_back() -> None:
 
 
 def test_an_empty_track_keeps_its_shapes() -> None:
-    empty = {key: np.zeros((0, *shape)) for key, shape in
-             {"positions": (3,), "orientations": (4,), "linear": (3,), "angular": (3,), "bounds": (2, 3)}.items()}  # fmt: skip
+    shapes = {"positions": (3,), "orientations": (4,), "linear": (3,), "angular": (3,), "bounds": (2, 3)}
+    empty = {key: np.zeros((0, *shape)) for key, shape in shapes.items()}
     back = reports.track_to_arrays(reports.entity_to_track(name="a", kind="rigid", times=[], **empty))
     assert back["bounds"].shape == (0, 2, 3)
 

@@ -42,7 +42,7 @@ else
   numpy_major=2
   if [ $ros = sourced ]; then numpy_major=$("$python" -c 'import numpy; print(numpy.__version__.split(".")[0])'); fi
   "$py" scripts/constraints.py --numpy "$numpy_major" > "$constraints"
-  pip() { "$py" -m pip install --quiet --disable-pip-version-check -c "$constraints" ${PW_PIP_ARGS:-} "$@"; }
+  pip() { "$py" -m pip install -qq --disable-pip-version-check -c "$constraints" ${PW_PIP_ARGS:-} "$@"; }
 
   stage "build tools"
   pip 'setuptools<80' wheel

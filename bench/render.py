@@ -1,7 +1,7 @@
 """Rendering figures: `make bench BENCH=render` writes out/bench/render.json.
 
-The scene is that of OpenSplat's CPU measurement (976 ms forward and 556 ms backward on two cores): 100 000 Gaussians, 1280 x 704,
-22.7 million blends. Where CUDA and gsplat are there, agreement with it and the overhead of
+The scene is that of OpenSplat's CPU measurement (976 ms forward and 556 ms backward on two cores): 100 000 Gaussians,
+1280 x 704, 22.7 million blends. Where CUDA and gsplat are there, agreement with it and the overhead of
 our entry are measured too.
 """
 

@@ -19,7 +19,7 @@ def rasterize_gsplat(
     antialiased: bool,
     radius_clip: float,
     median: bool,
-) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor | None, None, Tensor | None, Tensor]:
     """Colour [..., C, H, W, 3], alpha, sum of weight times depth, (empty) median, features and radii; see
     `rasterize`."""
     if median:
@@ -38,7 +38,9 @@ def rasterize_gsplat(
     n, c = i.means.shape[-2], i.viewmats.shape[-3]
 
     def full(x: Tensor | None, trailing: int) -> Tensor | None:
-        return None if x is None else x.expand(*b, *x.shape[x.dim() - trailing :]).contiguous()
+        if x is None or (x.dim() == len(b) + trailing and x.shape[: len(b)] == b and x.is_contiguous()):
+            return x
+        return x.expand(*b, *x.shape[x.dim() - trailing :]).contiguous()
 
     means, views = full(i.means, 2), full(i.viewmats, 3)
     colors, sh_degree = full(i.colors, 2 if i.sh_degree is None else 3), i.sh_degree
@@ -61,6 +63,9 @@ def rasterize_gsplat(
         render_mode="RGB+D" if depth else "RGB", rasterize_mode="antialiased" if antialiased else "classic",
         covars=full(i.covars, 3),
     )  # fmt: skip
-    depth_sum = pictures[..., -1:] if depth else torch.empty(0, device=alpha.device)
-    end = pictures.shape[-1] - 1 if depth else pictures.shape[-1]
-    return pictures[..., :3], alpha, depth_sum, torch.empty(0, device=alpha.device), pictures[..., 3:end], meta["radii"]
+    # Each slice costs microseconds, which count beside a frame of half a millisecond.
+    if not depth and i.features is None:
+        return pictures, alpha, None, None, None, meta["radii"]
+    end = pictures.shape[-1] - depth
+    depth_sum = pictures[..., end:] if depth else None
+    return pictures[..., :3], alpha, depth_sum, None, pictures[..., 3:end], meta["radii"]

@@ -85,6 +85,10 @@ def rasterize(
         pw_core.errors.RenderError: an argument has the wrong shape, type or device; says which, where, and what was
                 expected.
     """
+    rgb: Tensor
+    depth_sum: Tensor | None
+    median: Tensor | None
+    extra: Tensor | None
     inputs = check_inputs(
         means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, render_depth,
         background, backend,
@@ -100,12 +104,12 @@ def rasterize(
         rgb, alpha, depth_sum, median, extra, radii = _by_reference(inputs, options)
     else:
         rgb, alpha, depth_sum, median, extra, radii = _by_kernels(inputs, options)
-    depth = None
-    if render_depth == "expected":
+    depth: Tensor | None = None
+    if render_depth == "expected" and depth_sum is not None:
         depth = depth_sum / alpha.clamp_min(1e-10)
     elif render_depth == "median":
         depth = median
-    if inputs.extra_colors:
+    if inputs.extra_colors and extra is not None:
         rgb, extra = torch.cat([rgb, extra[..., : inputs.extra_colors]], -1), extra[..., inputs.extra_colors :]
     if inputs.n_colors < 3:
         rgb = rgb[..., : inputs.n_colors]

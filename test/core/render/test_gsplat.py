@@ -12,9 +12,10 @@ gsplat_torch = pytest.importorskip("gsplat.cuda._torch_impl")
 
 def scene(n: int = 500) -> dict[str, torch.Tensor]:
     g = torch.Generator().manual_seed(0)
-    # Wide enough that some lie outside the field of view, where the Jacobian's clamp matters.
+    # Wide enough: some lie outside the field of view, where the Jacobian's clamp matters.
     means = torch.randn(n, 3, generator=g) * 1.2 + torch.tensor([0.0, 0.0, 2.5])
-    return {"means": means, "quats": torch.randn(n, 4, generator=g), "scales": torch.rand(n, 3, generator=g) * 0.2 + 0.01,
+    return {"means": means, "quats": torch.randn(n, 4, generator=g),
+            "scales": torch.rand(n, 3, generator=g) * 0.2 + 0.01,
             "opacities": torch.rand(n, generator=g) * 0.9 + 0.1, "colors": torch.rand(n, 3, generator=g)}  # fmt: skip
 
 
@@ -61,8 +62,8 @@ def test_pictures_and_gradients_agree_with_gsplats_kernels(harmonics: bool) -> N
     results = []
     for device in ("cpu", "cuda"):
         leaves = {k: v.to(device).requires_grad_() for k, v in s.items()}
-        r = rasterize(**leaves, viewmats=torch.eye(4, device=device)[None], Ks=K[None].to(device), width=160, height=120,
-                      sh_degree=3 if harmonics else None, render_depth="expected")  # fmt: skip
+        r = rasterize(**leaves, viewmats=torch.eye(4, device=device)[None], Ks=K[None].to(device), width=160,
+                      height=120, sh_degree=3 if harmonics else None, render_depth="expected")  # fmt: skip
         assert r.depth is not None and r.features is not None
         loss = (r.rgb**2).sum() + r.alpha.sum() + (r.depth * (r.alpha.detach() > 0.5)).sum() + (r.features**2).sum()
         grads = torch.autograd.grad(loss, list(leaves.values()))

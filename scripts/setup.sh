@@ -25,18 +25,24 @@ bash scripts/prerequisites.sh "$python"
 
 # The stamp covers all that decides what is installed; [tool] tables of pyproject.toml do not.
 wanted=$({ cat requirements/*.txt scripts/setup.sh scripts/*.py; sed '/^\[tool/,$d' pyproject.toml
-           echo "$ros ${ROS_DISTRO:-} $("$python" -VV)"; } | sha256sum | cut -d' ' -f1)
+           [ $ros = wheels ] || echo "$ROS_DISTRO"; echo "$ros $("$python" -VV)"; } | sha256sum | cut -d' ' -f1)
 stamp=$venv/.pw_setup
 
 if [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ]; then
   echo "==> environment $venv is up to date"
 else
   # --- the environment ------------------------------------------------------------------------------------------------
+  made_with=$(cat "$venv/.pw_ros" 2>/dev/null || echo $ros)
+  if [ "$made_with" != "$ros" ]; then
+    stop "$venv was made for ROS '$made_with', and this shell has ROS '$ros' (wheels: no ROS is sourced)." \
+      "Source as you did then, or use another folder with PW_VENV=<folder>, or remove this one with 'make distclean'"
+  fi
   rm -f "$stamp"
   if [ ! -x "$venv/bin/python" ]; then
     stage "creating $venv with $("$python" -V)"
     if [ $ros = sourced ]; then "$python" -m venv --system-site-packages "$venv"; else "$python" -m venv "$venv"; fi
   fi
+  echo $ros > "$venv/.pw_ros"
   py=$venv/bin/python
   constraints=$venv/constraints.txt
   numpy_major=2

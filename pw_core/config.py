@@ -1,0 +1,180 @@
+"""SceneConfig: everything about a scene that is chosen rather than computed; one YAML file a scene."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from pw_core.actions import PhysicalAction
+from pw_core.errors import ErrorCode, SceneError
+
+NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+MaterialModel = Literal["liquid", "elastic", "plastic", "rigid"]
+Kind = Literal["deformable", "rigid", "tool"]
+
+
+class Part(BaseModel):
+    """Base of all parts: frozen, and a typo in a key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class Material(Part):
+    """How an entity's substance behaves; `model` picks the law, the rest its parameters."""
+
+    model: MaterialModel
+    density_kg_m3: float = Field(default=1000.0, gt=0)
+    youngs_modulus_pa: float = Field(default=8e3, gt=0)
+    poisson_ratio: float = Field(default=0.4, gt=0, lt=0.5)
+    viscosity_pa_s: float = Field(default=0.0, ge=0, description="liquids only")
+    yield_stress_pa: float = Field(default=400.0, gt=0, description="plastic only: von Mises stress where it yields")
+    friction: float = Field(default=0.5, ge=0, description="against the table and rigid bodies")
+
+
+class Prompt(Part):
+    """Where the entity is in the photo [px of the photo as given]: the box bounds it, points seed it."""
+
+    box: tuple[float, float, float, float] = Field(description="left, top, right, bottom")
+    points: tuple[tuple[float, float], ...] = ()
+    negative_points: tuple[tuple[float, float], ...] = ()
+
+    @field_validator("box")
+    @classmethod
+    def _ordered(cls, box: tuple[float, float, float, float]) -> tuple[float, float, float, float]:
+        left, top, right, bottom = box
+        if right - left < 4 or bottom - top < 4:
+            raise ValueError(f"box must be [left, top, right, bottom] and at least 4 px wide and high, got {list(box)}")
+        return box
+
+
+class EntityConfig(Part):
+    """One thing that moves."""
+
+    name: str = Field(pattern=NAME)
+    material: Material
+    prompt: Prompt
+    shape: Literal["inflate", "revolve"] = "inflate"
+    depth_ratio: float = Field(default=1.0, gt=0.05, le=5, description="depth over width of the inflated solid")
+    above: str = Field(default="", description="the entity it hangs above; empty: it stands on the table")
+    diameter_m: float = Field(default=0.0, ge=0, description="of a revolved silhouette; 0: from the image")
+    tool: bool = Field(default=False, description="a rigid entity that only ever moves along timed poses")
+
+    @property
+    def kind(self) -> Kind:
+        """`deformable`, `rigid` (dynamic) or `tool` (kinematic)."""
+        if self.material.model != "rigid":
+            return "deformable"
+        return "tool" if self.tool else "rigid"
+
+
+class CameraConfig(Part):
+    """The photo's camera: above the world's origin, looking along +x, pitched down."""
+
+    height_m: float = Field(gt=0, description="above the table")
+    pitch_deg: float = Field(ge=0, lt=90, description="downwards")
+    hfov_deg: float = Field(gt=1, lt=150, description="horizontal field of view")
+
+
+class TableConfig(Part):
+    """The table plane z = 0 ends at x = edge_m; a vertical backdrop stands beyond."""
+
+    edge_m: float = Field(gt=0)
+    backdrop_m: float = Field(default=0.0, ge=0, description="how far beyond the edge the backdrop stands")
+
+
+class ReconstructConfig(Part):
+    """The photo lift."""
+
+    width_px: int = Field(default=640, ge=64, le=4096, description="working width; a wider photo is scaled down")
+    fit_iterations: int = Field(default=12, ge=0, le=1000)
+
+
+class SimulationConfig(Part):
+    """Physics settings; what is 0 is chosen from the particle size and the materials, and reported."""
+
+    particles: int = Field(default=4000, ge=100, le=2_000_000, description="about as many in all deformable entities")
+    grid_density: float = Field(default=0.0, ge=0, description="MPM grid cells a metre; 0: 1 / (2 * particle size)")
+    substep_s: float = Field(default=0.0, ge=0, description="0: from stiffness and grid")
+    substeps: int = Field(default=0, ge=0, description="in a step; 0: so that a step is about 2 ms")
+    gravity_m_s2: float = Field(default=9.81, ge=0)
+    margin_m: float = Field(default=0.12, gt=0, description="free room about the entities on every side")
+    floor_friction: float = Field(default=0.5, ge=0)
+
+
+class Round(Part):
+    """One rollout of the scene's own story."""
+
+    name: str = ""
+    duration: float = Field(default=0.5, gt=0, description="[s] of simulated time")
+    actions: tuple[PhysicalAction, ...] = ()
+
+
+class SceneConfig(Part):
+    """A scene: photo, camera, entities, physics, rounds. Load with `SceneConfig.load`."""
+
+    name: str = Field(pattern=NAME)
+    title: str = ""
+    photo: str = Field(default="", description="path, from the YAML file's folder")
+    camera: CameraConfig
+    table: TableConfig
+    entities: tuple[EntityConfig, ...] = Field(min_length=1)
+    reconstruct: ReconstructConfig = ReconstructConfig()
+    simulation: SimulationConfig = SimulationConfig()
+    frame_interval_s: float = Field(default=1 / 50, gt=0, description="simulated time between frames")
+    playback_fps: float = Field(default=25.0, gt=0, description="of the films")
+    rounds: tuple[Round, ...] = ()
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> SceneConfig:
+        names = [e.name for e in self.entities]
+        if len(set(names)) < len(names):
+            raise ValueError(f"entity names must differ, got {names}")
+        for e in self.entities:
+            if e.above and (e.above not in names or e.above == e.name):
+                raise ValueError(f"entity '{e.name}' is above '{e.above}', which is none of {names}")
+        for i, round_ in enumerate(self.rounds):
+            for action in round_.actions:
+                if action.entity and action.entity not in names:
+                    raise ValueError(f"rounds.{i}: action on '{action.entity}', which is none of {names}")
+        return self
+
+    @classmethod
+    def parse(cls, fields: Any, *, source: str = "scene config") -> SceneConfig:
+        """From plain data.
+
+        Raises:
+            SceneError (INVALID_CONFIG): the message gives the path of each fault and what is wrong there.
+        """
+        try:
+            return cls.model_validate(fields)
+        except ValidationError as error:
+            lines = [f"  {'.'.join(map(str, e['loc'])) or '(whole file)'}: {e['msg']}" for e in error.errors()]
+            raise SceneError(f"{source}:\n" + "\n".join(lines), code=ErrorCode.INVALID_CONFIG) from None
+
+    @classmethod
+    def load(cls, path: Path | str) -> SceneConfig:
+        """From a YAML file; a relative `photo` is taken from the file's folder.
+
+        Raises:
+            SceneError (INVALID_CONFIG): missing, not YAML, or a fault in it, named by its path.
+        """
+        import yaml
+
+        path = Path(path)
+        try:
+            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise SceneError(f"{path}: cannot be read as YAML: {error}", code=ErrorCode.INVALID_CONFIG) from None
+        config = cls.parse(fields, source=str(path))
+        if config.photo and not Path(config.photo).is_absolute():
+            config = config.model_copy(update={"photo": str((path.parent / config.photo).resolve())})
+        return config
+
+    def entity(self, name: str) -> EntityConfig:
+        """The entity of that name; KeyError if there is none."""
+        for e in self.entities:
+            if e.name == name:
+                return e
+        raise KeyError(name)

@@ -1,0 +1,174 @@
+"""The scene and its states: plain data that every part shares. Writing and reading them is pw_core/store.py's job."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.actions import Action
+from pw_core.config import Kind, Material, SceneConfig
+from pw_core.gaussians import F32, F64, I64, Binding, Camera, Gaussians, neighbours
+
+
+@dataclass(frozen=True)
+class Mesh:
+    """A closed surface: vertices [m] (V, 3), faces (F, 3)."""
+
+    vertices: F64
+    faces: I64
+
+
+@dataclass(frozen=True)
+class Entity:
+    """One thing that moves. `particles` and `gaussians` are its slices of the scene's arrays.
+
+    Rigid entities have particles too (their Gaussians hang on them), but the simulator moves them by their pose. `mesh`
+    is in world coordinates at rest; `origin` [m] (3,) is the body's frame at rest (its centroid), axes as the world's.
+    """
+
+    name: str
+    id: int
+    kind: Kind
+    material: Material
+    mesh: Mesh
+    origin: F64
+    volume_m3: float
+    particle_size_m: float
+    particles: slice
+    gaussians: slice
+
+    @property
+    def mass_kg(self) -> float:
+        """Volume times density."""
+        return self.volume_m3 * self.material.density_kg_m3
+
+
+@dataclass(frozen=True)
+class Particles:
+    """The whole state of J particles: positions [m] (J, 3), velocities [m/s] (J, 3), affine velocity C [1/s] (J, 3, 3),
+    elastic deformation F (J, 3, 3), plastic volume ratio Jp (J,), active (J,)."""
+
+    positions: F32
+    velocities: F32
+    C: F32
+    F: F32
+    Jp: F32
+    active: NDArray[np.bool_]
+
+    @classmethod
+    def at_rest(cls, positions: F32) -> Particles:
+        """Undeformed, not moving."""
+        n = len(positions)
+        eye = np.tile(np.eye(3, dtype=np.float32), (n, 1, 1))
+        zero = np.zeros((n, 3), np.float32)
+        return cls(positions.astype(np.float32), zero, np.zeros((n, 3, 3), np.float32), eye,
+                   np.ones(n, np.float32), np.ones(n, bool))  # fmt: skip
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """The arrays by name."""
+        return {
+            "positions": self.positions, "velocities": self.velocities, "C": self.C, "F": self.F, "Jp": self.Jp,
+            "active": self.active,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Body:
+    """A rigid entity's pose and twist: position [m] (3,) of its frame's origin, orientation wxyz (4,), linear [m/s] and
+    angular [rad/s] velocity (3,), all in the world."""
+
+    position: F64
+    orientation: F64
+    linear: F64
+    angular: F64
+
+    @classmethod
+    def at_rest(cls, position: F64) -> Body:
+        """Not moving, axes along the world's."""
+        return cls(np.asarray(position, np.float64), np.array([1.0, 0, 0, 0]), np.zeros(3), np.zeros(3))
+
+
+@dataclass(frozen=True)
+class PhysicsState:
+    """All that a simulator must be given to go on: particles of every entity, and each rigid entity's body by name."""
+
+    particles: Particles
+    bodies: dict[str, Body] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class State:
+    """An immutable snapshot in the tree. time_s is simulated time since the reconstruction."""
+
+    id: str
+    parent: str
+    time_s: float
+    physics: PhysicsState
+    trajectory_id: str = ""
+    created: float = 0.0
+    label: str = ""
+
+
+@dataclass(frozen=True)
+class Trajectory:
+    """A rollout: times [s] (T,) from its start, positions [m] and velocities [m/s] (T, J, 3), bodies by entity name
+    (T, 13): position, orientation wxyz, linear and angular velocity."""
+
+    id: str
+    start: str
+    end: str
+    times: F64
+    positions: F32
+    velocities: F32
+    bodies: dict[str, F64]
+    actions: tuple[Action, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.times)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """What a photo became: entities, Gaussians (bound foreground, static background), particles at rest, cameras.
+
+    rest [m] (J, 3) and covariances of the foreground are those at binding; `foreground` is ordered by entity.
+    """
+
+    id: str
+    config: SceneConfig
+    entities: tuple[Entity, ...]
+    particles: Particles
+    entity_ids: NDArray[np.int32]
+    foreground: Gaussians
+    binding: Binding
+    background: Gaussians
+    cameras: tuple[Camera, ...]
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def entity(self, name: str) -> Entity:
+        """The entity of that name; KeyError if there is none."""
+        for e in self.entities:
+            if e.name == name:
+                return e
+        raise KeyError(name)
+
+    @property
+    def rest(self) -> F32:
+        """Particle positions at binding [m], shape (J, 3)."""
+        return self.particles.positions
+
+    def neighbours(self) -> I64:
+        """Twelve neighbours of each particle at rest, shape (J, 12)."""
+        return neighbours(self.rest, self.entity_ids)
+
+    def initial_physics(self) -> PhysicsState:
+        """At rest, as reconstructed."""
+        bodies = {e.name: Body.at_rest(e.origin) for e in self.entities if e.kind != "deformable"}
+        return PhysicsState(self.particles, bodies)
+
+    def with_id(self, scene_id: str) -> Scene:
+        """The same scene under another id."""
+        return replace(self, id=scene_id)

@@ -14,18 +14,24 @@ BAKED_INCLUDE = re.compile(r"/opt/python/cp3\d+-cp3\d+/include/python3\.\d+")
 BAKED_SITE = re.compile(r"/opt/python/cp3\d+-cp3\d+/lib/python3\.\d+/site-packages")
 
 
+def rewrite(text: str, *, include: str, site: str) -> tuple[str, int]:
+    """The text with both baked paths replaced, and how many were."""
+    text, includes = BAKED_INCLUDE.subn(lambda _: include, text)
+    text, sites = BAKED_SITE.subn(lambda _: site, text)
+    return text, includes + sites
+
+
 def main() -> int:
     include, site = sysconfig.get_path("include"), sysconfig.get_path("purelib")
-    changed = 0
+    total = 0
     for root in (Path(sys.prefix) / "share", Path(site)):
         for path in root.rglob("*.cmake"):
             text = path.read_text(encoding="utf-8", errors="surrogateescape")
-            new, n_include = BAKED_INCLUDE.subn(lambda _: include, text)
-            new, n_site = BAKED_SITE.subn(lambda _: site, new)
-            if n_include + n_site:
-                path.write_text(new, encoding="utf-8", errors="surrogateescape")
-                changed += n_include + n_site
-    print(f"    {changed} paths rewritten in the wheels' CMake files")
+            text, changed = rewrite(text, include=include, site=site)
+            if changed:
+                path.write_text(text, encoding="utf-8", errors="surrogateescape")
+                total += changed
+    print(f"    {total} paths rewritten in the wheels' CMake files")
     return 0
 
 

@@ -8,30 +8,20 @@ scale_0..2 (logarithms), rot_0..3 (wxyz).
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import SceneError
+from pw_core.gaussians import Gaussians
 
 
-class PlyGaussians(NamedTuple):
-    """means [m] (N, 3), quats wxyz (N, 4), log_scales [log m] (N, 3), opacities (logits) (N,), sh (N, K, 3); all
-    float32."""
-
-    means: NDArray[np.float32]
-    quats: NDArray[np.float32]
-    log_scales: NDArray[np.float32]
-    opacities: NDArray[np.float32]
-    sh: NDArray[np.float32]
-
-
-def write_ply(path: Path | str, gaussians: PlyGaussians) -> None:
+def write_ply(path: Path | str, gaussians: Gaussians) -> None:
     """Write a binary little-endian PLY; raises SceneError when shapes disagree or the file cannot be written."""
     from plyfile import PlyData, PlyElement
 
-    g = PlyGaussians(*(np.asarray(x, dtype=np.float32) for x in gaussians))
+    g = Gaussians(*(np.asarray(x, dtype=np.float32) for x in gaussians.arrays().values()))
     n, k = g.means.shape[0], g.sh.shape[1] if g.sh.ndim == 3 else -1
     wanted = {"means": (n, 3), "quats": (n, 4), "log_scales": (n, 3), "opacities": (n,), "sh": (n, k, 3)}
     for name, shape in wanted.items():
@@ -53,7 +43,7 @@ def write_ply(path: Path | str, gaussians: PlyGaussians) -> None:
         raise SceneError(f"{path}: cannot write the PLY file: {error}") from error
 
 
-def read_ply(path: Path | str) -> PlyGaussians:
+def read_ply(path: Path | str) -> Gaussians:
     """Read what `write_ply`, or another 3DGS tool, wrote; raises SceneError when it is not such a file."""
     from plyfile import PlyData, PlyParseError
 
@@ -77,7 +67,7 @@ def read_ply(path: Path | str) -> PlyGaussians:
     sh[:, 0] = columns(["f_dc_0", "f_dc_1", "f_dc_2"])
     if rest_names:
         sh[:, 1:] = columns(rest_names).reshape(-1, 3, bands - 1).transpose(0, 2, 1)
-    return PlyGaussians(
+    return Gaussians(
         means=columns(["x", "y", "z"]),
         quats=columns([f"rot_{j}" for j in range(4)]),
         log_scales=columns([f"scale_{j}" for j in range(3)]),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor
@@ -98,7 +98,7 @@ def rasterize(
         from pw_core.render.gsplat_backend import rasterize_gsplat
 
         rgb, alpha, depth_sum, median, extra, radii = rasterize_gsplat(
-            inputs, depth=render_depth is not None, **vars(options)
+            inputs, depth=render_depth is not None, **options._asdict()
         )
     elif inputs.backend == "reference":
         rgb, alpha, depth_sum, median, extra, radii = _by_reference(inputs, options)
@@ -118,8 +118,7 @@ def rasterize(
     return Rendered(rgb=rgb, alpha=alpha, depth=depth, features=None if features is None else extra, radii=radii)
 
 
-@dataclass(frozen=True)
-class _Options:
+class _Options(NamedTuple):
     near: float
     far: float
     eps2d: float

@@ -74,7 +74,8 @@ class Camera:
 
 @dataclass(frozen=True)
 class Gaussians:
-    """As gsplat: means [m] (N, 3), quats wxyz (N, 4), log_scales (N, 3) of metres, opacity logits (N,), sh (N, K, 3)."""
+    """N of them, as gsplat: means [m] (N, 3), quats wxyz (N, 4), log_scales [log m] (N, 3), opacities [logit] (N,),
+    sh (N, K, 3)."""
 
     means: F32
     quats: F32

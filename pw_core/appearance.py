@@ -1,0 +1,161 @@
+"""How a scene looks in a given physical state: bound Gaussians follow their particles, the background stays."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.gaussians import F32, F64, Camera, deformations, follow, quats_to_rotations
+from pw_core.scene import PhysicsState, Scene
+
+PREPARED_CAMERAS = 8
+
+
+@dataclass(frozen=True)
+class View:
+    """A picture: rgb uint8 (H, W, 3), depth [m] float32 (H, W) along the optical axis, alpha float32 (H, W)."""
+
+    rgb: NDArray[np.uint8]
+    depth: F32
+    alpha: F32
+
+
+@dataclass(frozen=True)
+class EntityPose:
+    """position [m] (3,), orientation wxyz (4,), linear [m/s] and angular [rad/s] velocity (3,), bounds [m] (2, 3).
+
+    A deformable's pose is its centroid and the rotation of its mean deformation since the reconstruction.
+    """
+
+    name: str
+    kind: str
+    position: F64
+    orientation: F64
+    linear: F64
+    angular: F64
+    bounds: F64
+
+
+def placed_positions(scene: Scene, physics: PhysicsState) -> F32:
+    """Particle positions [m] (J, 3), those of rigid entities where their bodies are."""
+    out = physics.particles.positions.copy()
+    for e in scene.entities:
+        body = physics.bodies.get(e.name)
+        if body is not None:
+            turn = quats_to_rotations(body.orientation)
+            out[e.particles] = (scene.rest[e.particles] - e.origin) @ turn.T + body.position
+    return out
+
+
+def entity_poses(scene: Scene, physics: PhysicsState) -> list[EntityPose]:
+    """Where every entity is."""
+    from scipy.spatial.transform import Rotation
+
+    positions = placed_positions(scene, physics)
+    out = []
+    for e in scene.entities:
+        now = positions[e.particles].astype(np.float64)
+        bounds = np.stack([now.min(0), now.max(0)])
+        body = physics.bodies.get(e.name)
+        if body is not None:
+            out.append(EntityPose(e.name, e.kind, body.position, body.orientation, body.linear, body.angular, bounds))
+            continue
+        rest = scene.rest[e.particles].astype(np.float64)
+        centre, velocity = now.mean(0), physics.particles.velocities[e.particles].astype(np.float64)
+        arm = now - centre
+        turn, _ = Rotation.align_vectors(arm, rest - rest.mean(0))
+        xyzw = turn.as_quat()
+        inertia = (arm**2).sum() * np.eye(3) - arm.T @ arm
+        linear = velocity.mean(0)
+        spin = np.linalg.pinv(inertia) @ np.cross(arm, velocity - linear).sum(0)
+        out.append(EntityPose(e.name, e.kind, centre, xyzw[[3, 0, 1, 2]], linear, spin, bounds))
+    return out
+
+
+class Appearance:
+    """Draws one scene; keeps what does not change from frame to frame."""
+
+    def __init__(self, scene: Scene, *, device: str = "cpu") -> None:
+        import torch
+
+        self.scene = scene
+        self.device = device
+        self._near = scene.neighbours()
+        self._covariances = scene.foreground.covariances()
+        self._opacities = torch.sigmoid(self._tensor(scene.foreground.opacities))
+        self._colors = self._tensor(scene.foreground.sh)
+        b = scene.background
+        self._background = {
+            "means": self._tensor(b.means), "quats": None, "scales": None, "covars": self._tensor(b.covariances()),
+            "opacities": torch.sigmoid(self._tensor(b.opacities)), "colors": self._tensor(b.sh),
+        }  # fmt: skip
+        self._sh_degree = int(np.sqrt(scene.foreground.sh.shape[1])) - 1
+        self._prepared: dict[bytes, Any] = {}
+
+    def _tensor(self, array: NDArray[Any]) -> Any:
+        import torch
+
+        return torch.from_numpy(np.ascontiguousarray(array, np.float32)).to(self.device)
+
+    def foreground(self, physics: PhysicsState) -> tuple[F32, F32]:
+        """Means [m] (N, 3) and covariances [m²] (N, 3, 3) of the bound Gaussians."""
+        now = placed_positions(self.scene, physics)
+        A = deformations(self.scene.rest, now, self._near)
+        for e in self.scene.entities:
+            body = physics.bodies.get(e.name)
+            if body is not None:  # exact, where least squares would round
+                A[e.particles] = quats_to_rotations(body.orientation)
+        return follow(self.scene.binding, self.scene.rest, now, A, self._covariances)
+
+    def render(self, camera: Camera, physics: PhysicsState) -> View:
+        """The picture that `camera` takes.
+
+        Raises:
+            RenderError: a camera that cannot be drawn (size, pose).
+        """
+        import torch
+
+        from pw_core.render.prepared import rasterize_over
+
+        means, covariances = self.foreground(physics)
+        drawn = rasterize_over(
+            self._prepare(camera), self._tensor(means), None, None, self._opacities, self._colors,
+            covars=self._tensor(covariances), sh_degree=self._sh_degree, render_depth="expected",
+            background=torch.zeros(3, device=self.device),
+        )  # fmt: skip
+        rgb = (drawn.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        assert drawn.depth is not None
+        return View(rgb, drawn.depth[0, ..., 0].cpu().numpy(), drawn.alpha[0, ..., 0].cpu().numpy())
+
+    def _prepare(self, camera: Camera) -> Any:
+        from pw_core.render.prepared import prepare
+
+        key = camera.K.tobytes() + camera.viewmat.tobytes()
+        key += f"{camera.width}x{camera.height}".encode()
+        if key not in self._prepared:
+            if len(self._prepared) >= PREPARED_CAMERAS:
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[key] = prepare(
+                **self._background, viewmat=self._tensor(camera.viewmat), K=self._tensor(camera.K),
+                width=camera.width, height=camera.height, sh_degree=self._sh_degree,
+            )  # fmt: skip
+        return self._prepared[key]
+
+    def particle_colors(self) -> NDArray[np.uint8]:
+        """RGB (J, 3): the mean of what hangs on a particle; an inner particle has that of its nearest outer one."""
+        from scipy.spatial import cKDTree
+
+        own = self.scene.binding.index[:, 0]
+        n = len(self.scene.rest)
+        total = np.zeros((n, 3))
+        np.add.at(total, own, self.scene.foreground.colors())
+        count = np.bincount(own, minlength=n)
+        seen = np.flatnonzero(count)
+        if len(seen) == 0:
+            return np.full((n, 3), 128, np.uint8)
+        mean = total[seen] / count[seen, None]
+        nearest = cKDTree(self.scene.rest[seen]).query(self.scene.rest)[1]
+        return np.asarray((mean[nearest] * 255).round(), np.uint8)

@@ -1,0 +1,74 @@
+"""A rollout as it runs: frames to iterate over, and the trajectory and state that they add up to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.actions import Action
+from pw_core.scene import Body, PhysicsState, State, Trajectory
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One instant of a rollout: time_s from its start, fraction of its duration, everything physical."""
+
+    index: int
+    time_s: float
+    fraction: float
+    physics: PhysicsState
+
+
+class Rollout:
+    """A running rollout: iterate to go on, `close()` to cancel. Then `trajectory` and `end` hold what came of it."""
+
+    def __init__(self, frames: Iterator[Frame], result: Callable[[], tuple[Trajectory, State]]) -> None:
+        self._frames = frames
+        self._result = result
+
+    def __iter__(self) -> Rollout:
+        return self
+
+    def __next__(self) -> Frame:
+        return next(self._frames)
+
+    def close(self) -> None:
+        """Cancel: the frames so far are kept as an uncommitted trajectory; the head does not move."""
+        self._frames.close()  # type: ignore[attr-defined]
+
+    @property
+    def trajectory(self) -> Trajectory:
+        """The frames so far. RolloutError before the first."""
+        return self._result()[0]
+
+    @property
+    def end(self) -> State:
+        """The state after the last frame. RolloutError before the first."""
+        return self._result()[1]
+
+
+def record(
+    origin: State, frames: list[Frame], actions: tuple[Action, ...], ids: tuple[str, str]
+) -> tuple[Trajectory, State]:
+    """The trajectory of `frames` (at least one) from `origin`, and the state after the last; ids are theirs."""
+    last = frames[-1]
+    trajectory = Trajectory(
+        id=ids[0],
+        start=origin.id,
+        end=ids[1],
+        times=np.array([f.time_s for f in frames]),
+        positions=np.stack([f.physics.particles.positions for f in frames]),
+        velocities=np.stack([f.physics.particles.velocities for f in frames]),
+        bodies={name: np.stack([_flat(f.physics.bodies[name]) for f in frames]) for name in last.physics.bodies},
+        actions=actions,
+    )
+    state = State(ids[1], origin.id, origin.time_s + last.time_s, last.physics, ids[0], time.time())
+    return trajectory, state
+
+
+def _flat(body: Body) -> NDArray[np.float64]:
+    return np.concatenate([body.position, body.orientation, body.linear, body.angular])

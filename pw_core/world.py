@@ -1,0 +1,402 @@
+"""World: scenes, a tree of immutable states, rollouts that branch from any of them. The file that knows all parts."""
+
+from __future__ import annotations
+
+import math
+import time
+import uuid
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.actions import Action
+from pw_core.config import SceneConfig
+from pw_core.errors import ErrorCode, RenderError, RolloutError, SceneError
+from pw_core.gaussians import Camera
+from pw_core.rollout import Frame, Rollout, record
+from pw_core.scene import Body, PhysicsState, Scene, State, Trajectory
+from pw_core.store import Store
+
+if TYPE_CHECKING:
+    from pw_core.appearance import Appearance, EntityPose, View
+    from pw_core.simulate import Simulation
+
+Progress = Callable[[str, float], None]
+"""Called with a stage's name and the fraction of it that is done; may raise to cancel."""
+
+ROOT = "root"
+"""The id of the state that the reconstruction made."""
+MAX_DURATION_S = 60.0
+MAX_FRAMES = 5000
+
+
+@dataclass(frozen=True)
+class SceneEntry:
+    """A scene that is there, or a configuration that one can be made from."""
+
+    id: str
+    title: str
+    reconstructed: bool
+    config: SceneConfig | None
+    created: float
+
+
+class World:
+    """One store of scenes, one of them selected.
+
+    Args:
+        store: folder of scenes; made when first written to.
+        config_dirs: folders of scene YAML files that `config(name)` finds.
+        device: "cpu" or "cuda".
+        max_uncommitted_states: what-ifs kept; the oldest leave first.
+    """
+
+    def __init__(
+        self,
+        store: Path | str,
+        *,
+        config_dirs: Sequence[Path | str] = (),
+        device: str = "cpu",
+        max_uncommitted_states: int = 16,
+    ) -> None:
+        self.store = Store(store)
+        self.config_dirs = [Path(d) for d in config_dirs]
+        self.device = device
+        self.max_uncommitted_states = max_uncommitted_states
+        self.scene: Scene | None = None
+        self.head = ""
+        self.committed: set[str] = set()
+        self._states: dict[str, State] = {}
+        self._trajectories: dict[str, Trajectory] = {}
+        self._last_committed_trajectory = ""
+        self._appearance: Appearance | None = None
+        self._simulation: Simulation | None = None
+
+    @classmethod
+    def open(cls, store: Path | str, *, scene: str = "", **options: Any) -> World:
+        """A world with `scene` selected, where it was left."""
+        world = cls(store, **options)
+        if scene:
+            world.select(scene)
+        return world
+
+    # --- scenes -------------------------------------------------------------------------------------------------------
+
+    def scenes(self) -> list[SceneEntry]:
+        """Scenes in the store, then configurations that have none yet."""
+        out = []
+        ids = self.store.scene_ids()
+        for scene_id in ids:
+            path = self.store.folder(scene_id) / "scene.yaml"
+            scene = self.scene if self.scene is not None and self.scene.id == scene_id else None
+            config = scene.config if scene else None
+            out.append(SceneEntry(scene_id, config.title if config else scene_id, True, config, path.stat().st_mtime))
+        for path in self._config_paths():
+            if path.stem not in ids:
+                try:
+                    config = SceneConfig.load(path)
+                except SceneError:
+                    continue  # asked for by name, it says what is wrong
+                out.append(SceneEntry(config.name, config.title, False, config, path.stat().st_mtime))
+        return out
+
+    def _config_paths(self) -> list[Path]:
+        return sorted(p for folder in self.config_dirs for p in folder.glob("*.yaml"))
+
+    def config(self, name: str) -> SceneConfig:
+        """The configuration of that name.
+
+        Raises:
+            SceneError: UNKNOWN_SCENE where no file has it; INVALID_CONFIG where it has a fault.
+        """
+        paths = {p.stem: p for p in self._config_paths()}
+        if name not in paths:
+            raise SceneError(
+                f"scene config '{name}' is not known; there are: {', '.join(paths) or 'none'}",
+                code=ErrorCode.UNKNOWN_SCENE,
+            )
+        return SceneConfig.load(paths[name])
+
+    def reconstruct(
+        self, config: SceneConfig, *, photo: NDArray[np.uint8] | None = None, progress: Progress | None = None
+    ) -> Scene:
+        """Make a scene from its photo, store it under the config's name (in place of an older one) and select it.
+
+        Raises:
+            ReconstructError: what was wrong with photo or prompts; the world is as it was.
+            SceneError: the store cannot be written.
+        """
+        from pw_core.reconstruct import reconstruct
+
+        scene = reconstruct(config, photo=photo, progress=progress)
+        self.store.save_scene(scene)
+        root = State(ROOT, "", 0.0, scene.initial_physics(), created=time.time())
+        self.store.save_state(scene.id, root)
+        self.store.save_tree(scene.id, {"head": ROOT, "committed": [ROOT], "last_trajectory": ""})
+        return self.select(scene.id, _scene=scene)
+
+    def select(self, scene_id: str, *, _scene: Scene | None = None) -> Scene:
+        """Work on that scene, from where its head was left; what-ifs of the scene before are dropped.
+
+        Raises:
+            SceneError: UNKNOWN_SCENE, or a file that cannot be read; the world is as it was.
+        """
+        scene = self.store.load_scene(scene_id) if _scene is None else _scene
+        tree = self.store.load_tree(scene_id)
+        states = {i: self.store.load_state(scene_id, i) for i in self.store.state_ids(scene_id)}
+        if ROOT not in states:
+            states[ROOT] = State(ROOT, "", 0.0, scene.initial_physics())
+        if self.scene is None or scene is not self.scene:
+            self._appearance = None
+            self._simulation = None
+        self.scene = scene
+        self._states = states
+        self._trajectories = {}
+        self.committed = {ROOT, *(i for i in tree.get("committed", []) if i in states)}
+        self.head = tree.get("head", ROOT) if tree.get("head", ROOT) in states else ROOT
+        self._last_committed_trajectory = tree.get("last_trajectory", "")
+        return scene
+
+    def _need_scene(self) -> Scene:
+        if self.scene is None:
+            raise SceneError("no scene is selected: reconstruct or select one first", code=ErrorCode.NO_SCENE)
+        return self.scene
+
+    # --- states -------------------------------------------------------------------------------------------------------
+
+    def states(self) -> list[State]:
+        """All states of the scene, in the order they were made."""
+        return sorted(self._states.values(), key=lambda s: s.created)
+
+    def state(self, state_id: str = "") -> State:
+        """That state; empty: the head. SceneError (UNKNOWN_STATE) if there is none."""
+        self._need_scene()
+        wanted = state_id or self.head
+        if wanted not in self._states:
+            raise SceneError(
+                f"state '{wanted}' is not known; there are: {', '.join(self._states)}", code=ErrorCode.UNKNOWN_STATE
+            )
+        return self._states[wanted]
+
+    def commit(self, state_id: str) -> State:
+        """Make it the head. It, what led to it and its trajectory go to disk."""
+        scene = self._need_scene()
+        state = self.state(state_id)
+        chain, at = [], state
+        while at.id not in self.committed:
+            chain.append(at)
+            if at.parent not in self._states:
+                break
+            at = self._states[at.parent]
+        for each in reversed(chain):
+            if each.trajectory_id in self._trajectories:
+                self.store.save_trajectory(scene.id, self._trajectories[each.trajectory_id])
+            self.store.save_state(scene.id, each)
+        committed = self.committed | {s.id for s in chain}
+        self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
+        return state
+
+    def _move_head(self, head: str, committed: set[str], last_trajectory: str) -> None:
+        # The file first: when it cannot be written, the world in memory is as it was too.
+        tree = {"head": head, "committed": sorted(committed), "last_trajectory": last_trajectory}
+        self.store.save_tree(self._need_scene().id, tree)
+        self.head, self.committed, self._last_committed_trajectory = head, committed, last_trajectory
+
+    def reset(self) -> State:
+        """The head goes back to the reconstruction; no state is lost."""
+        self._need_scene()
+        self._move_head(ROOT, self.committed, "")
+        return self.state()
+
+    def delete(self, state_id: str) -> None:
+        """Forget a state, in memory and on disk.
+
+        Raises:
+            SceneError: UNKNOWN_STATE; STATE_IN_USE for the head, the root, and states that others come from.
+        """
+        scene = self._need_scene()
+        state = self.state(state_id)
+        children = [s.id for s in self._states.values() if s.parent == state.id]
+        if state.id in (self.head, ROOT) or children:
+            why = f"{', '.join(children)} come from it" if children else "it is the head or the reconstruction"
+            raise SceneError(f"state '{state.id}' cannot be deleted: {why}", code=ErrorCode.STATE_IN_USE)
+        self._move_head(self.head, self.committed - {state.id}, self._last_committed_trajectory)
+        self.store.delete_state(scene.id, state.id)
+        del self._states[state.id]
+
+    def save(self, state_id: str = "", label: str = "") -> State:
+        """Keep a state on disk under a label; it is then no longer dropped as an old what-if."""
+        scene = self._need_scene()
+        state = replace(self.state(state_id), label=label)
+        self.store.save_state(scene.id, state)
+        self._states[state.id] = state
+        return state
+
+    def restore(self, state_id: str) -> State:
+        """Make a state, looked for on disk too, the head."""
+        scene = self._need_scene()
+        if state_id not in self._states:
+            self._states[state_id] = self.store.load_state(scene.id, state_id)
+        return self.commit(state_id)
+
+    # --- rollouts -----------------------------------------------------------------------------------------------------
+
+    def rollout(
+        self,
+        actions: Sequence[Action],
+        duration: float,
+        *,
+        start: str = "",
+        frame_interval: float | None = None,
+        commit: bool = False,
+        progress: Progress | None = None,
+    ) -> Rollout:
+        """What happens if: `duration` [s] of physics under `actions`, from state `start` (empty: the head).
+
+        Nothing runs before the first frame is asked for; the first frame is the start itself. With `commit`, the end
+        becomes the head.
+
+        Raises:
+            RolloutError: INVALID_DURATION and UNKNOWN_ENTITY here; INVALID_ACTION, UNSTABLE and OUT_OF_BOUNDS as it runs.
+            SceneError: UNKNOWN_STATE, NO_SCENE.
+        """
+        scene = self._need_scene()
+        origin = self.state(start)
+        interval = scene.config.frame_interval_s if frame_interval is None else frame_interval
+        for what, value, top in (("duration", duration, MAX_DURATION_S), ("frame_interval", interval, duration)):
+            if not (math.isfinite(value) and 0 < value <= top):
+                raise RolloutError(
+                    f"{what} must be over 0 and at most {top:g} s, got {value}", code=ErrorCode.INVALID_DURATION
+                )
+        count = math.ceil(duration / interval - 1e-9)
+        if count > MAX_FRAMES:
+            raise RolloutError(
+                f"{count} frames are too many: at most {MAX_FRAMES}, so a frame_interval of "
+                f"{duration / MAX_FRAMES:.3g} s or more",
+                code=ErrorCode.INVALID_DURATION,
+            )
+        names = [e.name for e in scene.entities]
+        for action in actions:
+            if action.entity and action.entity not in names:
+                raise RolloutError(
+                    f"action '{action.name or action.type}': entity '{action.entity}' is none of {', '.join(names)}",
+                    code=ErrorCode.UNKNOWN_ENTITY,
+                )
+        times = np.append(np.arange(count) * interval, duration)
+        frames: list[Frame] = []
+        ids = (_new_id("t"), _new_id("s"))
+        kept: list[tuple[Trajectory, State]] = []
+
+        def keep() -> tuple[Trajectory, State]:
+            if kept:
+                return kept[0]
+            if not frames:
+                raise RolloutError("the rollout has not begun: ask for its first frame")
+            return record(origin, frames, tuple(actions), ids)
+
+        def run() -> Iterator[Frame]:
+            try:
+                simulation = self._build(progress)
+                simulation.reset(origin.physics, time_s=0.0)
+                simulation.set_actions(actions)
+                for index, t in enumerate(times):
+                    simulation.advance_to(float(t))
+                    simulation.check()
+                    frames.append(Frame(index, float(t), float(t) / duration, simulation.read()))
+                    yield frames[-1]
+            finally:
+                if frames:
+                    trajectory, state = keep()
+                    kept.append((trajectory, state))
+                    self._states[state.id] = state
+                    self._trajectories[trajectory.id] = trajectory
+                    self._drop_old()
+            if commit:
+                self.commit(kept[0][1].id)
+
+        return Rollout(run(), keep)
+
+    def _build(self, progress: Progress | None) -> Simulation:
+        if self._simulation is None:
+            from pw_core.simulate import Simulation
+
+            self._simulation = Simulation.build(self._need_scene(), device=self.device, progress=progress)
+        return self._simulation
+
+    def _drop_old(self) -> None:
+        parents = {s.parent for s in self._states.values()}
+        loose = [s for s in self.states() if s.id not in self.committed and not s.label and s.id not in parents]
+        for state in loose[: max(len(loose) - self.max_uncommitted_states, 0)]:
+            del self._states[state.id]
+            self._trajectories.pop(state.trajectory_id, None)
+
+    def trajectory(self, trajectory_id: str = "") -> Trajectory:
+        """That trajectory; empty: the last committed. SceneError (UNKNOWN_TRAJECTORY) if there is none."""
+        scene = self._need_scene()
+        wanted = trajectory_id or self._last_committed_trajectory
+        if not wanted:
+            raise SceneError("no rollout has been committed yet", code=ErrorCode.UNKNOWN_TRAJECTORY)
+        if wanted not in self._trajectories:
+            self._trajectories[wanted] = self.store.load_trajectory(scene.id, wanted)
+        return self._trajectories[wanted]
+
+    def physics_at(self, trajectory: Trajectory, time_s: float) -> PhysicsState:
+        """Positions, velocities and bodies of the frame nearest to `time_s` [s], enough to draw it.
+
+        F, C and Jp are those of the scene at rest: a trajectory does not keep them.
+        """
+        scene = self._need_scene()
+        k = int(np.argmin(np.abs(trajectory.times - time_s)))
+        particles = replace(scene.particles, positions=trajectory.positions[k], velocities=trajectory.velocities[k])
+        return PhysicsState(particles, {name: _body(poses[k]) for name, poses in trajectory.bodies.items()})
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def appearance(self) -> Appearance:
+        """What draws the selected scene."""
+        if self._appearance is None:
+            from pw_core.appearance import Appearance
+
+            self._appearance = Appearance(self._need_scene(), device=self.device)
+        return self._appearance
+
+    def render(self, camera: Camera | str = "", *, physics: PhysicsState | None = None, state: str = "") -> View:
+        """The picture a camera (its name in the scene; empty: the photo's) takes of `physics`, or of a state.
+
+        Raises:
+            RenderError: UNKNOWN_CAMERA, or a camera that cannot be drawn.
+        """
+        scene = self._need_scene()
+        if isinstance(camera, str):
+            cameras = {c.name: c for c in scene.cameras}
+            name = camera or scene.cameras[0].name
+            if name not in cameras:
+                raise RenderError(
+                    f"camera '{name}' is not in the scene; there are: {', '.join(cameras)}",
+                    code=ErrorCode.UNKNOWN_CAMERA,
+                )
+            camera = cameras[name]
+        return self.appearance.render(camera, self.state(state).physics if physics is None else physics)
+
+    def entity_poses(self, physics: PhysicsState) -> list[EntityPose]:
+        """Where every entity is."""
+        from pw_core.appearance import entity_poses
+
+        return entity_poses(self._need_scene(), physics)
+
+    def particle_colors(self) -> NDArray[np.uint8]:
+        """RGB of each particle, shape (J, 3)."""
+        return self.appearance.particle_colors()
+
+
+def _new_id(prefix: str) -> str:
+    return f"{prefix}-{uuid.uuid4().hex[:10]}"
+
+
+def _body(row: NDArray[np.float64]) -> Body:
+    return Body(row[0:3], row[3:7], row[7:10], row[10:13])

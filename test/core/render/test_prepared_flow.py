@@ -90,3 +90,26 @@ def test_what_gets_covered_is_not_visible() -> None:
     assert flow.forward_visible[0, 47, 75:85].all() and flow.forward[0, 47, 75:85].abs().max() < 0.05
     # Where the bar was, the second picture shows wall that the first did not.
     assert not flow.backward_visible[0, 60, 66:72].any()
+
+
+def test_compiling_ahead_leaves_nothing_to_compile() -> None:
+    from pw_core.render import kernels_bin, kernels_blend, kernels_project
+    from pw_core.render.warm import compile_kernels
+
+    assert compile_kernels() > 0
+    kernels = [
+        kernels_blend.blend_forward, kernels_blend.blend_backward, kernels_project.project_forward,
+        kernels_project.project_backward, kernels_bin.radix_order, kernels_bin.fill_tiles, kernels_bin.merge_tiles,
+    ]  # fmt: skip
+    before = [len(k.signatures) for k in kernels]
+    assert min(before) >= 1
+    # What a fit and a node draw: harmonics and given covariances, with gradients, and frames over a background.
+    means, quats, scales, opacities, _ = gaussians(20, 3, 0.5)
+    covars, sh = covariances(quats, scales).requires_grad_(), torch.zeros(20, 16, 3, requires_grad=True)
+    r = rasterize(
+        means, None, None, opacities, sh, VIEW[None], K[None], W, H, covars=covars, sh_degree=3, render_depth="expected"
+    )
+    r.rgb.sum().backward()
+    prepared = prepare(means, None, None, opacities, sh, VIEW, K, W, H, covars=covars, sh_degree=3)
+    rasterize_over(prepared, means, None, None, opacities, sh, covars=covars, sh_degree=3, render_depth="expected")
+    assert [len(k.signatures) for k in kernels] == before

@@ -6,7 +6,7 @@ import time
 
 
 def compile_kernels() -> float:
-    """Compile, or load from numba's cache, all that float32 pictures and gradients need; returns the seconds it took."""
+    """Compile, or load from the cache, all that float32 pictures and gradients need; returns the seconds it took."""
     import torch
 
     from pw_core.render import rasterize

@@ -261,7 +261,7 @@ class World:
         becomes the head.
 
         Raises:
-            RolloutError: INVALID_DURATION and UNKNOWN_ENTITY here; INVALID_ACTION, UNSTABLE and OUT_OF_BOUNDS as it runs.
+            RolloutError: INVALID_DURATION, UNKNOWN_ENTITY here; INVALID_ACTION, UNSTABLE, OUT_OF_BOUNDS as it runs.
             SceneError: UNKNOWN_STATE, NO_SCENE.
         """
         scene = self._need_scene()

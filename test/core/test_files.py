@@ -1,0 +1,70 @@
+"""Films, exports and the command line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from pw_core.cli import app
+from pw_core.errors import PWError
+from pw_core.export import export_trajectory
+from pw_core.film import write_film
+from pw_core.scene import State, Trajectory
+from pw_core.store import Store
+from pw_core.world import ROOT
+
+RUNNER = CliRunner()
+
+
+def still(scene, count: int = 3) -> Trajectory:
+    positions = np.stack([scene.rest + 0.01 * k for k in range(count)])
+    return Trajectory("t", "a", "b", np.arange(count) * 0.1, positions, np.zeros_like(positions), {})
+
+
+def test_parquet_has_a_row_a_particle_and_frame(scene, tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(export_trajectory(scene, still(scene), tmp_path / "t.parquet"))
+    assert table.num_rows == 3 * len(scene.rest) and set(table["entity"].to_pylist()) == {"ball"}
+    last = table.slice(2 * len(scene.rest))
+    assert np.allclose(last["x"].to_numpy(), scene.rest[:, 0] + 0.02, atol=1e-6)
+    assert np.allclose(last["A00"].to_numpy(), 1, atol=1e-3) and np.allclose(last["A01"].to_numpy(), 0, atol=1e-3)
+
+
+def test_npz_and_wrong_ending(scene, tmp_path: Path) -> None:
+    with np.load(export_trajectory(scene, still(scene), tmp_path / "t.npz"), allow_pickle=False) as arrays:
+        assert arrays["positions"].shape == (3, len(scene.rest), 3)
+    with pytest.raises(PWError, match=r"ending in \.npz or \.parquet"):
+        export_trajectory(scene, still(scene), tmp_path / "t.csv")
+
+
+def test_film_can_be_read_again(tmp_path: Path) -> None:
+    import imageio.v3 as iio
+
+    pictures = [np.full((48, 64, 3), v, np.uint8) for v in (0, 120, 250)]
+    frames = iio.imread(write_film(tmp_path / "f.mp4", pictures, fps=5), plugin="FFMPEG")
+    assert frames.shape == (3, 48, 64, 3) and abs(int(frames[1].mean()) - 120) < 6
+    with pytest.raises(PWError, match="one or more pictures"):
+        write_film(tmp_path / "g.mp4", [])
+
+
+def test_view_draws_a_stored_scene(scene, tmp_path: Path) -> None:
+    import imageio.v3 as iio
+
+    store = Store(tmp_path / "store")
+    store.save_scene(scene)
+    store.save_state("ball", State(ROOT, "", 0.0, scene.initial_physics()))
+    out = tmp_path / "view.png"
+    result = RUNNER.invoke(app, ["view", "ball", "--store", str(store.root), "--out", str(out), "--turn", "15"])
+    assert result.exit_code == 0, result.output
+    assert iio.imread(out).shape == (64, 96, 3)
+    assert RUNNER.invoke(app, ["scenes", "--store", str(store.root)]).output.strip() == "ball"
+
+
+@pytest.mark.parametrize("command", [["view", "nowhere"], ["rollout", "nowhere"], ["reconstruct", "nowhere.yaml"]])
+def test_errors_are_one_message(command: list[str], tmp_path: Path) -> None:
+    result = RUNNER.invoke(app, [*command, "--store", str(tmp_path)])
+    assert result.exit_code == 1 and "nowhere" in result.output and "Traceback" not in result.output

@@ -19,7 +19,9 @@ from numpy.typing import ArrayLike, NDArray
 from sensor_msgs.msg import CameraInfo
 from std_msgs.msg import Header
 
+from pw_core.actions import Action, parse_action
 from pw_core.errors import ErrorCode, PWError
+from pw_core.gaussians import Camera
 from pw_core.render import cameras
 from pw_msgs.msg import PhysicalAction
 
@@ -239,6 +241,32 @@ def camera_info_to_intrinsics(message: CameraInfo, *, undistorted: bool = False)
     return Intrinsics(K, width // bin_x, height // bin_y)
 
 
+def camera_to_info(camera: Camera, *, frame_id: str = "", stamp: Time | None = None) -> CameraInfo:
+    """The camera_info of a camera; its pose is `viewmat_to_pose(camera.viewmat)`."""
+    return intrinsics_to_camera_info(camera.K, width=camera.width, height=camera.height, frame_id=frame_id, stamp=stamp)
+
+
+def messages_to_camera(
+    info: CameraInfo, pose: Pose, *, name: str, to_world: ArrayLike | None = None, undistorted: bool = False
+) -> Camera:
+    """A camera from its camera_info and the pose of its optical frame.
+
+    Args:
+        info: intrinsics; see `camera_info_to_intrinsics` for what is refused.
+        pose: of the optical frame, z forward.
+        name: the camera's.
+        to_world: transform (4, 4) from the frame the pose is in to the world; none: it is in the world frame.
+        undistorted: the pictures went through `undistort`.
+
+    Raises:
+        ConversionError (INVALID_CAMERA).
+    """
+    K, width, height = camera_info_to_intrinsics(info, undistorted=undistorted)
+    world = np.eye(4) if to_world is None else np.asarray(to_world, dtype=np.float64)
+    placed = world @ pose_to_matrix(pose, what=f"pose of camera '{name}'", code=ErrorCode.INVALID_CAMERA)
+    return Camera(name, K, np.linalg.inv(placed), width, height)
+
+
 def undistort(pixels: NDArray[np.generic], message: CameraInfo) -> tuple[NDArray[np.generic], Intrinsics]:
     """The picture a pinhole camera of the same K would have taken, and that camera.
 
@@ -330,10 +358,17 @@ def action_to_fields(message: PhysicalAction, *, to_world: ArrayLike | None = No
                 f"{len(message.times)} times",
                 code=code,
             )
+        if message.relative:
+            # A displacement seen from turned axes: W D W^-1 with W's rotation; where the axes begin does not matter.
+            turn = np.eye(4)
+            turn[:3, :3] = world[:3, :3]
+            poses = [turn @ p @ turn.T for p in poses]
+            fields["relative"] = True
+        else:
+            poses = [world @ p for p in poses]
         fields["times"] = _finite(message.times, f"{where}: times", code).tolist()
         fields["poses"] = [
-            {"position": t[:3, 3].tolist(), "orientation": matrix_to_wxyz(t[:3, :3]).tolist()}
-            for t in (world @ p for p in poses)
+            {"position": t[:3, 3].tolist(), "orientation": matrix_to_wxyz(t[:3, :3]).tolist()} for t in poses
         ]
         return fields
     d = message.direction
@@ -365,4 +400,19 @@ def fields_to_action(fields: Mapping[str, Any], *, frame_id: str = "") -> Physic
         message.direction = xyz_to_vector(fields["direction"])
     message.poses = [arrays_to_pose(p["position"], p["orientation"]) for p in fields.get("poses") or ()]
     message.times = [float(t) for t in fields.get("times") or ()]
+    message.relative = bool(fields.get("relative"))
     return message
+
+
+def message_to_action(message: PhysicalAction, *, to_world: ArrayLike | None = None) -> Action:
+    """The action of a message, in the world frame (see `action_to_fields`).
+
+    Raises:
+        ConversionError, RolloutError: both with INVALID_ACTION and the field's name.
+    """
+    return parse_action(action_to_fields(message, to_world=to_world))
+
+
+def action_to_message(action: Action, *, frame_id: str = "") -> PhysicalAction:
+    """The message of an action, in the world's frame."""
+    return fields_to_action(action.model_dump(), frame_id=frame_id)

@@ -11,103 +11,66 @@ from geometry_msgs.msg import Twist
 from numpy.typing import ArrayLike, NDArray
 from std_msgs.msg import Header
 
+from pw_core.appearance import EntityPose
+from pw_core.scene import Entity, State
 from pw_msgs.msg import EntityInfo, EntityState, EntityTrack, StateInfo, WorldStatus
 from pw_ros.conversions import ConversionError, arrays_to_pose, seconds_to_time, xyz_to_point, xyz_to_vector
 
 Matrix = NDArray[np.float64]
 
 
-def entity_to_info(
-    *,
-    name: str,
-    kind: str,
-    material: str = "",
-    entity_id: int = 0,
-    particles: int = 0,
-    gaussians: int = 0,
-    mass: float = 0.0,
-) -> EntityInfo:
-    """What an entity is; mass in [kg]."""
+def entity_to_info(entity: Entity) -> EntityInfo:
+    """What an entity is."""
     return EntityInfo(
-        name=name,
-        kind=kind,
-        material=material,
-        entity_id=entity_id,
-        particles=particles,
-        gaussians=gaussians,
-        mass=float(mass),
+        name=entity.name,
+        kind=entity.kind,
+        material=entity.material.model,
+        entity_id=entity.id,
+        particles=entity.particles.stop - entity.particles.start,
+        gaussians=entity.gaussians.stop - entity.gaussians.start,
+        mass=float(entity.mass_kg),
     )
 
 
-def entity_to_state(
-    *,
-    name: str,
-    kind: str,
-    position: ArrayLike,
-    orientation: ArrayLike,
-    linear: ArrayLike = (0, 0, 0),
-    angular: ArrayLike = (0, 0, 0),
-    bounds: ArrayLike,
-    frame_id: str = "",
-    stamp: Time | None = None,
-) -> EntityState:
-    """Where an entity is: position (3,) [m], orientation (4,) wxyz, linear [m/s] and angular [rad/s] velocity (3,),
-    bounds (2, 3) [m], all in the frame."""
-    low, high = np.asarray(bounds, dtype=np.float64).reshape(2, 3)
+def pose_to_state(pose: EntityPose, *, frame_id: str = "", stamp: Time | None = None) -> EntityState:
+    """Where an entity is, in the scene's world frame."""
     message = EntityState(
         header=Header(frame_id=frame_id),
-        name=name,
-        kind=kind,
-        pose=arrays_to_pose(position, orientation),
-        twist=_twist(linear, angular),
-        bounds_min=xyz_to_point(low),
-        bounds_max=xyz_to_point(high),
+        name=pose.name,
+        kind=pose.kind,
+        pose=arrays_to_pose(pose.position, pose.orientation),
+        twist=_twist(pose.linear, pose.angular),
+        bounds_min=xyz_to_point(pose.bounds[0]),
+        bounds_max=xyz_to_point(pose.bounds[1]),
     )
     if stamp is not None:
         message.header.stamp = stamp
     return message
 
 
-def entity_to_track(
-    *,
-    name: str,
-    kind: str,
-    times: ArrayLike,
-    positions: ArrayLike,
-    orientations: ArrayLike,
-    linear: ArrayLike,
-    angular: ArrayLike,
-    bounds: ArrayLike,
-    frame_id: str = "",
-    stamp: Time | None = None,
+def poses_to_track(
+    times: ArrayLike, poses: Sequence[EntityPose], *, frame_id: str = "", stamp: Time | None = None
 ) -> EntityTrack:
-    """Where an entity goes: times (T,) [s], positions (T, 3) [m], orientations (T, 4) wxyz, linear [m/s] and angular
-    [rad/s] velocities (T, 3), bounds (T, 2, 3) [m].
+    """Where one entity goes: its pose at each of the times (T,) [s] from the trajectory's start; stamp: of t = 0.
 
     Raises:
-        ConversionError: arrays of different lengths.
+        ConversionError: no pose, as many times as there are not poses, or poses of more than one entity.
     """
-    times = np.asarray(times, dtype=np.float64)
-    given = {
-        "positions": positions,
-        "orientations": orientations,
-        "linear": linear,
-        "angular": angular,
-        "bounds": bounds,
-    }
-    arrays = {key: np.asarray(value, dtype=np.float64) for key, value in given.items()}
-    wrong = {key: len(value) for key, value in arrays.items() if len(value) != len(times)}
-    if wrong:
-        raise ConversionError(f"track of '{name}': {len(times)} times, but {wrong}")
+    seconds = [float(t) for t in np.asarray(times, dtype=np.float64)]
+    names = sorted({pose.name for pose in poses})
+    if len(names) != 1 or len(seconds) != len(poses):
+        raise ConversionError(
+            f"a track needs one pose of one entity a time: {len(seconds)} times, {len(poses)} of {names}"
+        )
     message = EntityTrack(
         header=Header(frame_id=frame_id),
-        name=name,
-        kind=kind,
-        times=times.tolist(),
-        poses=[arrays_to_pose(p, q) for p, q in zip(arrays["positions"], arrays["orientations"])],
-        twists=[_twist(v, w) for v, w in zip(arrays["linear"], arrays["angular"])],
-        bounds_min=[xyz_to_point(b[0]) for b in arrays["bounds"]],
-        bounds_max=[xyz_to_point(b[1]) for b in arrays["bounds"]],
+        name=poses[0].name,
+        kind=poses[0].kind,
+        times=seconds,
+        poses=[arrays_to_pose(p.position, p.orientation) for p in poses],
+        twists=[_twist(p.linear, p.angular) for p in poses],
+        bounds_min=[xyz_to_point(p.bounds[0]) for p in poses],
+        bounds_max=[xyz_to_point(p.bounds[1]) for p in poses],
     )
     if stamp is not None:
         message.header.stamp = stamp
@@ -115,7 +78,8 @@ def entity_to_track(
 
 
 def track_to_arrays(message: EntityTrack) -> dict[str, Matrix]:
-    """The arrays of a track, by the names and shapes of `entity_to_track`."""
+    """The arrays of a track, times (T,) [s], positions (T, 3) [m], orientations (T, 4) wxyz,
+    linear [m/s] and angular [rad/s] velocities (T, 3), bounds (T, 2, 3) [m]."""
 
     def rows(items: Sequence[Any], names: str) -> Matrix:
         values = [[getattr(item, n) for n in names] for item in items]
@@ -131,29 +95,18 @@ def track_to_arrays(message: EntityTrack) -> dict[str, Matrix]:
     }
 
 
-def state_to_info(
-    *,
-    state_id: str,
-    parent: str | None = None,
-    trajectory_id: str | None = None,
-    time: float = 0.0,
-    committed: bool = False,
-    head: bool = False,
-    saved: bool = False,
-    label: str = "",
-    created: float = 0.0,
-) -> StateInfo:
-    """A node of the state tree; time is simulated, created is wall time, both [s]."""
+def state_to_info(state: State, *, committed: bool = False, head: bool = False, saved: bool = False) -> StateInfo:
+    """A node of the state tree."""
     return StateInfo(
-        state_id=state_id,
-        parent=parent or "",
-        trajectory_id=trajectory_id or "",
-        time=float(time),
+        state_id=state.id,
+        parent=state.parent,
+        trajectory_id=state.trajectory_id,
+        time=float(state.time_s),
         committed=committed,
         head=head,
         saved=saved,
-        label=label,
-        created=seconds_to_time(created),
+        label=state.label,
+        created=seconds_to_time(state.created),
     )
 
 

@@ -15,7 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
-from pw_core.errors import ErrorCode
+from pw_core.actions import parse_action
+from pw_core.errors import ErrorCode, RolloutError
+from pw_core.gaussians import Camera
 from pw_msgs.msg import ErrorCodes, PhysicalAction
 from pw_ros import conversions
 
@@ -125,6 +127,21 @@ def test_roi_and_binning_move_the_principal_point_with_the_pixels() -> None:
     np.testing.assert_allclose(small[:2], (full[:2] - [100, 40]) / 2)
 
 
+def test_camera_of_the_core_there_and_back() -> None:
+    camera = Camera.above_table(height_m=0.5, pitch_deg=30, hfov_deg=60, width=640, height=352, name="photo")
+    info = conversions.camera_to_info(camera, frame_id="photo_optical")
+    pose = conversions.viewmat_to_pose(camera.viewmat, frame_id="world").pose
+    np.testing.assert_allclose([pose.position.x, pose.position.y, pose.position.z], [0, 0, 0.5], atol=1e-12)
+    back = conversions.messages_to_camera(info, pose, name="photo")
+    assert (back.name, back.width, back.height) == ("photo", 640, 352)
+    np.testing.assert_allclose(back.K, camera.K)
+    np.testing.assert_allclose(back.viewmat, camera.viewmat, atol=1e-12)
+    to_world = np.eye(4)
+    to_world[:3, 3] = [0, 0, 2]
+    raised = conversions.messages_to_camera(info, pose, name="a", to_world=to_world)
+    np.testing.assert_allclose(raised.centre, [0, 0, 2.5], atol=1e-12)
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
@@ -221,6 +238,50 @@ def test_action_in_another_frame() -> None:
     fields = conversions.action_to_fields(push(), to_world=to_world)
     np.testing.assert_allclose(fields["center"], [0.9, 0.4, 0.02], atol=1e-12)
     np.testing.assert_allclose(fields["direction"], [0, 1, 0], atol=1e-12)
+
+
+def test_actions_of_the_core_survive_the_message() -> None:
+    for fields in (
+        conversions.action_to_fields(push()),
+        {"type": "gravity", "duration": 1, "direction": [0, 0, -1], "magnitude": 3.7},
+        {"type": "wind", "duration": 1, "direction": [0, 1, 0], "magnitude": 4, "center": [1, 2, 3], "radius": 0.2},
+        {"type": "poke", "duration": 0.1, "direction": [0, 0, -1], "magnitude": 4, "center": [1, 2, 3], "radius": 0.2},
+        {
+            "type": "tool",
+            "duration": 1,
+            "entity": "pin",
+            "times": [0.5],
+            "poses": [{"position": [1, 2, 3]}],
+            "relative": True,
+        },
+    ):
+        action = parse_action(fields)
+        assert conversions.message_to_action(conversions.action_to_message(action)) == action
+
+
+def test_the_core_refuses_what_a_message_can_say() -> None:
+    for changes in (
+        {"duration": 0.0},
+        {"direction": Vector3()},
+        {"radius": -1.0},
+        {"falloff": "steep"},
+        {"start": -1.0},
+    ):
+        with pytest.raises(RolloutError) as caught:
+            conversions.message_to_action(push(**changes))
+        assert caught.value.code == ErrorCodes.INVALID_ACTION
+
+
+def test_relative_tool_poses_turn_with_their_frame() -> None:
+    # A quarter turn about z, and somewhere else: a step along x becomes one along y, a turn about x one about y.
+    to_world = np.eye(4)
+    to_world[:3, :3] = conversions.wxyz_to_matrix([HALF, 0, 0, HALF])
+    to_world[:3, 3] = [5, 6, 7]
+    step = conversions.arrays_to_pose([0.1, 0, 0], [HALF, HALF, 0, 0])
+    message = PhysicalAction(type="tool", entity="pin", duration=1.0, poses=[step], times=[1.0], relative=True)
+    (pose,) = conversions.message_to_action(message, to_world=to_world).poses
+    np.testing.assert_allclose(pose.position, [0, 0.1, 0], atol=1e-12)
+    np.testing.assert_allclose(pose.orientation, [HALF, 0, HALF, 0], atol=1e-12)
 
 
 def test_tool_there_and_back_in_another_frame() -> None:

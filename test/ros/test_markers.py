@@ -12,14 +12,13 @@ from geometry_msgs.msg import Point, Pose, Vector3
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pw_msgs.msg import EntityState, PhysicalAction
-from pw_ros import markers, reports
+from pw_ros import markers
 
 
 def state(name: str = "dough", kind: str = "deformable") -> EntityState:
-    return reports.entity_to_state(
-        name=name, kind=kind, position=[0.4, 0, 0.02], orientation=[1, 0, 0, 0], linear=[0, 1, 0],
-        angular=[0, 0, 2], bounds=[[0.3, -0.1, 0], [0.5, 0.1, 0.04]], frame_id="world", stamp=Time(sec=9),
-    )  # fmt: skip
+    return EntityState(
+        name=name, kind=kind, bounds_min=Point(x=0.3, y=-0.1, z=0.0), bounds_max=Point(x=0.5, y=0.1, z=0.04)
+    )
 
 
 def push(**changes: object) -> PhysicalAction:

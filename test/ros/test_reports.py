@@ -9,56 +9,62 @@ pytest.importorskip("pw_msgs", reason="needs the built interfaces")
 
 from builtin_interfaces.msg import Time
 
+from pw_core.appearance import EntityPose
+from pw_core.config import Material
 from pw_core.errors import ErrorCode
-from pw_msgs.msg import EntityState, WorldStatus
+from pw_core.scene import Entity, Mesh, Particles, PhysicsState, State
+from pw_msgs.msg import WorldStatus
 from pw_ros import conversions, reports
 
-RNG = np.random.default_rng(3)
 HALF = math.sqrt(0.5)
 
 
-def state(name: str = "dough", kind: str = "deformable") -> EntityState:
-    return reports.entity_to_state(
-        name=name, kind=kind, position=[0.4, 0, 0.02], orientation=[HALF, 0, 0, HALF], linear=[0, 1, 0],
-        angular=[0, 0, 2], bounds=[[0.3, -0.1, 0], [0.5, 0.1, 0.04]], frame_id="world", stamp=Time(sec=9),
-    )  # fmt: skip
+def pose(name: str = "dough", at: float = 0.0) -> EntityPose:
+    return EntityPose(
+        name=name,
+        kind="deformable",
+        position=np.array([0.4 + at, 0, 0.02]),
+        orientation=np.array([HALF, 0, 0, HALF]),
+        linear=np.array([0, 1.0, 0]),
+        angular=np.array([0, 0, 2.0]),
+        bounds=np.array([[0.3, -0.1, 0], [0.5, 0.1, 0.04]]),
+    )
 
 
 def test_entity_state() -> None:
-    message = state()
-    assert (message.name, message.kind, message.header.frame_id, message.header.stamp.sec) == (
-        "dough",
-        "deformable",
-        "world",
-        9,
-    )
-    assert message.pose.orientation.z == pytest.approx(HALF)
+    message = reports.pose_to_state(pose(), frame_id="world", stamp=Time(sec=9))
+    assert (message.name, message.kind) == ("dough", "deformable")
+    assert (message.header.frame_id, message.header.stamp.sec) == ("world", 9)
+    assert (message.pose.position.x, message.pose.orientation.z) == (0.4, pytest.approx(HALF))
     assert (message.twist.linear.y, message.twist.angular.z) == (1.0, 2.0)
     assert (message.bounds_min.x, message.bounds_max.z) == (0.3, 0.04)
 
 
 def test_track_there_and_back() -> None:
-    given = {
-        "times": np.linspace(0, 1, 6),
-        "positions": RNG.normal(size=(6, 3)),
-        "orientations": np.tile([HALF, 0, HALF, 0], (6, 1)),
-        "linear": RNG.normal(size=(6, 3)),
-        "angular": RNG.normal(size=(6, 3)),
-        "bounds": RNG.normal(size=(6, 2, 3)),
-    }
-    back = reports.track_to_arrays(reports.entity_to_track(name="pin", kind="rigid", **given))
-    assert set(back) == set(given)
-    for key, value in given.items():
-        np.testing.assert_array_equal(back[key], value)
-    with pytest.raises(conversions.ConversionError, match="linear"):
-        reports.entity_to_track(name="pin", kind="rigid", **(given | {"linear": np.zeros((5, 3))}))
+    poses = [pose(at=0.1 * i) for i in range(4)]
+    message = reports.poses_to_track(np.arange(4) / 50, poses, frame_id="world")
+    assert (message.name, message.kind, message.header.frame_id) == ("dough", "deformable", "world")
+    back = reports.track_to_arrays(message)
+    np.testing.assert_allclose(back["times"], [0, 0.02, 0.04, 0.06])
+    for key, field in {"positions": "position", "orientations": "orientation", "linear": "linear"}.items():
+        np.testing.assert_array_equal(back[key], [getattr(p, field) for p in poses])
+    np.testing.assert_array_equal(back["angular"], [[0, 0, 2]] * 4)
+    np.testing.assert_array_equal(back["bounds"], [poses[0].bounds] * 4)
 
 
-def test_an_empty_track_keeps_its_shapes() -> None:
-    shapes = {"positions": (3,), "orientations": (4,), "linear": (3,), "angular": (3,), "bounds": (2, 3)}
-    empty = {key: np.zeros((0, *shape)) for key, shape in shapes.items()}
-    back = reports.track_to_arrays(reports.entity_to_track(name="a", kind="rigid", times=[], **empty))
-    assert back["bounds"].shape == (0, 2, 3)
+@pytest.mark.parametrize(("times", "poses"), [([0.0], [pose(), pose()]), ([0, 1], [pose("a"), pose("b")]), ([], [])])
+def test_bad_tracks_are_refused(times: list[float], poses: list[EntityPose]) -> None:
+    with pytest.raises(conversions.ConversionError, match="one pose of one entity"):
+        reports.poses_to_track(times, poses)
+
+
+def test_entity_info() -> None:
+    mesh = Mesh(np.zeros((0, 3)), np.zeros((0, 3), np.int64))
+    material = Material(model="liquid", density_kg_m3=1200)
+    entity = Entity("jam", 2, "deformable", material, mesh, np.zeros(3), 1e-4, 0.004, slice(5, 12), slice(50, 80))
+    message = reports.entity_to_info(entity)
+    assert (message.name, message.kind, message.material, message.entity_id) == ("jam", "deformable", "liquid", 2)
+    assert (message.particles, message.gaussians, message.mass) == (7, 30, pytest.approx(0.12))
 
 
 def test_status_and_state_info() -> None:
@@ -74,8 +80,14 @@ def test_status_and_state_info() -> None:
     assert (message.scene_id, message.head_state, message.error_code) == ("jam", "", 901)
     with pytest.raises(conversions.ConversionError, match="sleeping"):
         reports.status_to_message(status="sleeping")
-    info = reports.state_to_info(state_id="b", parent="a", time=0.5, committed=True, created=1.5)
-    assert (info.parent, info.trajectory_id, info.created.nanosec) == ("a", "", 500_000_000)
+
+
+def test_state_info() -> None:
+    empty = PhysicsState(Particles.at_rest(np.zeros((1, 3), np.float32)))
+    state = State("b", "a", 0.5, empty, trajectory_id="t", created=1.5, label="nice")
+    info = reports.state_to_info(state, committed=True)
+    assert (info.state_id, info.parent, info.trajectory_id, info.time, info.label) == ("b", "a", "t", 0.5, "nice")
+    assert (info.committed, info.head, info.saved, info.created.nanosec) == (True, False, False, 500_000_000)
 
 
 def test_status_names_cover_the_message() -> None:

@@ -1,0 +1,150 @@
+"""All that touches Genesis's own objects: start it, build a scene of it, move particle arrays in and out."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.config import Material
+from pw_core.errors import RolloutError
+from pw_core.scene import Entity, Particles, Scene
+from pw_core.simulate.settings import SimulationSettings
+
+_NAMES = {"positions": "pos", "velocities": "vel", "C": "C", "F": "F", "Jp": "Jp", "active": "active"}
+_SHAPES: dict[str, tuple[int, ...]] = {"pos": (3,), "vel": (3,), "C": (3, 3), "F": (3, 3), "Jp": (), "actu": ()}
+_started: str | None = None
+
+
+def start(device: str) -> None:
+    """Start Genesis, once in a process.
+
+    Raises:
+        RolloutError: it already runs on another device, or there is no such device.
+    """
+    global _started
+    if _started == device:
+        return
+    if _started is not None:
+        raise RolloutError(f"the simulator of this process runs on '{_started}': use a new process for '{device}'")
+    if device not in ("cpu", "cuda"):
+        raise RolloutError(f"unknown device '{device}' for the simulator: use 'cpu' or 'cuda'")
+    import genesis as gs
+
+    # One thread on the CPU: sums over the grid then always run in the same order, so replays are bit-identical.
+    if device == "cpu":
+        os.environ.setdefault("QD_NUM_THREADS", "1")
+    gs.init(backend=gs.cpu if device == "cpu" else gs.cuda, precision="32", logging_level="error", seed=0)
+    _started = device
+
+
+def build_scene(scene: Scene, settings: SimulationSettings, force_field: Any) -> tuple[Any, Any, dict[str, Any]]:
+    """Genesis's scene, its MPM solver, and its rigid entities by name. Gravity is a row of the force field's table."""
+    import genesis as gs
+
+    world = gs.Scene(
+        sim_options=gs.options.SimOptions(dt=settings.step_s, substeps=settings.substeps, gravity=(0.0, 0.0, 0.0)),
+        mpm_options=gs.options.MPMOptions(
+            lower_bound=tuple(settings.lower), upper_bound=tuple(settings.upper), grid_density=settings.grid_density,
+            particle_size=settings.particle_size_m, enable_CPIC=False,
+        ),
+        # Genesis's rigid contact takes two minutes to compile; the few contacts here are ours (bodies.py).
+        rigid_options=gs.options.RigidOptions(enable_collision=False, disable_constraint=True),
+        show_viewer=False, show_FPS=False,
+    )  # fmt: skip
+    floor = gs.materials.Rigid(
+        needs_coup=True, coup_friction=scene.config.simulation.floor_friction, coup_softness=0.0, coup_restitution=0.0
+    )
+    world.add_entity(morph=gs.morphs.Plane(), material=floor)
+    for entity in scene.entities:
+        if entity.kind == "deformable":
+            # "Nowhere" takes any number of particles; where they are is written with the state.
+            world.add_entity(
+                morph=gs.morphs.Nowhere(n_particles=entity.particles.stop - entity.particles.start),
+                material=_material(entity, settings),
+            )
+    links = {e.name: _add_rigid(world, e) for e in scene.entities if e.kind != "deformable"}
+    world.add_force_field(force_field)
+    world.build()
+    return world, world.sim.mpm_solver, links
+
+
+def _material(entity: Entity, settings: SimulationSettings) -> Any:
+    """Genesis has one particle volume for all: density and stiffness are scaled so that mass and forces are right."""
+    import genesis as gs
+
+    m: Material = entity.material
+    count = entity.particles.stop - entity.particles.start
+    share = entity.volume_m3 / count / settings.particle_size_m**3
+    e, nu, rho = m.youngs_modulus_pa * share, m.poisson_ratio, m.density_kg_m3 * share
+    if m.model == "liquid":
+        # Its mu acts on the strain of one substep, so Pa s are divided by it.
+        mu = m.viscosity_pa_s * share / settings.substep_s
+        return gs.materials.MPM.Liquid(E=e, nu=nu, rho=rho, mu=mu, viscous=m.viscosity_pa_s > 0, sampler="regular")
+    if m.model == "elastic":
+        return gs.materials.MPM.Elastic(E=e, nu=nu, rho=rho, sampler="regular")
+    # The law's threshold is on the norm of deviatoric stress, sqrt(2/3) of the von Mises stress.
+    yields = m.yield_stress_pa * share * (2 / 3) ** 0.5
+    return gs.materials.MPM.ElastoPlastic(E=e, nu=nu, rho=rho, von_mises_yield_stress=yields, sampler="regular")
+
+
+def _add_rigid(world: Any, entity: Entity) -> Any:
+    import genesis as gs
+    import trimesh
+
+    mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces, process=True)
+    if len(mesh.faces) > 2000:
+        mesh = mesh.convex_hull if abs(mesh.convex_hull.volume / max(mesh.volume, 1e-12) - 1) < 0.1 else mesh
+    material = gs.materials.Rigid(
+        rho=entity.mass_kg / max(abs(float(mesh.volume)), 1e-9), needs_coup=True, gravity_compensation=0.0,
+        coup_friction=entity.material.friction, coup_softness=0.002, coup_restitution=0.0,
+    )  # fmt: skip
+    path = Path(tempfile.mkdtemp(prefix="pw_")) / "body.obj"
+    mesh.export(path)
+    return world.add_entity(
+        morph=gs.morphs.Mesh(
+            file=str(path), pos=tuple(entity.origin), fixed=False, convexify=False, decimate=False,
+            file_meshes_are_zup=True,
+        ),
+        material=material,
+    )  # fmt: skip
+
+
+def read_particles(solver: Any, world: Any) -> dict[str, NDArray[Any]]:
+    """All MPM particles' arrays under the names of `Particles`."""
+    raw = _read(solver, world)
+    return {ours: raw[theirs] for ours, theirs in _NAMES.items()}
+
+
+def write_particles(solver: Any, world: Any, particles: Particles, index: NDArray[np.int64]) -> None:
+    """Put those rows of the scene's particles in place, exactly."""
+    write_arrays(solver, world, {k: v[index] for k, v in particles.arrays().items()})
+
+
+def write_arrays(solver: Any, world: Any, arrays: dict[str, NDArray[Any]]) -> None:
+    """Put the MPM particles' whole state in place, exactly; `arrays` as from `read_particles`."""
+    import genesis as gs
+    import torch
+
+    n = solver.n_particles
+    data = {theirs: torch.as_tensor(np.ascontiguousarray(arrays[ours])) for ours, theirs in _NAMES.items()}
+    data["actu"] = torch.zeros(n)
+    for key, value in data.items():
+        kind = gs.tc_bool if key == "active" else gs.tc_float
+        data[key] = value.to(dtype=kind, device=gs.device)[None].contiguous()
+    solver._kernel_set_state(world.sim.cur_substep_local, *(data[k] for k in (*_SHAPES, "active")))
+
+
+def _read(solver: Any, world: Any) -> dict[str, NDArray[Any]]:
+    import genesis as gs
+    import torch
+
+    n = solver.n_particles
+    data = {k: torch.zeros((1, n, *s), dtype=gs.tc_float, device=gs.device) for k, s in _SHAPES.items()}
+    data["active"] = torch.zeros((1, n), dtype=gs.tc_bool, device=gs.device)
+    solver._kernel_get_state(world.sim.cur_substep_local, *(data[k] for k in (*_SHAPES, "active")))
+    return {k: v[0].cpu().numpy() for k, v in data.items()}

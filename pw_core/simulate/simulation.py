@@ -1,0 +1,212 @@
+"""A built simulation of a scene: reset to any physical state, act on it, step it, read it. Genesis (MPM) underneath."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from pw_core.actions import Action
+from pw_core.errors import ErrorCode, RolloutError
+from pw_core.scene import Body, Entity, Particles, PhysicsState, Scene
+from pw_core.simulate import engine
+from pw_core.simulate.actions import Active, Schedule, check_actions, weights
+from pw_core.simulate.bodies import RigidBody, poses_of
+from pw_core.simulate.field import SlotField
+from pw_core.simulate.settings import SimulationSettings, choose_settings
+
+Progress = Callable[[str, float], None]
+
+
+class Simulation:
+    """Build once with `Simulation.build`, then `reset`, `set_actions`, `advance_to`, `read`, as often as wanted.
+
+    Everything is in world coordinates. Two runs from the same state with the same actions are bit-identical on the CPU.
+    """
+
+    def __init__(self, scene: Scene, settings: SimulationSettings, *, device: str) -> None:
+        self.scene = scene
+        self.settings = settings
+        self.time_s = 0.0
+        self._soft = [e for e in scene.entities if e.kind == "deformable"]
+        self._index = np.concatenate(
+            [np.arange(e.particles.start, e.particles.stop) for e in self._soft] or [np.zeros(0, np.int64)]
+        )
+        self._masses = np.zeros(len(scene.rest))
+        for e in scene.entities:
+            self._masses[e.particles] = e.mass_kg / max(1, e.particles.stop - e.particles.start)
+        engine.start(device)
+        self._field = SlotField()
+        self._world, self._solver, links = engine.build_scene(scene, settings, self._field.force_field)
+        self._bodies: dict[str, RigidBody] = {
+            name: RigidBody(scene.entity(name), link, floor_friction=scene.config.simulation.floor_friction)
+            for name, link in links.items()
+        }
+        self.reset(scene.initial_physics())
+        self.set_actions(())
+
+    @classmethod
+    def build(cls, scene: Scene, *, device: str = "cpu", progress: Progress | None = None) -> Simulation:
+        """Choose settings, build, and compile by taking a step. Minutes on first use, seconds from the kernel cache.
+
+        Args:
+            device: "cpu", or "cuda" for an NVIDIA GPU.
+            progress: called with a stage and a fraction.
+
+        Raises:
+            RolloutError (UNSTABLE): the configured substep is above the limit.
+        """
+        settings = choose_settings(scene)
+        tell = progress or (lambda stage, fraction: None)
+        tell("compiling", 0.0)
+        made = cls(scene, settings, device=device)
+        tell("compiling", 0.5)
+        made.step()
+        made.read()
+        made.reset(scene.initial_physics())
+        tell("compiling", 1.0)
+        return made
+
+    @property
+    def step_s(self) -> float:
+        """Length of a step [s]; it divides the scene's frame interval."""
+        return self.settings.step_s
+
+    def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
+        """Put this state in place and forget actions.
+
+        Raises:
+            RolloutError (ROLLOUT_UNKNOWN): the state is not one of this scene's.
+        """
+        count = len(self.scene.rest)
+        if len(physics.particles.positions) != count or not set(self._bodies) <= set(physics.bodies):
+            raise RolloutError(
+                f"the state has {len(physics.particles.positions)} particles and bodies {sorted(physics.bodies)}; "
+                f"this scene has {count} and {sorted(self._bodies)}"
+            )
+        self._base = physics.particles
+        if len(self._index):
+            engine.write_particles(self._solver, self._world, physics.particles, self._index)
+        for name, body in self._bodies.items():
+            body.write(physics.bodies[name])
+        self.time_s = self._start = time_s
+        self._steps = 0
+        self.set_actions(())
+
+    def set_actions(self, actions: Sequence[Action]) -> None:
+        """What happens from now on; action times count from the last reset.
+
+        Raises:
+            RolloutError: UNKNOWN_ENTITY or INVALID_ACTION, see `check_actions`.
+        """
+        check_actions(actions, self.scene, self.settings)
+        self._schedule = Schedule(
+            actions, self.scene, gravity=self.scene.config.simulation.gravity_m_s2, masses=self._masses,
+            entity_ids=self.scene.entity_ids,
+        )  # fmt: skip
+        for body in self._bodies.values():
+            body.tools = [t for t in self._schedule.tools if t.entity == body.entity.name]
+            body.anchor.clear()
+
+    def step(self) -> None:
+        """One step of `settings.substeps` substeps.
+
+        Raises:
+            RolloutError: UNSTABLE, or INVALID_ACTION for a push that begins where there is nothing.
+        """
+        dt = self.step_s
+        t = self._steps * dt
+        positions = self._positions() if self._schedule.starts_force(t, dt) else None
+        active = self._schedule.active(t, dt, positions)
+        self._field.write([a for a in active if not a.entity])
+        own = [a for a in active if a.entity]
+        for entity in self._soft:
+            mine = [a for a in own if a.entity == entity.name]
+            if mine:
+                self._kick(entity, mine, dt)
+        for body in self._bodies.values():
+            body.act([a for a in active if a.entity in ("", body.entity.name)], t, dt, self._masses, self.scene.rest)
+        try:
+            self._world.step(update_visualizer=False, refresh_visualizer=False)
+        except Exception as error:
+            if "nan" not in str(error).lower():
+                raise
+            self.check()
+            raise RolloutError(
+                f"the simulation became unstable {self.time_s:.4g} s into the rollout: use a smaller "
+                f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
+                code=ErrorCode.UNSTABLE,
+            ) from error
+        for body in self._bodies.values():
+            body.settle(t + dt, dt)
+        self._steps += 1
+        self.time_s = self._start + self._steps * dt
+
+    def advance_to(self, time_s: float) -> None:
+        """Step until `time_s`, counted like `time_s` of reset; to the nearest step."""
+        while self.time_s < time_s - 0.5 * self.step_s:
+            self.step()
+
+    def read(self) -> PhysicsState:
+        """The whole physical state, as copies."""
+        arrays = {k: v.copy() for k, v in self._base.arrays().items()}
+        if len(self._index):
+            for key, value in engine.read_particles(self._solver, self._world).items():
+                arrays[key][self._index] = value
+        bodies: dict[str, Body] = {}
+        for name, body in self._bodies.items():
+            bodies[name] = state = body.read()
+            where = body.entity.particles
+            arrays["positions"][where], arrays["velocities"][where] = poses_of(
+                state, self.scene.rest[where], body.entity.origin
+            )
+        return PhysicsState(Particles(**arrays), bodies)
+
+    def check(self) -> None:
+        """That nothing blew up or left.
+
+        Raises:
+            RolloutError: UNSTABLE or OUT_OF_BOUNDS; the message names entity and time, and says what to change.
+        """
+        positions = self._positions()
+        cell, lower, upper = self.settings.cell_m, self.settings.lower, self.settings.upper
+        wall = 3 * cell + 1e-6
+        for entity in self.scene.entities:
+            p = positions[entity.particles]
+            when = f"entity '{entity.name}' {self.time_s:.4g} s into the rollout"
+            if not np.isfinite(p).all():
+                raise RolloutError(
+                    f"{when}: {int((~np.isfinite(p)).any(1).sum())} particles are not finite: use a smaller "
+                    f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
+                    code=ErrorCode.UNSTABLE,
+                )
+            out = ((p <= lower + wall) | (p >= upper - wall)).any(1)
+            if out.any():
+                worst = p[np.flatnonzero(out)[0]]
+                raise RolloutError(
+                    f"{when}: {int(out.sum())} particles reached the simulated domain's edge, one at "
+                    f"({worst[0]:.3f}, {worst[1]:.3f}, {worst[2]:.3f}) m: widen simulation.margin_m "
+                    f"({self.scene.config.simulation.margin_m:g} m) or act more gently",
+                    code=ErrorCode.OUT_OF_BOUNDS,
+                )
+
+    def _positions(self) -> Any:
+        """Positions of all particles [m], shape (J, 3)."""
+        positions = self._base.positions.copy()
+        if len(self._index):
+            positions[self._index] = engine.read_particles(self._solver, self._world)["positions"]
+        for body in self._bodies.values():
+            where = body.entity.particles
+            positions[where] = poses_of(body.read(), self.scene.rest[where], body.entity.origin)[0]
+        return positions
+
+    def _kick(self, entity: Entity, actions: list[Active], dt: float) -> None:
+        """Velocity impulses on one entity's particles: force fields live on the grid, which knows no entities."""
+        state = engine.read_particles(self._solver, self._world)
+        where = np.flatnonzero(self.scene.entity_ids[self._index] == entity.id)
+        change = np.zeros((len(where), 3))
+        for a in actions:
+            change += dt * weights(state["positions"][where], a.center, a.radius, a.falloff)[:, None] * a.acceleration
+        state["velocities"][where] += change.astype(np.float32)
+        engine.write_arrays(self._solver, self._world, state)

@@ -1,0 +1,71 @@
+"""The real World with a simulator that drifts instead of Genesis and a reconstruction that is a ball: fast, no kernels.
+
+An action's name steers the stand-in: "slow compile" builds for 2 s, "slow" takes 50 ms a frame.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import time
+from pathlib import Path
+
+import numpy as np
+
+from pw_core.errors import ErrorCode, RolloutError
+from pw_core.scene import PhysicsState, State
+from pw_core.world import ROOT, World
+
+_spec = importlib.util.spec_from_file_location("ball", Path(__file__).resolve().parents[1] / "core" / "conftest.py")
+_ball = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(_ball)
+ball_scene, ball_config = _ball.ball_scene, _ball.ball_config
+
+
+class Drift:
+    """Carries every particle along y at 1 m/s while there are actions."""
+
+    def reset(self, physics, *, time_s=0.0):
+        self.physics, self.time = physics, time_s
+
+    def set_actions(self, actions):
+        names = {a.name for a in actions}
+        if any(getattr(a, "radius", 0) and a.radius < 0.01 for a in actions):
+            raise RolloutError("radius 0.001 m is under two cells", code=ErrorCode.INVALID_ACTION)
+        self.speed, self.pause = float(bool(actions)), 0.05 if "slow" in names else 0.0
+
+    def advance_to(self, t):
+        time.sleep(self.pause)
+        p = self.physics.particles
+        step = np.array([0, self.speed * (t - self.time), 0], np.float32)
+        moved = type(p)(**{**p.arrays(), "positions": p.positions + step})
+        self.physics, self.time = PhysicsState(moved, self.physics.bodies), t
+
+    def check(self):
+        pass
+
+    def read(self):
+        return self.physics
+
+
+class FakeWorld(World):
+    def reconstruct(self, config, *, photo=None, progress=None):
+        steps = 40 if config.title == "slow" else 2
+        for k in range(steps):
+            if progress is not None:
+                progress("fit", k / steps)
+            time.sleep(0.05)
+        scene = ball_scene().with_id(config.name)
+        self.store.save_scene(scene)
+        self.store.save_state(scene.id, State(ROOT, "", 0.0, scene.initial_physics(), created=time.time()))
+        self.store.save_tree(scene.id, {"head": ROOT, "committed": [ROOT], "last_trajectory": ""})
+        return self.select(scene.id, _scene=scene)
+
+    def rollout(self, actions, duration, **options):
+        self._compile_s = 2.0 if any(a.name == "slow compile" for a in actions) else 0.0
+        return super().rollout(actions, duration, **options)
+
+    def _build(self, progress):
+        if progress is not None:
+            progress("compiling", 0.0)
+        time.sleep(self._compile_s)
+        return Drift()

@@ -1,0 +1,96 @@
+"""World in its process: replies, reads between frames, cancelling, death and restart. No DDS."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fake_world import ball_config
+
+from pw_core.actions import parse_action
+from pw_core.errors import ErrorCode, PWError
+from pw_ros.worker import Worker
+from pw_ros.worker_process import WorkerOptions
+
+pytestmark = pytest.mark.slow
+
+
+def wind(name: str = ""):
+    return parse_action({"type": "wind", "name": name, "duration": 9, "direction": [0, 1, 0], "magnitude": 1})
+
+
+@pytest.fixture
+def worker(tmp_path: Path):
+    worker = Worker(WorkerOptions(store=str(tmp_path / "store"), world_factory="fake_world:FakeWorld"))
+    assert worker.wait_ready(60)
+    worker.call("reconstruct", config=ball_config(), timeout=60)
+    yield worker
+    worker.close()
+    assert not worker._process.is_alive()
+
+
+def test_rollout_sends_frames_and_moves_the_head_only_when_told(worker) -> None:
+    events: list[tuple[str, object]] = []
+    job = worker.submit("rollout", on_event=lambda *e: events.append(e), actions=[wind()], duration=0.1)
+    result = job.future.result(30)
+    frames = [value for name, value in events if name == "frame"]
+    assert [round(f.time_s, 3) for f in frames] == [0, 0.02, 0.04, 0.06, 0.08, 0.1]
+    assert np.allclose(frames[-1].positions - frames[0].positions, [0, 0.1, 0], atol=1e-5)
+    assert worker.snapshot.head == "root" and not result["committed"]
+    committed = worker.call("commit", state_id=result["state_id"])
+    assert committed == {"state_id": result["state_id"], "previous_head": "root"}
+    assert worker.snapshot.head == result["state_id"] and worker.snapshot.head_time == pytest.approx(0.1)
+    trajectory, again = worker.call("trajectory", trajectory=result["trajectory_id"])
+    assert len(trajectory) == 6 and np.array_equal(again[-1].positions, frames[-1].positions)
+
+
+def test_a_picture_is_answered_between_frames(worker) -> None:
+    worker.call("render", camera="photo", timeout=60)
+    job = worker.submit("rollout", actions=[wind("slow")], duration=2.0)
+    began = time.monotonic()
+    view = worker.call("render", camera="photo", live=True, timeout=10)
+    assert view.rgb.shape == (64, 96, 3) and not job.done and time.monotonic() - began < 2
+    worker.cancel(job)
+    assert job.future.result(2)["canceled"] and worker.snapshot.head == "root"
+
+
+def test_errors_keep_code_and_text(worker) -> None:
+    with pytest.raises(PWError, match="'nope' is not known") as caught:
+        worker.call("commit", state_id="nope")
+    assert caught.value.code == ErrorCode.UNKNOWN_STATE
+    worker.submit("rollout", actions=[wind("slow compile")], duration=0.1)
+    time.sleep(0.5)  # it has said that it compiles, and now it does
+    with pytest.raises(PWError, match="no answer"):
+        worker.call("scenes", timeout=0.3)
+
+
+def test_a_killed_worker_fails_its_job_and_comes_back_with_what_was_committed(worker) -> None:
+    done = worker.submit("rollout", actions=[wind()], duration=0.1, commit=True).future.result(30)
+    first = worker.pid
+    job = worker.submit("rollout", actions=[wind("slow")], duration=5.0)
+    time.sleep(0.3)
+    os.kill(first, signal.SIGKILL)
+    with pytest.raises(PWError) as caught:
+        job.future.result(10)
+    assert caught.value.code == ErrorCode.WORKER_DIED
+    result = worker.submit("rollout", actions=[], duration=0.1).future.result(60)
+    assert worker.pid != first and worker.snapshot.head == done["state_id"] and result["state_id"]
+
+
+def test_a_world_that_cannot_be_made_is_not_tried_for_ever(tmp_path: Path) -> None:
+    seen: list[str] = []
+    worker = Worker(
+        WorkerOptions(store=str(tmp_path), world_factory="fake_world:Missing"), on_state=lambda s, _: seen.append(s)
+    )
+    deadline = time.monotonic() + 60
+    while "failed" not in seen and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert seen[-1] == "failed" and worker.starts == 3
+    with pytest.raises(PWError) as caught:
+        worker.call("scenes")
+    assert caught.value.code == ErrorCode.WORKER_DIED
+    worker.close()

@@ -60,21 +60,130 @@ def _slerp(a: F64, b: F64, f: float) -> F64:
 
 
 class RigidBody:
-    """One rigid entity: dynamic, unless a tool action holds it."""
+    """One rigid entity: dynamic, unless a tool action holds it; a kinematic tool rests where it is between its actions.
 
-    def __init__(self, entity: Entity, link: Any, *, floor_friction: float) -> None:
+    The simulator moves it and couples it to the deformables; forces and the table's contact are changes of velocity
+    between steps, computed here: Genesis's own contact costs two minutes of compiling, and a plane needs little.
+    """
+
+    def __init__(self, entity: Entity, handle: Any, *, friction: float) -> None:
+        import trimesh
+
         self.entity = entity
         self.tools: list[Tool] = []
         self.anchor: dict[int, Body] = {}
-        self._link = link
-        self._friction = min(1.0, floor_friction * entity.material.friction / 0.5)
-        raise NotImplementedError
+        self._handle = handle
+        self._friction = friction
+        mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces)
+        self._support = np.asarray(mesh.convex_hull.vertices, np.float64)
+        inertia = np.asarray(mesh.moment_inertia, np.float64) * (entity.mass_kg / max(abs(float(mesh.volume)), 1e-12))
+        self._inertia_inverse = np.linalg.inv(inertia)
 
-    def act(self, active: list[Active], t: float, dt: float, masses: F64, rest: F32) -> None:
-        weights(rest, np.zeros(3), 0, 0)
+    def read(self) -> Body:
+        """Pose and twist now."""
+        q = self._handle.get_qpos().cpu().numpy().astype(np.float64)
+        v = self._handle.get_dofs_velocity().cpu().numpy().astype(np.float64)
+        return Body(q[:3], q[3:], v[:3], v[3:])
 
-    def settle(self, t: float, dt: float) -> None: ...
+    def write(self, body: Body) -> None:
+        """Put pose and twist in place."""
+        q = np.concatenate([body.position, body.orientation]).astype(np.float32)
+        self._handle.set_qpos(q, zero_velocity=False, skip_forward=True)
+        self._handle.set_dofs_velocity(np.concatenate([body.linear, body.angular]).astype(np.float32))
 
-    def read(self) -> Body: ...
+    def act(self, active: list[Active], t: float, dt: float, rest: F32) -> None:
+        """Prepare the step [t, t + dt]: follow a tool's path, or take forces and the table's contact.
 
-    def write(self, body: Body) -> None: ...
+        `rest` are the positions [m] of the body's particles at rest, (n, 3): an action's region is judged by them.
+        """
+        now = self.read()
+        for i, tool in enumerate(self.tools):
+            if tool.start <= t + 0.5 * dt < tool.end:
+                start = self.anchor.setdefault(i, now)
+                self._follow(tool, start, t, dt)
+                return
+        if self.entity.kind == "tool":
+            self.write(_still(now))
+            return
+        turn = rotation(now.orientation)
+        inverse = turn @ self._inertia_inverse @ turn.T
+        points, _ = poses_of(now, rest, self.entity.origin)
+        linear, angular = now.linear.copy(), now.angular.copy()
+        share = self.entity.mass_kg / max(1, len(points))
+        for a in active:
+            if a.radius <= 0:
+                linear += dt * a.acceleration
+                continue
+            force = share * weights(points, a.center, a.radius, a.falloff)[:, None] * a.acceleration
+            linear += dt * force.sum(0) / self.entity.mass_kg
+            angular += dt * inverse @ np.cross(points - now.position, force).sum(0)
+        linear, angular = self._land(now, turn, inverse, linear, angular, dt)
+        self.write(Body(now.position, now.orientation, linear, angular))
+
+    def _follow(self, tool: Tool, start: Body, t: float, dt: float) -> None:
+        position, orientation = tool_pose(tool, t, start)
+        after, turned = tool_pose(tool, t + dt, start)
+        delta = multiply(turned, orientation * np.array([1.0, -1, -1, -1]))
+        delta *= 1.0 if delta[0] >= 0 else -1.0
+        sine = float(np.linalg.norm(delta[1:]))
+        spin = np.zeros(3) if sine < 1e-12 else delta[1:] / sine * (2 * np.arctan2(sine, delta[0]) / dt)
+        self.write(Body(position, orientation, (after - position) / dt, spin))
+
+    def _land(self, now: Body, turn: F64, inverse: F64, linear: F64, angular: F64, dt: float) -> tuple[F64, F64]:
+        """Velocities after contact with the plane z = 0: impulses at the lowest points, Gauss-Seidel, Coulomb friction.
+
+        A point may come down no further than to the plane by the end of the step; one beneath it is raised gently.
+        """
+        arms = self._support @ turn.T
+        gaps = arms[:, 2] + now.position[2]
+        falling = (linear + np.cross(angular, arms))[:, 2]
+        near = np.flatnonzero(gaps + dt * np.minimum(falling, 0) < CONTACT_M)
+        if not len(near):
+            return linear, angular
+        chosen = _spread(arms[near], gaps[near], MAX_CONTACTS)
+        arms, gaps = arms[near][chosen], gaps[near][chosen]
+        total = np.zeros((len(arms), 3))
+        inverse_mass = 1 / self.entity.mass_kg
+        effective = []
+        for r in arms:
+            cross = np.array([[0, -r[2], r[1]], [r[2], 0, -r[0]], [-r[1], r[0], 0]])
+            effective.append(1 / np.diag(inverse_mass * np.eye(3) - cross @ inverse @ cross))
+        for _ in range(CONTACT_SWEEPS):
+            for k, r in enumerate(arms):
+                velocity = linear + np.cross(angular, r)
+                target = -gaps[k] / dt if gaps[k] >= 0 else min(-0.1 * gaps[k] / dt, 0.2)
+                wanted = total[k] + effective[k] * (np.array([0.0, 0.0, target]) - velocity)
+                wanted[2] = max(wanted[2], 0.0)
+                slide, most = float(np.hypot(wanted[0], wanted[1])), self._friction * wanted[2]
+                if slide > most:
+                    wanted[:2] *= most / slide
+                change = wanted - total[k]
+                total[k] = wanted
+                linear = linear + inverse_mass * change
+                angular = angular + inverse @ np.cross(r, change)
+        if total[:, 2].any():
+            angular = angular * max(0.0, 1 - ROLLING_DAMPING * dt)
+        return linear, angular
+
+
+CONTACT_M = 2e-4
+MAX_CONTACTS = 8
+CONTACT_SWEEPS = 12
+ROLLING_DAMPING = 4.0  # [1/s] a table is no ideal plane: what rolls on it comes to rest
+
+
+def _still(body: Body) -> Body:
+    return Body(body.position, body.orientation, np.zeros(3), np.zeros(3))
+
+
+def _spread(points: F64, gaps: F64, count: int) -> list[int]:
+    """At most `count` indices: the lowest point, then always the one farthest from those chosen."""
+    chosen = [int(np.argmin(gaps))]
+    distance = np.linalg.norm(points - points[chosen[0]], axis=1)
+    while len(chosen) < min(count, len(points)):
+        k = int(np.argmax(distance))
+        if distance[k] <= 1e-9:
+            break
+        chosen.append(k)
+        distance = np.minimum(distance, np.linalg.norm(points - points[k], axis=1))
+    return chosen

@@ -1,4 +1,4 @@
-"""Metric settings: grid, substep and domain from particle size, stiffness and where things are."""
+"""Metric settings of the simulator: grid, substep, step and domain from a scene's sizes and materials."""
 
 from __future__ import annotations
 
@@ -13,102 +13,128 @@ from pw_core.gaussians import F64
 from pw_core.scene import Scene
 
 STEP_S = 2e-3
-"""How long a step is [s] if the config does not say: actions change once a step, frames fall on steps."""
-COURANT = 0.3
-GENESIS_SUBSTEP_PER_CELL = 0.02
-"""Genesis suggests at most 0.02 s of substep a metre of grid cell; its explicit MPM is not stable far beyond."""
-PARTICLE_SUBSTEPS_PER_S = 1e6
-"""What Genesis does on one CPU core, measured; for the estimate of the wall time only."""
-WALL_CELLS = 4
+PARTICLE_SUBSTEPS_PER_S = 1e6  # measured on one CPU core, whatever the domain
+WALL_CELLS = 3  # the solver's wall stands so many cells inside its bounds
+DEFAULT_SIZE_M = 0.01  # where nothing deforms
 
 
 @dataclass(frozen=True)
 class SimulationSettings:
-    """What the simulator runs with. lower and upper [m] bound the domain, walls included."""
+    """What the simulator runs with.
+
+    cell_m is the grid's spacing, substep_limit_s the longest stable substep and limited_by the entity that sets it;
+    lower and upper [m] (3,) bound the domain, the walls stand three cells inside. wall_s_per_s is the expected wall
+    time of one simulated second on one CPU core.
+    """
 
     particle_size_m: float
     grid_density: float
-    substep_s: float
+    cell_m: float
+    substep_limit_s: float
+    limited_by: str
     substeps: int
-    lower: tuple[float, float, float]
-    upper: tuple[float, float, float]
+    step_s: float
+    lower: F64
+    upper: F64
     particles: int
-    limiting_entity: str
+    wall_s_per_s: float
 
     @property
-    def cell_m(self) -> float:
-        """Width of a grid cell [m]."""
-        return 1 / self.grid_density
+    def substep_s(self) -> float:
+        """Length of a substep [s]."""
+        return self.step_s / self.substeps
 
     @property
-    def step_s(self) -> float:
-        """Length of a step [s]."""
-        return self.substep_s * self.substeps
+    def smallest_radius_m(self) -> float:
+        """An action's radius must be no smaller: two cells."""
+        return 2 * self.cell_m
 
     @property
     def inside(self) -> tuple[F64, F64]:
-        """Lower and upper corner [m] of where particles may be: the walls stand 3 cells inside the domain."""
-        wall = 3 * self.cell_m
-        return np.array(self.lower) + wall, np.array(self.upper) - wall
-
-    def wall_time_s(self, duration_s: float) -> float:
-        """Expected time on one CPU core [s] for that much physics, without compiling."""
-        return duration_s / self.substep_s * self.particles / PARTICLE_SUBSTEPS_PER_S
+        """Lower and upper corner [m] (3,) of where particles may be: the walls stand some cells inside the domain."""
+        return self.lower + WALL_CELLS * self.cell_m, self.upper - WALL_CELLS * self.cell_m
 
     def report(self) -> str:
-        """One line for people."""
-        size = " x ".join(f"{b - a:.2f}" for a, b in zip(self.lower, self.upper))
-        return (
-            f"{self.particles} particles of {self.particle_size_m * 1e3:.1f} mm, cells of {self.cell_m * 1e3:.1f} mm, "
-            f"domain {size} m, substep {self.substep_s * 1e3:.3f} ms ({self.limiting_entity}), "
-            f"{self.substeps} in a step of {self.step_s * 1e3:.2f} ms, "
-            f"about {self.wall_time_s(1.0):.0f} s of one CPU core a second of physics"
+        """The settings as text, a line each."""
+        size = self.upper - self.lower
+        return "\n".join(
+            [
+                f"particles: {self.particles}, {self.particle_size_m * 1e3:.2f} mm",
+                f"grid: {self.cell_m * 1e3:.2f} mm cells, domain {size[0]:.3f} x {size[1]:.3f} x {size[2]:.3f} m",
+                f"substep: {self.substep_s * 1e3:.4f} ms of at most {self.substep_limit_s * 1e3:.4f} ms, "
+                f"by {self.limited_by}; {self.substeps} in a step of {self.step_s * 1e3:.2f} ms",
+                f"expected: about {self.wall_s_per_s:.0f} s for a simulated second on one core",
+            ]
         )
 
 
-def lame(material: Material) -> tuple[float, float]:
-    """Lamé's lambda and mu [Pa]."""
-    e, nu = material.youngs_modulus_pa, material.poisson_ratio
-    return e * nu / ((1 + nu) * (1 - 2 * nu)), e / (2 * (1 + nu))
-
-
 def substep_limit(material: Material, cell_m: float) -> float:
-    """The longest stable substep [s]: a pressure wave crosses 0.3 cells, within Genesis's own limit."""
-    lam, mu = lame(material)
-    wave = math.sqrt((lam + (0 if material.model == "liquid" else 2 * mu)) / material.density_kg_m3)
-    limit = min(COURANT * cell_m / wave, GENESIS_SUBSTEP_PER_CELL * cell_m)
+    """The longest stable substep [s] of a material on a grid of that cell [m].
+
+    Elastic waves: `0.3 dx / sqrt((lambda + 2 mu) / rho)` (CFL condition of explicit MPM; a liquid has no mu), and for a
+    viscous liquid the explicit diffusion limit `0.1 rho dx^2 / viscosity`.
+    """
+    e, nu, rho = material.youngs_modulus_pa, material.poisson_ratio, material.density_kg_m3
+    lam = e * nu / ((1 + nu) * (1 - 2 * nu))
+    mu = 0.0 if material.model == "liquid" else e / (2 * (1 + nu))
+    limit = 0.3 * cell_m / math.sqrt((lam + 2 * mu) / rho)
     if material.model == "liquid" and material.viscosity_pa_s > 0:
-        # Explicit diffusion of momentum: dx² / (6 nu) in three dimensions.
-        limit = min(limit, cell_m**2 * material.density_kg_m3 / (6 * material.viscosity_pa_s))
+        limit = min(limit, 0.1 * rho * cell_m**2 / material.viscosity_pa_s)
     return limit
 
 
 def choose_settings(scene: Scene) -> SimulationSettings:
-    """Settings for a scene: the config's where it gives them, else chosen from sizes and materials.
+    """Settings of a scene: what its config leaves at 0 is chosen, what it gives is checked.
 
     Raises:
-        RolloutError (UNSTABLE): the config's substep is over the limit; the message names the entity and the limit.
+        RolloutError (UNSTABLE): the config's substep is above the limit; the message names entity and limit.
     """
     config = scene.config.simulation
     soft = [e for e in scene.entities if e.kind == "deformable"]
-    size = min(e.particle_size_m for e in soft or scene.entities)
+    size = min((e.particle_size_m for e in soft), default=DEFAULT_SIZE_M)
     density = config.grid_density or 1 / (2 * size)
     cell = 1 / density
-    limits = {e.name: substep_limit(e.material, cell) for e in soft} or {"rigid bodies": 5e-4}
-    name = min(limits, key=lambda k: limits[k])
-    limit = limits[name]
-    if config.substep_s > limit * (1 + 1e-9):
-        raise RolloutError(
-            f"simulation.substep_s = {config.substep_s:g} s is unstable for '{name}': use at most {limit:.3g} s, or a "
-            "softer material, or a coarser grid",
-            code=ErrorCode.UNSTABLE,
-        )
-    substeps = config.substeps or max(1, math.ceil(STEP_S / (config.substep_s or limit) - 1e-9))
-    substep = config.substep_s or (limit if config.substeps else STEP_S / substeps)
-    low, high = scene.rest.min(0) - config.margin_m, scene.rest.max(0) + config.margin_m
-    wall = WALL_CELLS * cell
-    low[2] = -cell  # below the table there is no room to fall into
-    lower = tuple(float(v) for v in low - wall)
-    upper = tuple(float(v) for v in high + wall)
+    # The simulator's own rule knows no stiffness, only the grid; it is kept as an upper bound.
+    limits = [(0.02 * cell, "the grid")] + [(substep_limit(e.material, cell), f"entity '{e.name}'") for e in soft]
+    limit, by = min(limits)
+    if soft and config.substep_s:
+        hard, culprit = min(limits[1:])
+        if config.substep_s > hard:
+            raise RolloutError(
+                f"substep_s {config.substep_s:g} s is unstable for {culprit} on {cell * 1e3:.2f} mm cells: set "
+                f"simulation.substep_s to {hard:.3g} or less (0 chooses it), or make the entity softer",
+                code=ErrorCode.UNSTABLE,
+            )
+    # A whole number of steps between frames, so that every frame falls on a step.
+    interval = scene.config.frame_interval_s
+    wanted = config.substep_s or limit
+    if config.substeps:
+        step = interval / max(1, math.ceil(interval / (config.substeps * wanted) - 1e-9))
+    else:
+        step = interval / max(1, math.ceil(interval / STEP_S - 1e-9))
+    substeps = max(1, math.ceil(step / wanted - 1e-9))
+    lower, upper = _domain(scene, cell, config.margin_m)
     particles = sum(e.particles.stop - e.particles.start for e in soft)
-    return SimulationSettings(size, density, substep, substeps, lower, upper, particles, name)  # type: ignore[arg-type]
+    wall = max(particles, 500) / substep_rate(step, substeps)
+    return SimulationSettings(
+        particle_size_m=size, grid_density=density, cell_m=cell, substep_limit_s=limit, limited_by=by,
+        substeps=substeps, step_s=step, lower=lower, upper=upper, particles=particles, wall_s_per_s=wall,
+    )  # fmt: skip
+
+
+def substep_rate(step_s: float, substeps: int) -> float:
+    """Particles that one core takes through one simulated second per second of wall time."""
+    return PARTICLE_SUBSTEPS_PER_S * step_s / substeps
+
+
+def _domain(scene: Scene, cell: float, margin: float) -> tuple[F64, F64]:
+    """Bounds [m] round all entities with room at the sides and above; below, the wall lies under the table."""
+    corners = [scene.rest.min(0), scene.rest.max(0)] if len(scene.rest) else []
+    for e in scene.entities:
+        if len(e.mesh.vertices):
+            corners += [e.mesh.vertices.min(0), e.mesh.vertices.max(0)]
+    points = np.array(corners, np.float64).reshape(-1, 3)
+    room = margin + WALL_CELLS * cell
+    lower, upper = points.min(0) - room, points.max(0) + room
+    lower[2] = min(0.0, points[:, 2].min()) - (WALL_CELLS + 4) * cell
+    return np.floor(lower / cell) * cell, np.ceil(upper / cell) * cell

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 
 from pw_core.actions import Action
 from pw_core.errors import ErrorCode, RolloutError
+from pw_core.gaussians import F32
 from pw_core.scene import Body, Entity, Particles, PhysicsState, Scene
 from pw_core.simulate import engine
 from pw_core.simulate.actions import Active, Schedule, check_actions, weights
@@ -38,10 +38,10 @@ class Simulation:
             self._masses[e.particles] = e.mass_kg / max(1, e.particles.stop - e.particles.start)
         engine.start(device)
         self._field = SlotField()
-        self._world, self._solver, links = engine.build_scene(scene, settings, self._field.force_field)
+        self._world, self._solver, handles = engine.build_scene(scene, settings, self._field.force_field)
         self._bodies: dict[str, RigidBody] = {
-            name: RigidBody(scene.entity(name), link, floor_friction=scene.config.simulation.floor_friction)
-            for name, link in links.items()
+            name: RigidBody(scene.entity(name), handle, friction=scene.config.simulation.floor_friction)
+            for name, handle in handles.items()
         }
         self.reset(scene.initial_physics())
         self.set_actions(())
@@ -77,7 +77,8 @@ class Simulation:
         """Put this state in place and forget actions.
 
         Raises:
-            RolloutError (ROLLOUT_UNKNOWN): the state is not one of this scene's.
+            RolloutError: ROLLOUT_UNKNOWN if the state is not one of this scene's, UNSTABLE if it is not finite,
+                OUT_OF_BOUNDS if it lies outside the simulated domain.
         """
         count = len(self.scene.rest)
         if len(physics.particles.positions) != count or not set(self._bodies) <= set(physics.bodies):
@@ -85,6 +86,7 @@ class Simulation:
                 f"the state has {len(physics.particles.positions)} particles and bodies {sorted(physics.bodies)}; "
                 f"this scene has {count} and {sorted(self._bodies)}"
             )
+        self._judge(physics.particles.positions, "at the start of the rollout")
         self._base = physics.particles
         if len(self._index):
             engine.write_particles(self._solver, self._world, physics.particles, self._index)
@@ -126,7 +128,9 @@ class Simulation:
             if mine:
                 self._kick(entity, mine, dt)
         for body in self._bodies.values():
-            body.act([a for a in active if a.entity in ("", body.entity.name)], t, dt, self._masses, self.scene.rest)
+            name = body.entity.name
+            mine = [a for a in active if a.entity in ("", name)]
+            body.act(mine, t, dt, self.scene.rest[body.entity.particles])
         try:
             self._world.step(update_visualizer=False, refresh_visualizer=False)
         except Exception as error:
@@ -138,8 +142,6 @@ class Simulation:
                 f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
                 code=ErrorCode.UNSTABLE,
             ) from error
-        for body in self._bodies.values():
-            body.settle(t + dt, dt)
         self._steps += 1
         self.time_s = self._start + self._steps * dt
 
@@ -169,31 +171,32 @@ class Simulation:
         Raises:
             RolloutError: UNSTABLE or OUT_OF_BOUNDS; the message names entity and time, and says what to change.
         """
-        positions = self._positions()
-        cell, lower, upper = self.settings.cell_m, self.settings.lower, self.settings.upper
-        wall = 3 * cell + 1e-6
+        self._judge(self._positions(), f"{self.time_s:.4g} s into the rollout")
+
+    def _judge(self, positions: F32, when: str) -> None:
+        low, high = self.settings.inside
         for entity in self.scene.entities:
             p = positions[entity.particles]
-            when = f"entity '{entity.name}' {self.time_s:.4g} s into the rollout"
-            if not np.isfinite(p).all():
+            bad = int((~np.isfinite(p)).any(1).sum())
+            if bad:
                 raise RolloutError(
-                    f"{when}: {int((~np.isfinite(p)).any(1).sum())} particles are not finite: use a smaller "
+                    f"entity '{entity.name}' {when}: {bad} particles are at no finite position: use a smaller "
                     f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
                     code=ErrorCode.UNSTABLE,
                 )
-            out = ((p <= lower + wall) | (p >= upper - wall)).any(1)
+            out = ((p <= low + 1e-6) | (p >= high - 1e-6)).any(1)
             if out.any():
-                worst = p[np.flatnonzero(out)[0]]
+                x, y, z = p[np.flatnonzero(out)[0]]
                 raise RolloutError(
-                    f"{when}: {int(out.sum())} particles reached the simulated domain's edge, one at "
-                    f"({worst[0]:.3f}, {worst[1]:.3f}, {worst[2]:.3f}) m: widen simulation.margin_m "
+                    f"entity '{entity.name}' {when}: {int(out.sum())} particles left the domain, one at "
+                    f"({x:.3f}, {y:.3f}, {z:.3f}) m: widen simulation.margin_m "
                     f"({self.scene.config.simulation.margin_m:g} m) or act more gently",
                     code=ErrorCode.OUT_OF_BOUNDS,
                 )
 
-    def _positions(self) -> Any:
+    def _positions(self) -> F32:
         """Positions of all particles [m], shape (J, 3)."""
-        positions = self._base.positions.copy()
+        positions: F32 = self._base.positions.copy()
         if len(self._index):
             positions[self._index] = engine.read_particles(self._solver, self._world)["positions"]
         for body in self._bodies.values():

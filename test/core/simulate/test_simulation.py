@@ -35,7 +35,7 @@ def centre(physics):
 @pytest.fixture(scope="session")
 def rest(elastic):
     scene, simulation = elastic
-    return run(simulation, scene.initial_physics(), 0.6)
+    return run(simulation, scene.initial_physics(), 1.2)
 
 
 def push(magnitude):
@@ -102,7 +102,7 @@ def test_stopping_and_going_on_is_the_same(elastic, rest) -> None:
 
 def test_out_of_bounds_is_said(elastic, rest) -> None:
     _, simulation = elastic
-    with pytest.raises(RolloutError, match=r"'ball': .* left the domain") as error:
+    with pytest.raises(RolloutError, match=r"'ball' .* left the domain") as error:
         run(simulation, rest, 0.5, {**WIND, "duration": 0.5, "magnitude": 200})
     assert error.value.code == ErrorCode.OUT_OF_BOUNDS
 
@@ -111,5 +111,5 @@ def test_not_finite_is_said(elastic, rest) -> None:
     _, simulation = elastic
     p = rest.particles.positions.copy()
     p[0, 0] = np.nan
-    with pytest.raises(RolloutError, match="'ball' is at no finite position"):
+    with pytest.raises(RolloutError, match=r"'ball' .* no finite position"):
         run(simulation, replace(rest, particles=replace(rest.particles, positions=p)), 0.02)

@@ -256,9 +256,7 @@ class Session:
             self.event("progress", (stage, fraction))
             self.serve()
 
-        rollout = self.world.rollout(
-            actions, duration, start=start, frame_interval=frame_interval, progress=progress
-        )
+        rollout = self.world.rollout(actions, duration, start=start, frame_interval=frame_interval, progress=progress)
         seen: list[tuple[float, PhysicsState]] = []
         ids, canceled = ("", ""), False
         try:

@@ -1,0 +1,191 @@
+"""WorldClient: the node for planners, as plain calls that block with a timeout, in the manner of nav2's commander.
+
+with WorldClient() as world:
+    world.wait_until_ready()
+    world.reconstruct("play_doh")
+    world.rollout([push], duration=0.5)
+    while not world.is_done():
+        print(world.feedback().fraction)
+    result = world.result()
+    world.commit(result.state_id)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import rclpy
+from action_msgs.msg import GoalStatus
+from numpy.typing import NDArray
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+
+from pw_core.actions import Action
+from pw_core.errors import ErrorCode, PWError
+from pw_msgs import srv
+from pw_msgs.action import Rollout
+from pw_msgs.msg import CameraView, PhysicalAction, StateInfo, WorldStatus
+from pw_ros.conversions import action_to_message
+from pw_ros.images import image_to_numpy, numpy_to_image
+from pw_ros.publishers import LATCHED
+
+
+class WorldClient:
+    """Talks to one world node from a node and a thread of its own.
+
+    Args:
+        world: the world node's name, with its namespace if it has one.
+        timeout: [s] the short calls may take.
+
+    All calls raise PWError with the node's code and message when it answers with an error, and with NODE_UNKNOWN when
+    it does not answer in time.
+    """
+
+    def __init__(self, world: str = "perpetual_wonder", *, timeout: float = 30.0) -> None:
+        self._context = rclpy.Context()
+        rclpy.init(context=self._context)
+        self.node = rclpy.create_node("world_client", context=self._context)
+        self._world, self.timeout = "/" + world.strip("/"), timeout
+        self._clients: dict[str, Any] = {}
+        self._action = ActionClient(self.node, Rollout, f"{self._world}/rollout")
+        self._goal: Any = None
+        self._result: Any = None
+        self._feedback: Rollout.Feedback | None = None
+        self._status: WorldStatus | None = None
+        self.node.create_subscription(WorldStatus, f"{self._world}/status", self._on_status, LATCHED)
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name="world-client", daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def _on_status(self, message: WorldStatus) -> None:
+        self._status = message
+
+    def __enter__(self) -> WorldClient:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave; a running rollout goes on."""
+        if not self._context.ok():
+            return
+        self._executor.shutdown(timeout_sec=2.0)
+        self._thread.join(2.0)
+        self._action.destroy()
+        self.node.destroy_node()
+        self._context.try_shutdown()
+
+    # --- calls --------------------------------------------------------------------------------------------------------
+
+    def _wait(self, future: Any, timeout: float, what: str) -> Any:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        if not done.wait(timeout):
+            raise PWError(f"{what}: {self._world} did not answer within {timeout:g} s", code=ErrorCode.NODE_UNKNOWN)
+        return future.result()
+
+    def call(self, name: str, *, timeout: float | None = None, **fields: Any) -> Any:
+        """Any service of the node by its type's name, e.g. `call("ListScenes")`; the response without error."""
+        kind = getattr(srv, name)
+        if name not in self._clients:
+            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+            self._clients[name] = self.node.create_client(kind, f"{self._world}/{snake}")
+        limit = self.timeout if timeout is None else timeout
+        if not self._clients[name].wait_for_service(limit):
+            raise PWError(f"{name}: there is no node {self._world}", code=ErrorCode.NODE_UNKNOWN)
+        return _checked(self._wait(self._clients[name].call_async(kind.Request(**fields)), limit, name))
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """Until the node is there and its worker has started."""
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            status = self._status
+            if status is not None and status.status == WorldStatus.ERROR:
+                raise PWError(status.error_msg, code=status.error_code)
+            if status is not None and status.status != WorldStatus.STARTING and self._action.server_is_ready():
+                return
+            time.sleep(0.02)
+        raise PWError(f"{self._world} was not ready within {timeout:g} s", code=ErrorCode.NODE_UNKNOWN)
+
+    def status(self) -> WorldStatus | None:
+        """The last report."""
+        return self._status
+
+    def reconstruct(
+        self, scene: str = "", *, photo: NDArray[np.uint8] | None = None, timeout: float = 300.0, **fields: Any
+    ) -> Any:
+        """A scene of its configuration's photo, or of another, uint8 (H, W, 3) RGB; the response of `Reconstruct`."""
+        images = [] if photo is None else [numpy_to_image(photo)]
+        return self.call("Reconstruct", timeout=timeout, scene=scene, images=images, **fields)
+
+    def cancel_reconstruct(self) -> bool:
+        """Whether one was running."""
+        return bool(self.call("CancelReconstruct").canceled)
+
+    def rollout(self, actions: Sequence[Action | PhysicalAction], duration: float, **fields: Any) -> None:
+        """Start; fields are those of the goal (from_state, commit, frame_interval, return_views ...)."""
+        messages = [a if isinstance(a, PhysicalAction) else action_to_message(a) for a in actions]
+        if not self._action.wait_for_server(self.timeout):
+            raise PWError(f"there is no node {self._world}", code=ErrorCode.NODE_UNKNOWN)
+        self._feedback = self._result = None
+        goal = Rollout.Goal(actions=messages, duration=float(duration), **fields)
+        sent = self._action.send_goal_async(goal, feedback_callback=self._on_feedback)
+        self._goal = self._wait(sent, self.timeout, "rollout")
+        if not self._goal.accepted:
+            self._goal = None
+            raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
+        self._result = self._goal.get_result_async()
+
+    def _on_feedback(self, message: Any) -> None:
+        self._feedback = message.feedback
+
+    def is_done(self) -> bool:
+        """Whether the started rollout has ended."""
+        return self._result is not None and self._result.done()
+
+    def feedback(self) -> Rollout.Feedback | None:
+        """The last of the started rollout; None before the first."""
+        return self._feedback
+
+    def result(self, timeout: float = 600.0) -> Rollout.Result:
+        """Wait for the end of the started rollout. A cancelled one returns what there was, with CANCELED as code."""
+        if self._result is None:
+            raise PWError("no rollout was started", code=ErrorCode.ROLLOUT_UNKNOWN)
+        answer = self._wait(self._result, timeout, "rollout")
+        return answer.result if answer.status == GoalStatus.STATUS_CANCELED else _checked(answer.result)
+
+    def cancel(self, timeout: float = 5.0) -> None:
+        """Call the started rollout off; returns when the node has acknowledged it."""
+        if self._goal is not None and not self.is_done():
+            self._wait(self._goal.cancel_goal_async(), timeout, "cancel")
+
+    def render(self, camera: str = "", *, timeout: float | None = None, **fields: Any) -> NDArray[np.uint8]:
+        """A camera's picture, uint8 (H, W, 3) RGB; fields: state_id, or trajectory_id and time, or view."""
+        fields.setdefault("view", CameraView(name=camera))
+        response = self.call("RenderView", timeout=timeout, **fields)
+        return image_to_numpy(response.image)  # type: ignore[return-value]
+
+    def states(self) -> list[StateInfo]:
+        """Of the selected scene."""
+        return list(self.call("ListStates").states)
+
+    def commit(self, state_id: str) -> str:
+        """Make it the head; the head before."""
+        return str(self.call("Commit", state_id=state_id).previous_head)
+
+
+def _checked(response: Any) -> Any:
+    if response.error_code:
+        raise PWError(response.error_msg, code=response.error_code)
+    return response

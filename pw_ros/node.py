@@ -1,0 +1,207 @@
+"""world_node: parameters, the worker, and what translates between it and ROS. No numerics."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from typing import Any
+
+import rclpy
+from builtin_interfaces.msg import Time
+from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+
+from pw_core.errors import ErrorCode, PWError
+from pw_core.gaussians import Camera
+from pw_ros import parameters
+from pw_ros.frames import Frames
+from pw_ros.gate import Gate
+from pw_ros.publishers import Publishers
+from pw_ros.rollouts import RolloutServer
+from pw_ros.services import Services
+from pw_ros.worker import Worker
+from pw_ros.worker_process import Snapshot, WorkerOptions
+
+THREADS = 20
+"""Of the executor: five goals (one runs, four wait), a reconstruction, six readers, and room for what must answer."""
+
+
+class WorldNode(Node):
+    """The node `perpetual_wonder`. Spin it with a MultiThreadedExecutor; call `close` before destroying it."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__("perpetual_wonder", **options)
+        parameters.declare(self)
+        self.group = ReentrantCallbackGroup()
+        self.closing = False
+        self.gate = Gate()
+        self._status_lock = threading.Lock()
+        self._status: dict[str, Any] = {"status": "starting"}
+        self.frames = Frames(self, self._value("frame_id"))
+        self.topics = Publishers(self)
+        self._built = threading.Event()
+        self.worker = Worker(
+            WorkerOptions(
+                store=self._value("store"),
+                config_dirs=tuple(d for d in self._value("config_dirs") if d),
+                device=self._value("device"),
+                max_uncommitted_states=self._value("max_uncommitted_states"),
+                scene=self._value("scene"),
+                world_factory=self._value("world_factory"),
+            ),
+            on_snapshot=self._changed,
+            on_state=self._worker_is,
+        )
+        self.rollouts = RolloutServer(self)
+        self.answers = Services(self)
+        self._view_timer = self.create_timer(
+            1.0 / self._value("view_rate"), self.topics.tick, callback_group=self.group
+        )
+        self.create_timer(1.0, self.topics.diagnose, callback_group=self.group)
+        self.add_post_set_parameters_callback(self._parameters_set)
+        self._built.set()
+        self._publish_status()
+
+    def _value(self, name: str) -> Any:
+        return self.get_parameter(name).value
+
+    def now(self) -> Time:
+        """The node's time."""
+        return self.get_clock().now().to_msg()
+
+    def camera(self, name: str = "") -> Camera:
+        """A camera of the selected scene; empty: the first.
+
+        Raises:
+            PWError: NO_SCENE, UNKNOWN_CAMERA.
+        """
+        cameras = {c.name: c for c in self.worker.snapshot.cameras}
+        if not cameras:
+            raise PWError("no scene is selected: reconstruct or select one first", code=ErrorCode.NO_SCENE)
+        wanted = name or next(iter(cameras))
+        if wanted not in cameras:
+            raise PWError(
+                f"camera '{name}' is not in the scene; there are: {', '.join(cameras)}", code=ErrorCode.UNKNOWN_CAMERA
+            )
+        return cameras[wanted]
+
+    # --- one job at a time --------------------------------------------------------------------------------------------
+
+    def enter(self, name: str, *, wait: bool, handle: Any = None) -> None:
+        """Take the gate for a job; `leave` gives it back.
+
+        Raises:
+            PWError: BUSY; CANCELED or SHUTTING_DOWN while it waited.
+        """
+        stopped = self.gate.enter(
+            name, wait=wait, stopped=lambda: self.closing or (handle is not None and handle.is_cancel_requested)
+        )
+        if stopped == "busy":
+            text = f"{self.gate.running or 'another job'} is running, {self.gate.waiting} more wait: try again later"
+            raise PWError(text, code=ErrorCode.BUSY)
+        if stopped == "stopped":
+            if self.closing:
+                raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
+            raise PWError("canceled while it waited for another job", code=ErrorCode.CANCELED)
+
+    def leave(self) -> None:
+        """The job is over."""
+        self.gate.leave()
+        if self.worker.state == "ready":
+            self.report(status="idle", stage="", fraction=None)
+
+    # --- status -------------------------------------------------------------------------------------------------------
+
+    def report(self, **fields: Any) -> None:
+        """Change the status and publish it: status, stage, fraction, eta, error_code, error_msg."""
+        with self._status_lock:
+            self._status = {**self._status, "eta": None, **fields}
+        self._publish_status()
+
+    def _publish_status(self) -> None:
+        if self.closing or not self._built.is_set():
+            return
+        snapshot = self.worker.snapshot
+        with self._status_lock:
+            self.topics.status(
+                {
+                    **self._status,
+                    "scene_id": snapshot.scene_id,
+                    "head_state": snapshot.head,
+                    "head_time": snapshot.head_time,
+                    "goals_waiting": self.gate.waiting,
+                }
+            )
+
+    def _changed(self, snapshot: Snapshot) -> None:
+        self._built.wait()  # the worker may be quicker than the rest of __init__
+        if self.closing:
+            return
+        try:
+            self.topics.head(snapshot)
+            self._publish_status()
+        except Exception as error:  # this is the worker's reader: it must go on
+            self.get_logger().error(f"publishing the world failed: {type(error).__name__}: {error}")
+
+    def _worker_is(self, state: str, why: str) -> None:
+        self._built.wait()
+        if self.closing:
+            return
+        if why:
+            self.get_logger().warning(why)
+        if state == "ready":
+            if not self.gate.running:
+                self.report(status="idle", stage="", fraction=None)
+        else:
+            code = ErrorCode.WORKER_DIED if why else ErrorCode.NONE
+            status = "error" if state == "failed" else "starting"
+            self.report(status=status, stage="", fraction=None, error_code=int(code), error_msg=why)
+
+    def _parameters_set(self, changed: list[Any]) -> None:
+        for parameter in changed:
+            if parameter.name == "view_rate":
+                self._view_timer.timer_period_ns = int(1e9 / parameter.value)
+
+    def close(self) -> None:
+        """End the worker and what waits for it. Twice is once."""
+        self.closing = True
+        self.topics.stop()
+        self.worker.close()
+
+
+def main(args: list[str] | None = None) -> int:
+    """`world_node`: run until Ctrl-C or SIGTERM; more of them change nothing."""
+    rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    executor = MultiThreadedExecutor(THREADS)
+    node = None
+    try:
+        node = WorldNode()
+        executor.add_node(node)
+        node.get_logger().info(f"scenes are in {node.get_parameter('store').value}")
+        while rclpy.ok() and not stop.is_set():
+            try:
+                executor.spin_once(timeout_sec=0.2)
+            except ExternalShutdownException:
+                break
+            except Exception as error:  # a bug in one callback is no reason to take the world down
+                node.get_logger().error(f"{type(error).__name__}: {error}")
+    except ValueError as error:
+        print(f"world_node: {error}")
+        return 2
+    finally:
+        if node is not None:
+            node.close()
+        executor.shutdown(timeout_sec=2.0)
+        if node is not None:
+            node.destroy_node()
+        rclpy.try_shutdown()
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,73 @@
+"""The node's parameters: default, description, range, and whether they can change while it runs."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescriptor, SetParametersResult
+from rclpy.node import Node
+from rclpy.parameter import Parameter
+
+CHOICES = {
+    "busy_policy": ("wait", "reject"),
+    "image_reliability": ("reliable", "best_effort"),
+    "device": ("cpu", "cuda"),
+}
+
+
+def scene_folders() -> list[str]:
+    """Where the package's own scene configurations are: installed, or beside the sources."""
+    found = [Path(__file__).resolve().parents[1] / "config" / "scenes"]
+    try:
+        from ament_index_python.packages import get_package_share_directory
+
+        found.append(Path(get_package_share_directory("pw_ros")) / "config" / "scenes")
+    except (ImportError, LookupError):
+        pass
+    return [str(p) for p in found if p.is_dir()][:1]
+
+
+def declare(node: Node) -> None:
+    """Declare all of them, and refuse values outside ranges and choices."""
+    store = str(Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "perpetual_wonder")
+    _add(node, "store", store, "folder of the scenes; made when first written to", read_only=True)
+    _add(node, "scene", "", "scene of the store that is opened at the start; empty: none", read_only=True)
+    _add(node, "device", "cpu", "where physics and rendering run", read_only=True)
+    _add(node, "config_dirs", scene_folders(), "folders with scene configurations (*.yaml)", read_only=True)
+    _add(node, "input_roots", [""], "folders below which input_uri may name a picture; empty: none", read_only=True)
+    _add(node, "frame_id", "world", "frame in which scenes are known", read_only=True)
+    _add(
+        node, "max_uncommitted_states", 16, "what-ifs that are kept; the oldest leave first", (1, 1000), read_only=True
+    )
+    _add(node, "image_reliability", "reliable", "QoS of the view topics", read_only=True)
+    _add(node, "view_rate", 5.0, "[Hz] at which the view topics repeat their picture", (0.1, 60.0))
+    _add(node, "busy_policy", "wait", "what becomes of a goal while another one runs: it waits, or ends BUSY")
+    _add(node, "render_timeout", 30.0, "[s] after which render_view answers BUSY", (0.1, 600.0))
+    _add(node, "jpeg_quality", 90, "of compressed pictures", (1, 100))
+    _add(node, "world_factory", "pw_core.world:World", "module:class of the world, for tests", read_only=True)
+    node.add_on_set_parameters_callback(_check)
+
+
+def _add(
+    node: Node, name: str, default: Any, text: str, span: tuple[Any, Any] | None = None, *, read_only: bool = False
+) -> None:
+    descriptor = ParameterDescriptor(description=text, read_only=read_only)
+    if name in CHOICES:
+        descriptor.additional_constraints = "one of " + ", ".join(CHOICES[name])
+    if span is not None and isinstance(default, float):
+        descriptor.floating_point_range = [FloatingPointRange(from_value=span[0], to_value=span[1])]
+    elif span is not None:
+        descriptor.integer_range = [IntegerRange(from_value=span[0], to_value=span[1], step=1)]
+    value = node.declare_parameter(name, default, descriptor).value
+    if name in CHOICES and value not in CHOICES[name]:
+        raise ValueError(f"parameter {name} must be {descriptor.additional_constraints}, not '{value}'")
+
+
+def _check(parameters: list[Parameter]) -> SetParametersResult:
+    for p in parameters:
+        if p.name in CHOICES and p.value not in CHOICES[p.name]:
+            reason = f"{p.name} must be one of {', '.join(CHOICES[p.name])}, not '{p.value}'"
+            return SetParametersResult(successful=False, reason=reason)
+    return SetParametersResult(successful=True)

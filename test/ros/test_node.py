@@ -1,0 +1,309 @@
+"""The node over DDS, with the stand-in world: every interface that a planner leans on."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ["ROS_DOMAIN_ID"] = str(20 + os.getpid() % 80)
+
+import rclpy
+from fake_world import ball_config
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.parameter import Parameter
+from sensor_msgs.msg import CameraInfo, Image, PointCloud2
+
+from pw_core.actions import parse_action
+from pw_core.errors import ErrorCode, PWError
+from pw_msgs.msg import PhysicalAction, WorldStatus
+from pw_ros.clouds import cloud_to_arrays
+from pw_ros.images import image_to_numpy
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def wind(name: str = "", **changes):
+    return parse_action(
+        {"type": "wind", "name": name, "duration": 9, "direction": [0, 1, 0], "magnitude": 1, **changes}
+    )
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory):
+    from pw_ros.node import THREADS, WorldNode
+
+    folder = tmp_path_factory.mktemp("world")
+    configs = folder / "configs"
+    configs.mkdir()
+    for name, title in (("ball", ""), ("slow", "slow")):
+        fields = {**ball_config().model_dump(mode="json", exclude_unset=True), "name": name, "title": title}
+        (configs / f"{name}.yaml").write_text(__import__("yaml").safe_dump(fields))
+    context = rclpy.Context()
+    rclpy.init(context=context)
+    values = {"store": str(folder / "store"), "config_dirs": [str(configs)], "view_rate": 20.0,
+              "world_factory": "fake_world:FakeWorld"}  # fmt: skip
+    node = WorldNode(context=context, parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
+    executor = MultiThreadedExecutor(THREADS, context=context)
+    executor.add_node(node)
+    thread = threading.Thread(target=executor.spin, daemon=True)
+    thread.start()
+    yield node
+    node.close()
+    executor.shutdown(timeout_sec=2.0)
+    thread.join(5)
+    node.destroy_node()
+    context.try_shutdown()
+
+
+@pytest.fixture(scope="module")
+def client(node):
+    from pw_ros.client import WorldClient
+
+    with WorldClient() as client:
+        client.wait_until_ready()
+        yield client
+
+
+@pytest.fixture
+def world(client):
+    """The client, on a fresh scene."""
+    for _ in range(200):  # what an earlier test called off may still be compiling
+        try:
+            client.reconstruct("ball")
+            break
+        except PWError as error:
+            if error.code != ErrorCode.BUSY:
+                raise
+            time.sleep(0.05)
+    return client
+
+
+def code_of(call, *args, **fields) -> int:
+    with pytest.raises(PWError) as caught:
+        call(*args, **fields)
+    assert str(caught.value)
+    return caught.value.code
+
+
+def until(condition, timeout: float = 10.0) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        assert time.monotonic() < deadline, "not within the time"
+        time.sleep(0.01)
+
+
+def test_reconstruct_answers_with_entities_and_root(world) -> None:
+    response = world.reconstruct("ball")
+    assert response.scene_id == "ball" and response.state_id == "root"
+    assert [(e.name, e.particles) for e in response.entities] == [("ball", 300)]
+
+
+def test_rollout_gives_feedback_tracks_and_views_and_commits(world) -> None:
+    world.rollout([wind("slow")], 0.1, return_views=True, max_views=2, commit=True)
+    seen = []
+    while not world.is_done():
+        if world.feedback() is not None:
+            seen.append(world.feedback())
+        time.sleep(0.005)
+    result = world.result()
+    assert {f.stage for f in seen} >= {"stepping"} and 0 < max(f.fraction for f in seen) <= 1
+    assert seen[-1].entities[0].name == "ball"
+    track = result.tracks[0]
+    assert np.allclose(track.times, [0, 0.02, 0.04, 0.06, 0.08, 0.1])
+    assert track.poses[-1].position.y - track.poses[0].position.y == pytest.approx(0.1, abs=1e-4)
+    assert [v.camera for v in result.views] == ["photo", "photo"] and result.views[-1].time == pytest.approx(0.1)
+    assert result.committed and [s.state_id for s in world.states() if s.head] == [result.state_id]
+    trajectory = world.call("GetTrajectory", trajectory_id=result.trajectory_id, stride=5)
+    assert trajectory.times == pytest.approx([0, 0.1]) and trajectory.actions[0].type == "wind"
+    assert cloud_to_arrays(trajectory.frames[1])["positions"].shape == (300, 3)
+
+
+def test_a_what_if_leaves_the_head_alone(world) -> None:
+    world.rollout([], 0.04)
+    result = world.result(30)
+    states = {s.state_id: s for s in world.states()}
+    assert states["root"].head and not states[result.state_id].committed
+    assert world.commit(result.state_id) == "root"
+    assert code_of(world.call, "DeleteState", state_id=result.state_id) == ErrorCode.STATE_IN_USE
+    assert world.call("Reset").state_id == "root"
+    assert world.call("SaveState", state_id=result.state_id, label="kept").path.startswith("ball/states/")
+    assert world.call("RestoreState", state_id="kept").state_id == result.state_id
+
+
+@pytest.mark.parametrize("name", ["slow", "slow compile"])
+def test_cancel_ends_in_300_ms_and_the_next_goal_works(world, name: str) -> None:
+    world.rollout([wind(name)], 5.0)
+    time.sleep(0.5)
+    began = time.monotonic()
+    world.cancel()
+    acknowledged = time.monotonic() - began
+    result = world.result(5)
+    ended = time.monotonic() - began
+    print(f"{name}: acknowledged after {acknowledged * 1e3:.0f} ms, result after {ended * 1e3:.0f} ms")
+    assert result.error_code == ErrorCode.CANCELED and acknowledged < 0.1 and ended < 0.3
+    assert (result.simulated_time > 0) == (name == "slow") == bool(result.tracks)
+    assert next(s for s in world.states() if s.head).state_id == "root"  # also while it compiles on
+    world.rollout([], 0.04)
+    assert world.result(20).error_code == 0
+
+
+def test_a_killed_worker_fails_its_goal_and_the_next_one_works(world, node) -> None:
+    world.rollout([wind()], 0.1, commit=True)
+    committed = world.result(20).state_id
+    world.rollout([wind("slow")], 20.0)
+    until(lambda: world.feedback() is not None and world.feedback().fraction > 0)
+    os.kill(node.worker.pid, signal.SIGKILL)
+    assert code_of(world.result, 10) == ErrorCode.WORKER_DIED
+    world.rollout([], 0.04)
+    result = world.result(60)
+    states = {s.state_id: s for s in world.states()}
+    assert states[committed].head and states[result.state_id].parent == committed
+
+
+def test_bad_input_is_refused_with_its_code(world) -> None:
+    def rollout(*args, **fields):
+        world.rollout(*args, **fields)
+        world.result(20)
+
+    nan = PhysicalAction(type="push", duration=float("nan"))
+    assert code_of(rollout, [nan], 0.1) == ErrorCode.INVALID_ACTION
+    assert code_of(rollout, [PhysicalAction(type="kick", duration=1.0)], 0.1) == ErrorCode.INVALID_ACTION
+    assert code_of(rollout, [wind(radius=0.001)], 0.1) == ErrorCode.INVALID_ACTION
+    assert code_of(rollout, [wind(entity="cat")], 0.1) == ErrorCode.UNKNOWN_ENTITY
+    assert code_of(rollout, [], 0.0) == ErrorCode.INVALID_DURATION
+    assert code_of(rollout, [], float("nan")) == ErrorCode.INVALID_DURATION
+    assert code_of(rollout, [], 0.1, from_state="nope") == ErrorCode.UNKNOWN_STATE
+    assert code_of(rollout, [], 0.1, return_views=True, cameras=["nope"]) == ErrorCode.UNKNOWN_CAMERA
+    framed = PhysicalAction(type="wind", duration=1.0, magnitude=1.0)
+    framed.header.frame_id, framed.direction.x = "gripper", 1.0
+    assert code_of(rollout, [framed], 0.1) == ErrorCode.INVALID_FRAME
+    assert code_of(world.render, "nope") == ErrorCode.UNKNOWN_CAMERA
+    assert code_of(world.render, state_id="nope") == ErrorCode.UNKNOWN_STATE
+    assert code_of(world.call, "SelectScene", scene_id="nope") == ErrorCode.UNKNOWN_SCENE
+    assert code_of(world.reconstruct, "nope") == ErrorCode.UNKNOWN_SCENE
+    assert code_of(world.reconstruct, "ball", input_uri="/etc/passwd") == ErrorCode.INVALID_IMAGE
+    assert [s.state_id for s in world.states()] == ["root"]
+    assert world.status().status == WorldStatus.IDLE
+
+
+def test_render_view_answers_while_a_goal_runs(world) -> None:
+    still = world.render("photo")
+    assert still.shape == (64, 96, 3) and still.std() > 5
+    world.rollout([wind("slow")], 5.0)
+    until(lambda: world.feedback() is not None)
+    assert np.array_equal(world.render("photo"), still) and not world.is_done()
+    assert code_of(world.call, "Reset") == ErrorCode.BUSY
+    assert code_of(world.reconstruct, "ball") == ErrorCode.BUSY
+    world.cancel()
+    moved = world.result(5)
+    assert not np.array_equal(world.render("photo", trajectory_id=moved.trajectory_id, time=9.0), still)
+
+
+def test_reconstruct_can_be_called_off(world) -> None:
+    codes: list[int] = []
+    thread = threading.Thread(target=lambda: codes.append(code_of(world.reconstruct, "slow")))
+    thread.start()
+    until(lambda: world.status().status == WorldStatus.RECONSTRUCTING)
+    assert world.cancel_reconstruct()
+    thread.join(5)
+    assert codes == [ErrorCode.RECONSTRUCT_CANCELED] and world.states()[0].state_id == "root"
+    assert not world.cancel_reconstruct()
+
+
+def test_topics_hold_the_head_and_predictions_stay_apart(world) -> None:
+    from pw_ros.publishers import LATCHED
+
+    got: dict[str, object] = {}
+
+    def listen(kind, topic: str, qos=1):
+        return world.node.create_subscription(kind, f"/perpetual_wonder/{topic}", lambda m: got.update({topic: m}), qos)
+
+    subscriptions = [
+        listen(Image, "view/photo/image_raw"), listen(Image, "view/photo/depth"),
+        listen(CameraInfo, "view/photo/camera_info"), listen(PointCloud2, "particles", LATCHED),
+        listen(PointCloud2, "prediction/particles", LATCHED), listen(Image, "prediction/view/photo/image_raw"),
+    ]  # fmt: skip
+    until(lambda: {"view/photo/image_raw", "view/photo/depth", "view/photo/camera_info", "particles"} <= got.keys())
+    picture = image_to_numpy(got["view/photo/image_raw"])
+    assert np.array_equal(picture, world.render("photo"))
+    depth = image_to_numpy(got["view/photo/depth"])
+    assert depth.dtype == np.float32 and 0.2 < np.nanmedian(depth) < 2
+    assert got["view/photo/camera_info"].width == 96
+    before = cloud_to_arrays(got["particles"])["positions"]
+    world.rollout([wind("slow")], 0.3)
+    world.result(20)
+    until(lambda: "prediction/view/photo/image_raw" in got)
+    after = cloud_to_arrays(got["prediction/particles"])["positions"]
+    assert (after - before)[:, 1].mean() == pytest.approx(0.3, abs=0.03)
+    assert np.array_equal(cloud_to_arrays(got["particles"])["positions"], before)
+    for subscription in subscriptions:
+        world.node.destroy_subscription(subscription)
+
+
+def test_a_trajectory_plays_back(world) -> None:
+    world.rollout([wind()], 0.2)
+    result = world.result(20)
+    clouds: list[PointCloud2] = []
+    topic = "/perpetual_wonder/prediction/particles"
+    subscription = world.node.create_subscription(PointCloud2, topic, clouds.append, 10)
+    played = world.call("PlayTrajectory", trajectory_id=result.trajectory_id, rate=1.0)
+    assert played.duration == pytest.approx(0.2)
+    until(lambda: len(clouds) >= 8)
+    world.node.destroy_subscription(subscription)
+
+
+def test_parameters_are_checked(node) -> None:
+    assert not node.set_parameters([Parameter("busy_policy", value="maybe")])[0].successful
+    assert not node.set_parameters([Parameter("view_rate", value=0.0)])[0].successful
+    assert not node.set_parameters([Parameter("store", value="/elsewhere")])[0].successful
+    assert node.set_parameters([Parameter("view_rate", value=10.0)])[0].successful
+    for name in node.list_parameters([], 1).names:
+        assert name in ("use_sim_time", "start_type_description_service") or node.describe_parameter(name).description
+
+
+def test_busy_goals_are_rejected_when_told(world, node) -> None:
+    node.set_parameters([Parameter("busy_policy", value="reject")])
+    try:
+        world.rollout([wind("slow")], 5.0)
+        until(lambda: world.feedback() is not None)
+        first, result = world._goal, world._result
+        world.rollout([], 0.1)
+        assert code_of(world.result, 5) == ErrorCode.BUSY
+        world._goal, world._result = first, result
+        world.cancel()
+        assert world.result(5).error_code == ErrorCode.CANCELED
+    finally:
+        node.set_parameters([Parameter("busy_policy", value="wait")])
+
+
+def group_members(group: int) -> list[str]:
+    """Command lines of the living processes (zombies are not) of a process group."""
+    out = subprocess.run(["ps", "-eo", "pgid=,stat=,args="], capture_output=True, text=True, check=True).stdout
+    rows = [line.split(None, 2) for line in out.splitlines()]
+    return [args for pgid, stat, args in rows if int(pgid) == group and not stat.startswith("Z")]
+
+
+def test_ctrl_c_twice_ends_cleanly(tmp_path: Path) -> None:
+    root = Path(__file__).parents[2]
+    process = subprocess.Popen(
+        [sys.executable, str(root / "scripts" / "world_node"), "--ros-args", "-p", f"store:={tmp_path}",
+         "-p", "world_factory:=fake_world:FakeWorld", "-r", "__node:=other"],
+        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
+    )  # fmt: skip
+    time.sleep(5)
+    for _ in range(2):
+        os.killpg(process.pid, signal.SIGINT)
+        time.sleep(0.1)
+    out, _ = process.communicate(timeout=20)
+    assert process.returncode == 0 and "Traceback" not in out, out
+    until(lambda: not group_members(process.pid))

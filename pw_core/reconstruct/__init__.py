@@ -1,0 +1,7 @@
+"""Photos to scenes."""
+
+from __future__ import annotations
+
+from pw_core.reconstruct.photo import reconstruct
+
+__all__ = ["reconstruct"]

@@ -1,0 +1,82 @@
+"""Photos, checked and brought to the working size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.errors import ErrorCode, ReconstructError
+
+MIN_SIDE_PX = 32
+MAX_SIDE_PX = 16384
+
+Rgb = NDArray[np.uint8]
+
+
+def load_photo(path: Path | str) -> Rgb:
+    """An image file as RGB, uint8 (H, W, 3): grey is spread, 16 bit is scaled down, EXIF orientation is applied.
+
+    Raises:
+        ReconstructError (INVALID_IMAGE): missing, not an image, truncated, or of a size that cannot be used.
+    """
+    import cv2
+
+    path = Path(path)
+    if not path.is_file():
+        raise ReconstructError(f"photo {path} does not exist", code=ErrorCode.INVALID_IMAGE)
+    data = np.frombuffer(path.read_bytes(), np.uint8)
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
+    except cv2.error:
+        image = None
+    if image is None:
+        raise ReconstructError(
+            f"photo {path} ({len(data)} bytes) is not a whole PNG, JPEG or other image that OpenCV reads",
+            code=ErrorCode.INVALID_IMAGE,
+        )
+    if image.ndim == 3:
+        image = image[..., [2, 1, 0]] if image.shape[2] >= 3 else image[..., :1]
+    return check_photo(image, what=f"photo {path}")
+
+
+def check_photo(image: NDArray[np.generic], *, what: str = "photo") -> Rgb:
+    """RGB uint8 (H, W, 3) from grey or RGB, 8 or 16 bit.
+
+    Raises:
+        ReconstructError (INVALID_IMAGE): another shape or type, or too small or large a side.
+    """
+    pixels = np.asarray(image)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[2] not in (1, 3, 4):
+        raise ReconstructError(
+            f"{what}: expected (H, W), (H, W, 3) or (H, W, 4), got {image.shape}", code=ErrorCode.INVALID_IMAGE
+        )
+    height, width = pixels.shape[:2]
+    if not (min(height, width) >= MIN_SIDE_PX and max(height, width) <= MAX_SIDE_PX):
+        raise ReconstructError(
+            f"{what} is {width} x {height} px: each side must be {MIN_SIDE_PX} to {MAX_SIDE_PX} px",
+            code=ErrorCode.INVALID_IMAGE,
+        )
+    if pixels.dtype == np.uint16:
+        pixels = (pixels >> 8).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise ReconstructError(
+            f"{what}: expected 8 or 16 bit unsigned pixels, got {pixels.dtype}", code=ErrorCode.INVALID_IMAGE
+        )
+    if pixels.shape[2] == 1:
+        pixels = np.repeat(pixels, 3, axis=2)
+    return np.ascontiguousarray(pixels[..., :3])
+
+
+def working_size(photo: Rgb, width_px: int) -> Rgb:
+    """The photo scaled down to `width_px` wide, if it is wider, averaging over the pixels that fall together."""
+    import cv2
+
+    height, width = photo.shape[:2]
+    if width <= width_px:
+        return photo
+    size = (width_px, max(1, round(height * width_px / width)))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)

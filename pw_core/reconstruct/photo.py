@@ -1,0 +1,171 @@
+"""One photo to a scene: the embedded default that needs neither weights nor a GPU."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.config import EntityConfig, SceneConfig
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import F64, Binding, Camera, Gaussians
+from pw_core.reconstruct.background import background_gaussians, fill, hidden_region, on_table
+from pw_core.reconstruct.fit import fit_colors
+from pw_core.reconstruct.image import Rgb, check_photo, load_photo, working_size
+from pw_core.reconstruct.masks import Mask, segment
+from pw_core.reconstruct.particles import RIGID_PARTICLES, bind, cover, sample_inside
+from pw_core.reconstruct.solid import Solid, make_solid, pixel_centres
+from pw_core.reconstruct.splats import steps_of, surface_gaussians
+from pw_core.scene import Entity, Particles, Scene
+
+Progress = Callable[[str, float], None]
+
+
+def reconstruct(
+    config: SceneConfig, *, photo: NDArray[np.uint8] | None = None, progress: Progress | None = None
+) -> Scene:
+    """Lift one photo into a metric scene.
+
+    Args:
+        config: the scene; its `photo` is read unless `photo` is given.
+        photo: RGB or grey pixels (H, W[, 3]), 8 or 16 bit.
+        progress: called with stage and fraction; what it raises ends the work with nothing kept.
+
+    Raises:
+        ReconstructError: INVALID_IMAGE, INVALID_PROMPT, RECONSTRUCT_FAILED; the message says what would be right.
+    """
+    import trimesh
+
+    tell = progress or (lambda stage, fraction: None)
+    began = time.perf_counter()
+    tell("reading", 0.0)
+    if photo is None and not config.photo:
+        raise ReconstructError(f"scene '{config.name}' names no photo", code=ErrorCode.INVALID_IMAGE)
+    original = load_photo(Path(config.photo)) if photo is None else check_photo(photo)
+    pixels = working_size(original, config.reconstruct.width_px)
+    height, width = pixels.shape[:2]
+    camera = Camera.above_table(
+        height_m=config.camera.height_m, pitch_deg=config.camera.pitch_deg, hfov_deg=config.camera.hfov_deg,
+        width=width, height=height, name="photo",
+    )  # fmt: skip
+    tell("masks", 0.05)
+    masks = [segment(pixels, e, scale=width / original.shape[1]) for e in config.entities]
+    tell("solids", 0.25)
+    solids = _solids(masks, config, camera)
+    tell("background", 0.4)
+    hidden = hidden_region(masks)
+    filled = fill(pixels, hidden, on_table(config, camera))
+    background, background_pixels = background_gaussians(filled, config, camera)
+    tell("particles", 0.5)
+    share = _counts(config, [float(trimesh.Trimesh(s.mesh.vertices, s.mesh.faces).volume) for s in solids])
+    entities: list[Entity] = []
+    points: list[F64] = []
+    fronts: list[Gaussians] = []
+    bindings: list[tuple[Any, ...]] = []
+    sources: list[NDArray[np.int64]] = []
+    for i, (entity, solid) in enumerate(zip(config.entities, solids)):
+        mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
+        inside = sample_inside(solid, camera, volume_m3=float(mesh.volume), count=share[i], name=entity.name)
+        gaussians, pixel = _skin(solid, pixels, camera)
+        positions = cover(inside, gaussians.means.astype(np.float64))
+        index, weights, raw = bind(positions, inside.spacing_m, gaussians, entity)
+        j, n = sum(map(len, points)), sum(map(len, fronts))
+        bindings.append((index + j, weights, raw, np.full(len(raw), inside.spacing_m)))
+        points.append(positions)
+        fronts.append(gaussians)
+        sources.append(pixel)
+        entities.append(Entity(
+            name=entity.name, id=i, kind=entity.kind, material=entity.material, mesh=solid.mesh,
+            origin=np.asarray(mesh.center_mass), volume_m3=float(mesh.volume),
+            particle_size_m=float((mesh.volume / len(positions)) ** (1 / 3)),
+            particles=slice(j, j + len(positions)), gaussians=slice(n, n + len(gaussians)),
+        ))  # fmt: skip
+    index, weights, raw, delta = (np.concatenate(x) for x in zip(*bindings))
+    binding = Binding(index.astype(np.int64), *(x.astype(np.float32) for x in (weights, raw, delta)))
+    rest = np.concatenate(points).astype(np.float32)
+    foreground = Gaussians.concatenate(fronts)
+    foreground = Gaussians(
+        rest[binding.index[:, 0]] + binding.offsets(), foreground.quats, foreground.log_scales, foreground.opacities,
+        foreground.sh,
+    )  # fmt: skip
+    tell("fitting", 0.6)
+    # What the entities hide keeps its filled colour: the photo says nothing of it.
+    free = np.where((background_pixels >= 0) & ~hidden.reshape(-1)[background_pixels], background_pixels, -1)
+    foreground, background, psnr = fit_colors(
+        foreground, np.concatenate(sources), background, free, pixels, camera,
+        iterations=config.reconstruct.fit_iterations, progress=lambda f: tell("fitting", 0.6 + 0.39 * f),
+    )  # fmt: skip
+    tell("done", 1.0)
+    return Scene(
+        id=config.name, config=config, entities=tuple(entities), particles=Particles.at_rest(rest),
+        entity_ids=np.concatenate([np.full(len(p), i, np.int32) for i, p in enumerate(points)]),
+        foreground=foreground, binding=binding, background=background, cameras=(camera,),
+        provenance={
+            "method": "photo lift", "photo": Path(config.photo).name, "photo_size_px": list(original.shape[1::-1]),
+            "working_size_px": [width, height], "psnr_db": round(psnr, 2),
+            "seconds": round(time.perf_counter() - began, 2),
+        },
+    )  # fmt: skip
+
+
+def _solids(masks: list[Mask], config: SceneConfig, camera: Camera) -> list[Solid]:
+    """Standing ones first: a hanging one is at the distance of what it hangs above."""
+    done: dict[str, Solid] = {}
+    for mask, entity in sorted(zip(masks, config.entities), key=lambda pair: bool(pair[1].above)):
+        mid = done[entity.above].mid_m if entity.above in done else None
+        if mid is None and entity.diameter_m > 0:
+            mid = _distance(mask, entity, camera)
+        done[entity.name] = make_solid(mask, entity, camera, mid_m=mid)
+    return [done[e.name] for e in config.entities]
+
+
+def _distance(mask: Mask, entity: EntityConfig, camera: Camera) -> float:
+    """x [m] of the plane where the silhouette's widest inscribed circle has the entity's diameter."""
+    from scipy import ndimage
+
+    diameter_px = 2 * float(ndimage.distance_transform_edt(mask).max())
+    depth = entity.diameter_m * camera.K[0, 0] / diameter_px
+    centre = np.argwhere(mask).mean(0)[::-1] + 0.5
+    return float(depth * camera.rays(centre)[0])
+
+
+def _counts(config: SceneConfig, volumes: list[float]) -> list[int]:
+    """Particles of each entity: deformables share the config's number by volume, so that all are of one size."""
+    soft = sum(v for v, e in zip(volumes, config.entities) if e.kind == "deformable")
+    return [
+        max(100, round(config.simulation.particles * v / soft)) if e.kind == "deformable" else RIGID_PARTICLES
+        for v, e in zip(volumes, config.entities)
+    ]
+
+
+def _skin(solid: Solid, pixels: Rgb, camera: Camera) -> tuple[Gaussians, NDArray[np.int64]]:
+    """Front Gaussians, one a pixel, and back ones, one in four; the source pixel of each, -1 at the back.
+
+    The back has the front's colours at the same pixels, blurred: what is behind is unknown, and this keeps it alike
+    without copying highlights and prints.
+    """
+    import cv2
+
+    height, width = solid.mask.shape
+    centres = pixel_centres(height, width)
+    grid = camera.unproject(centres, solid.front)
+    across, down = (np.nan_to_num(s) for s in steps_of(grid))
+    mask = solid.mask & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
+    front = surface_gaussians(grid[mask], across[mask], down[mask], pixels[mask] / 255.0)
+    inner = solid.mask.astype(np.float32)
+    inner = cv2.erode(inner, np.ones((5, 5))) if inner.sum() > 400 else inner
+    blurred = cv2.GaussianBlur(pixels.astype(np.float32) * inner[..., None], (0, 0), 5)
+    weight = cv2.GaussianBlur(inner, (0, 0), 5)[..., None]
+    color = np.where(weight > 1e-3, blurred / np.maximum(weight, 1e-3), pixels) / 255.0
+    half = np.zeros_like(mask)
+    half[::2, ::2] = True
+    grid = camera.unproject(centres, solid.back)
+    across, down = (2 * np.nan_to_num(s) for s in steps_of(grid))
+    behind = mask & half & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
+    back = surface_gaussians(grid[behind], across[behind], down[behind], color[behind])
+    source = np.concatenate([np.flatnonzero(mask.reshape(-1)), np.full(int(behind.sum()), -1)])
+    return Gaussians.concatenate([front, back]), source

@@ -300,10 +300,14 @@ def test_ctrl_c_twice_ends_cleanly(tmp_path: Path) -> None:
         env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
-    time.sleep(5)
+    started: list[str] = []
+    for line in process.stdout:
+        started.append(line)
+        if "scenes are in" in line:
+            break
     for _ in range(2):
         os.killpg(process.pid, signal.SIGINT)
         time.sleep(0.1)
     out, _ = process.communicate(timeout=20)
-    assert process.returncode == 0 and "Traceback" not in out, out
+    assert process.returncode == 0 and "Traceback" not in out, "".join(started) + out
     until(lambda: not group_members(process.pid))

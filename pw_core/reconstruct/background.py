@@ -84,8 +84,8 @@ def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integ
 
 
 def background_gaussians(filled: Rgb, config: SceneConfig, camera: Camera) -> tuple[Gaussians, NDArray[np.int64]]:
-    """One Gaussian a pixel, and coarser ones past the picture's borders and on the backdrop behind the table's edge, for
-    turned views; the pixel (row * width + column) of each, -1 for the coarse."""
+    """One Gaussian a pixel, and coarser ones past the picture's borders and on the backdrop behind the table's edge,
+    for turned views; the pixel (row * width + column) of each, -1 for the coarse."""
     height, width = filled.shape[:2]
     fine = pixel_centres(height, width).reshape(-1, 2)
     extra = round(MARGIN * width)

@@ -27,8 +27,8 @@ def fit_colors(
     """Colours so that the drawn scene is the photo; shapes and opacities stay.
 
     Each Gaussian that came from a pixel (row * width + column; -1: none, its colour stays) takes up that pixel's
-    residual, again and again: with shapes fixed the picture is linear in the colours, and this is Van Cittert's deconvolution
-    (1931) of the overlap between neighbours.
+    residual, again and again: with shapes fixed the picture is linear in the colours, and this is Van Cittert's
+    deconvolution (1931) of the overlap between neighbours.
 
     Returns:
         foreground, background, and the PSNR [dB] over the whole picture.

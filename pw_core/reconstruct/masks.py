@@ -58,9 +58,9 @@ def segment(photo: Rgb, entity: EntityConfig, *, scale: float) -> Mask:
         for x, y in seeds:
             cv2.circle(labels, (int(x), int(y)), radius, int(label), -1)
     cv2.setRNGSeed(0)  # GrabCut's k-means draws: the same photo must give the same scene
-    models = np.zeros((1, 65)), np.zeros((1, 65))
     try:
-        cv2.grabCut(photo[..., ::-1].copy(), labels, None, *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
+        models = np.zeros((1, 65)), np.zeros((1, 65))
+        cv2.grabCut(photo[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     except cv2.error as error:
         raise ReconstructError(f"entity '{entity.name}': {error}", code=ErrorCode.INVALID_PROMPT) from None
     found = _clean((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), points, radius)

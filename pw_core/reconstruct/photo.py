@@ -157,7 +157,8 @@ def _skin(solid: Solid, pixels: Rgb, camera: Camera) -> tuple[Gaussians, NDArray
     mask = solid.mask & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
     front = surface_gaussians(grid[mask], across[mask], down[mask], pixels[mask] / 255.0)
     inner = solid.mask.astype(np.float32)
-    inner = cv2.erode(inner, np.ones((5, 5))) if inner.sum() > 400 else inner
+    if inner.sum() > 400:  # the rim's pixels are mixed with what lies behind
+        inner = np.asarray(cv2.erode(inner, np.ones((5, 5))), np.float32)
     blurred = cv2.GaussianBlur(pixels.astype(np.float32) * inner[..., None], (0, 0), 5)
     weight = cv2.GaussianBlur(inner, (0, 0), 5)[..., None]
     color = np.where(weight > 1e-3, blurred / np.maximum(weight, 1e-3), pixels) / 255.0

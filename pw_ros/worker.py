@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import itertools
 import multiprocessing
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -148,7 +149,13 @@ class Worker:
         self._process = self._context.Process(
             target=main, args=(theirs, self._cancel, self.options), name="pw_world", daemon=True
         )
-        self._process.start()
+        # Ctrl-C goes to a terminal's whole group, and the child must not see it, not even while it imports: the mask is
+        # inherited. We tell it when to end.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            self._process.start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # or its end would never be seen
         self._conn = conn
 

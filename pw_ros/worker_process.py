@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import importlib
 import os
-import signal
 import threading
 import time
 import traceback
@@ -344,8 +343,7 @@ def _leave_with_parent() -> None:
 
 
 def main(conn: Connection, cancel: Any, options: WorkerOptions) -> None:
-    """The spawned process. Ctrl-C reaches the whole group of a terminal; here the node decides when to end."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """The spawned process. It ends when its pipe does, or its parent."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     try:
         session = Session(conn, cancel, options)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field, replace
+from multiprocessing import resource_tracker
 from typing import Any
 
 from pw_core.errors import ErrorCode, PWError
@@ -151,6 +152,7 @@ class Worker:
         )
         # Ctrl-C goes to a terminal's whole group, and the child must not see it, not even while it imports: the mask is
         # inherited. We tell it when to end.
+        resource_tracker.ensure_running()  # now, since its own start would unblock the signal again
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
         try:
             self._process.start()

@@ -72,6 +72,7 @@ class RigidBody:
         self.entity = entity
         self.tools: list[Tool] = []
         self.anchor: dict[int, Body] = {}
+        self._held = False
         self._handle = handle
         self._friction = friction
         mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces)
@@ -97,12 +98,14 @@ class RigidBody:
         `rest` are the positions [m] of the body's particles at rest, (n, 3): an action's region is judged by them.
         """
         now = self.read()
+        self._held = self.entity.kind == "tool"
         for i, tool in enumerate(self.tools):
             if tool.start <= t + 0.5 * dt < tool.end:
                 start = self.anchor.setdefault(i, now)
+                self._held = True
                 self._follow(tool, start, t, dt)
                 return
-        if self.entity.kind == "tool":
+        if self._held:
             self.write(_still(now))
             return
         turn = rotation(now.orientation)
@@ -119,6 +122,14 @@ class RigidBody:
             angular += dt * inverse @ np.cross(points - now.position, force).sum(0)
         linear, angular = self._land(now, turn, inverse, linear, angular, dt)
         self.write(Body(now.position, now.orientation, linear, angular))
+
+    def settle(self) -> None:
+        """After a step: lift the body out of the table, where deformables have pressed it in during the step."""
+        now = self.read()
+        lowest = float((self._support @ rotation(now.orientation)[2]).min() + now.position[2])
+        if lowest < -CONTACT_M and not self._held:
+            linear = np.array([now.linear[0], now.linear[1], max(now.linear[2], 0.0)])
+            self.write(Body(now.position - [0, 0, lowest], now.orientation, linear, now.angular))
 
     def _follow(self, tool: Tool, start: Body, t: float, dt: float) -> None:
         position, orientation = tool_pose(tool, t, start)

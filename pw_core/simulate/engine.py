@@ -17,6 +17,8 @@ from pw_core.simulate.settings import SimulationSettings
 
 _NAMES = {"positions": "pos", "velocities": "vel", "C": "C", "F": "F", "Jp": "Jp", "active": "active"}
 _SHAPES: dict[str, tuple[int, ...]] = {"pos": (3,), "vel": (3,), "C": (3, 3), "F": (3, 3), "Jp": (), "actu": ()}
+# How far a rigid surface reaches on the grid (e-folding length, in cells): with less, soft matter creeps past.
+COUPLING_CELLS = 0.25
 _started: str | None = None
 
 
@@ -67,7 +69,7 @@ def build_scene(scene: Scene, settings: SimulationSettings, force_field: Any) ->
                 morph=gs.morphs.Nowhere(n_particles=entity.particles.stop - entity.particles.start),
                 material=_material(entity, settings),
             )
-    links = {e.name: _add_rigid(world, e) for e in scene.entities if e.kind != "deformable"}
+    links = {e.name: _add_rigid(world, e, settings) for e in scene.entities if e.kind != "deformable"}
     world.add_force_field(force_field)
     world.build()
     return world, world.sim.mpm_solver, links
@@ -92,7 +94,7 @@ def _material(entity: Entity, settings: SimulationSettings) -> Any:
     return gs.materials.MPM.ElastoPlastic(E=e, nu=nu, rho=rho, von_mises_yield_stress=yields, sampler="regular")
 
 
-def _add_rigid(world: Any, entity: Entity) -> Any:
+def _add_rigid(world: Any, entity: Entity, settings: SimulationSettings) -> Any:
     import genesis as gs
     import trimesh
 
@@ -101,7 +103,7 @@ def _add_rigid(world: Any, entity: Entity) -> Any:
         mesh = mesh.convex_hull if abs(mesh.convex_hull.volume / max(mesh.volume, 1e-12) - 1) < 0.1 else mesh
     material = gs.materials.Rigid(
         rho=entity.mass_kg / max(abs(float(mesh.volume)), 1e-9), needs_coup=True, gravity_compensation=0.0,
-        coup_friction=entity.material.friction, coup_softness=0.002, coup_restitution=0.0,
+        coup_friction=entity.material.friction, coup_softness=COUPLING_CELLS * settings.cell_m, coup_restitution=0.0,
     )  # fmt: skip
     path = Path(tempfile.mkdtemp(prefix="pw_")) / "body.obj"
     mesh.export(path)

@@ -142,6 +142,8 @@ class Simulation:
                 f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
                 code=ErrorCode.UNSTABLE,
             ) from error
+        for body in self._bodies.values():
+            body.settle()
         self._steps += 1
         self.time_s = self._start + self._steps * dt
 
@@ -184,6 +186,8 @@ class Simulation:
                     f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
                     code=ErrorCode.UNSTABLE,
                 )
+            if entity.kind != "deformable":
+                continue  # the domain is the grid's: a body may roll on beyond it
             out = ((p <= low + 1e-6) | (p >= high - 1e-6)).any(1)
             if out.any():
                 x, y, z = p[np.flatnonzero(out)[0]]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 _SPEC = importlib.util.spec_from_file_location("ball", Path(__file__).parents[1] / "conftest.py")
@@ -18,4 +20,40 @@ def elastic():
     from pw_core.simulate import Simulation
 
     scene = _BALL.ball_scene("elastic", count=1200)
+    return scene, Simulation.build(scene)
+
+
+def pin_scene():
+    """The ball, softer and flattened to a dome, and a tilted rolling pin in the air 0.1 m before it."""
+    import trimesh
+
+    from pw_core.config import SceneConfig
+    from pw_core.scene import Entity, Mesh, Particles
+
+    scene = _BALL.ball_scene("elastic", count=1200)
+    turn = trimesh.transformations.rotation_matrix(np.radians(65), [1, 0, 0])
+    pin = trimesh.creation.cylinder(radius=0.02, height=0.1, sections=24, transform=turn)
+    origin = np.array([0.48, 0.0, 0.1])
+    inside = (trimesh.sample.volume_mesh(pin, 400, seed=0)[:100] + origin).astype(np.float32)
+    fields = scene.config.model_dump()
+    fields["entities"] += (
+        {**fields["entities"][0], "name": "pin", "material": {"model": "rigid", "density_kg_m3": 700}},
+    )
+    config = SceneConfig.parse(fields)
+    body = Entity(
+        "pin", 1, "rigid", config.entities[1].material, Mesh(pin.vertices + origin, pin.faces), origin, pin.volume,
+        scene.entities[0].particle_size_m, slice(1200, 1200 + len(inside)), slice(0, 0),
+    )  # fmt: skip
+    return replace(
+        scene, config=config, entities=(*scene.entities, body),
+        particles=Particles.at_rest(np.concatenate([scene.rest, inside])),
+        entity_ids=np.concatenate([scene.entity_ids, np.ones(len(inside), np.int32)]),
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="session")
+def rolling_pin():
+    from pw_core.simulate import Simulation
+
+    scene = pin_scene()
     return scene, Simulation.build(scene)

@@ -1,0 +1,94 @@
+"""A rigid rolling pin beside and on an elastic ball, in Genesis."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pw_core.actions import parse_action
+from pw_core.scene import Body, PhysicsState
+from pw_core.simulate.bodies import rotation
+
+pytestmark = pytest.mark.slow
+
+
+def axis(body):
+    """The pin's axis in the world, at rest tilted by 65 degrees from the vertical."""
+    return rotation(body.orientation) @ np.array([0, -np.sin(np.radians(65)), np.cos(np.radians(65))])
+
+
+def run(simulation, physics, duration, *actions):
+    simulation.reset(physics)
+    simulation.set_actions([parse_action(a) for a in actions])
+    simulation.advance_to(duration)
+    simulation.check()
+    return simulation.read()
+
+
+def press(*heights, x=0.6):
+    return {
+        "type": "tool", "entity": "pin", "duration": 0.4, "times": [0.2 * k for k in range(len(heights))],
+        "poses": [{"position": [x, 0, z], "orientation": [np.cos(np.radians(12.5)), np.sin(np.radians(12.5)), 0, 0]}
+                  for z in heights],
+    }  # fmt: skip
+
+
+def test_the_pin_falls_and_lies_on_the_table(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    flying = run(simulation, scene.initial_physics(), 0.05).bodies["pin"]
+    assert 0.1 - flying.position[2] == pytest.approx(0.5 * 9.81 * 0.05**2, rel=0.05)
+    end = run(simulation, scene.initial_physics(), 0.6).bodies["pin"]
+    assert end.position[2] == pytest.approx(0.02, abs=1e-3) and abs(axis(end)[2]) < 0.02
+    assert np.linalg.norm(end.linear) < 0.02 and np.linalg.norm(end.angular) < 0.5
+
+
+def test_a_twist_survives_writing_and_reading(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    start = scene.initial_physics()
+    thrown = Body(
+        start.bodies["pin"].position, np.array([1.0, 0, 0, 0]), np.array([0.1, 0.2, 0.3]), np.array([1.0, 2, 3])
+    )
+    simulation.reset(PhysicsState(start.particles, {"pin": thrown}))
+    back = simulation.read().bodies["pin"]
+    assert np.allclose(back.linear, thrown.linear) and np.allclose(back.angular, thrown.angular)
+    simulation.advance_to(0.02)
+    moved = simulation.read().bodies["pin"].position - thrown.position
+    assert moved[:2] == pytest.approx([0.002, 0.004], rel=1e-2)
+
+
+def test_a_pressed_ball_gives_way_and_the_path_is_kept(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    simulation.reset(scene.initial_physics())
+    simulation.set_actions([parse_action(press(0.13, 0.09, 0.09))])
+    for t in (0.1, 0.2, 0.3):
+        simulation.advance_to(t)
+        body = simulation.read().bodies["pin"]
+        assert body.position[2] == pytest.approx(max(0.09, 0.13 - 0.2 * t), abs=2e-3) and abs(axis(body)[2]) < 0.02
+    ball = simulation.read().particles.positions[scene.entities[0].particles]
+    under = (abs(ball[:, 0] - 0.6) < 0.006) & (abs(ball[:, 1]) < 0.03)
+    assert ball[under, 2].max() < 0.07 + simulation.settings.cell_m
+    before = scene.rest[scene.entities[0].particles]
+    assert ball[:, 2].mean() < before[:, 2].mean() - 0.003
+
+
+def test_a_push_on_the_pin_moves_only_the_pin(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    push = {
+        "type": "push", "duration": 0.05, "entity": "pin", "center": [0.48, 0, 0.1], "radius": 0.1, "magnitude": 1.0,
+        "direction": [-1, 0, 0],
+    }  # fmt: skip
+    free, pushed = (run(simulation, scene.initial_physics(), 0.05, *a) for a in ([], [push]))
+    moved = pushed.bodies["pin"].position - free.bodies["pin"].position
+    assert moved[0] == pytest.approx(-0.5 * 1.0 / scene.entities[1].mass_kg * 0.05**2, rel=0.06)
+    ball = scene.entities[0].particles
+    assert np.array_equal(pushed.particles.positions[ball], free.particles.positions[ball])
+
+
+def test_replay_with_a_tool_is_bit_identical(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    first, _, again = (
+        run(simulation, scene.initial_physics(), 0.1, *a) for a in ([press(0.13, 0.09)], [], [press(0.13, 0.09)])
+    )
+    for key, value in first.particles.arrays().items():
+        assert np.array_equal(value, again.particles.arrays()[key]), key
+    assert np.array_equal(first.bodies["pin"].position, again.bodies["pin"].position)

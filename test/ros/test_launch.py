@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_parameter_file_has_only_declared_names() -> None:
     given = yaml.safe_load((ROOT / "config/world_node.yaml").read_text())["/**"]["ros__parameters"]
-    declared = set(re.findall(r'_add\(node, "(\w+)"', (ROOT / "pw_ros/parameters.py").read_text()))
+    declared = set(re.findall(r'_add\(\s*node,\s*"(\w+)"', (ROOT / "pw_ros/parameters.py").read_text()))
     assert given and set(given) <= declared
 
 

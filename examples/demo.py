@@ -1,0 +1,170 @@
+"""The main job: a node in its own process, a client over DDS, one photo, the scene's rounds; out/demo/index.html.
+
+python examples/demo.py [--scene play_doh] [--out out/demo]
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from page import Section, write_page
+from rich.console import Console
+
+from pw_core.config import SceneConfig
+from pw_core.film import write_film
+from pw_core.gaussians import Camera
+from pw_core.render.cameras import orbit
+from pw_msgs.msg import CameraView
+from pw_ros.client import WorldClient
+from pw_ros.conversions import camera_to_info, viewmat_to_pose
+from pw_ros.images import compressed_to_numpy, image_to_numpy
+
+ROOT = Path(__file__).resolve().parents[1]
+CONSOLE = Console()
+
+
+def main() -> int:
+    """Run the demo; the exit status is 0 when every step worked."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scene", default="play_doh", help="a file name of config/scenes (default: play_doh)")
+    parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder to write (default: out/demo)")
+    args = parser.parse_args()
+    config = SceneConfig.load(ROOT / "config" / "scenes" / f"{args.scene}.yaml")
+    # Only this machine, and a domain of its own, so that no other robot hears the demo.
+    os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    os.environ.setdefault("ROS_DOMAIN_ID", str(60 + os.getpid() % 40))
+    shutil.rmtree(args.out, ignore_errors=True)
+    args.out.mkdir(parents=True)
+    command = [sys.executable, "-m", "pw_ros.node", "--ros-args", "-p", f"store:={args.out.resolve() / 'store'}"]
+    with (args.out / "node.log").open("w") as log:
+        node = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
+    try:
+        with WorldClient() as world:
+            sections = run(world, config, args.out)
+    finally:
+        node.send_signal(signal.SIGINT)
+        try:
+            node.wait(15)
+        except subprocess.TimeoutExpired:
+            node.kill()
+    page = args.out / "index.html"
+    write_page(page, f"PerpetualWonder: {config.title or config.name}", sections)
+    CONSOLE.print(f"[bold green]done[/]: open {page}")
+    return 0
+
+
+def run(world: WorldClient, config: SceneConfig, out: Path) -> list[Section]:
+    """The steps, each reported with its time [s]; the page's sections."""
+    began = time.perf_counter()
+    with step("node and its worker start"):
+        world.wait_until_ready(120)
+    with step(f"photo to scene '{config.name}'") as reconstructed:
+        response = world.reconstruct(config.name)
+    shape = world.render().shape
+    sections = [_scene_section(world, config, out, shape, reconstructed.seconds, response)]
+    for number, round_ in enumerate(config.rounds, 1):
+        with step(f"round {number}: {round_.name}") as timing:
+            world.rollout(round_.actions, round_.duration, commit=True, return_views=True)
+            with CONSOLE.status("") as status:
+                while not world.is_done():
+                    feedback = world.feedback()
+                    if feedback is not None:
+                        status.update(f"{feedback.stage} {feedback.fraction:.0%}")
+                    time.sleep(0.1)
+            result = world.result()
+        pictures = [compressed_to_numpy(v.image) for v in result.views]
+        write_film(out / f"round_{number}.mp4", pictures, fps=config.playback_fps)
+        last = f"round_{number}.png"
+        cv2.imwrite(str(out / last), pictures[-1][..., ::-1])
+        rows = [
+            ("simulated", f"{result.simulated_time:.2f} s in {timing.seconds:.1f} s of wall time"),
+            ("frames", str(len(pictures))),
+            ("state", result.state_id),
+        ]
+        for track in result.tracks:
+            a, b = (np.array([p.position.x, p.position.y, p.position.z]) for p in (track.poses[0], track.poses[-1]))
+            moved = ", ".join(f"{v * 1e3:+.0f}" for v in b - a)
+            rows.append((track.name, f"moved ({moved}) mm in x, y, z"))
+        media = [(f"round_{number}.mp4", "as predicted"), (last, "where it ends; the next round starts here")]
+        sections.append(Section(f"Round {number}: {round_.name}", media=media, rows=rows))
+    states = world.states()
+    peak = peak_memory_gb()
+    sections.append(Section("All in all", rows=[
+        ("states", " → ".join(s.state_id for s in states if s.committed)),
+        ("wall time", f"{time.perf_counter() - began:.0f} s"),
+        ("memory now", f"{peak:.1f} GB in node, worker and client together"),
+    ]))  # fmt: skip
+    return sections
+
+
+def _scene_section(
+    world: WorldClient, config: SceneConfig, out: Path, shape: tuple[int, ...], seconds: float, response: Any
+) -> Section:
+    height, width = shape[:2]
+    photo = cv2.resize(cv2.imread(config.photo), (width, height), interpolation=cv2.INTER_AREA)
+    cv2.imwrite(str(out / "photo.png"), photo)
+    render = world.render()
+    cv2.imwrite(str(out / "render.png"), render[..., ::-1])
+    error = float(np.mean((photo[..., ::-1].astype(float) - render) ** 2))
+    c = config.camera
+    camera = Camera.above_table(
+        height_m=c.height_m, pitch_deg=c.pitch_deg, hfov_deg=c.hfov_deg, width=width, height=height
+    )
+    media = [("photo.png", "the photo"), ("render.png", "the scene, drawn from the photo's camera")]
+    pivot = [0.75 * config.table.edge_m, 0.0, 0.0]
+    for degrees in (-20, 20):
+        turned = orbit(camera.viewmat, pivot, [math.radians(degrees)])[0]
+        view = CameraView(camera_info=camera_to_info(camera), pose=viewmat_to_pose(turned))
+        picture = image_to_numpy(world.call("RenderView", view=view).image)
+        name = f"turned_{degrees:+d}.png"
+        cv2.imwrite(str(out / name), picture[..., ::-1])
+        media.append((name, f"turned by {degrees}°"))
+    rows = [
+        ("reconstructed in", f"{seconds:.1f} s"),
+        ("PSNR at the photo", f"{10 * math.log10(255**2 / error):.1f} dB"),
+    ]
+    for e in response.entities:
+        rows.append(
+            (e.name, f"{e.kind}, {e.material}, {e.mass:.2f} kg, {e.particles} particles, {e.gaussians} Gaussians")
+        )
+    return Section("Photo to scene", media=media, rows=rows)
+
+
+def peak_memory_gb() -> float:
+    """Resident memory [GB] of this process and its children now."""
+    import psutil
+
+    me = psutil.Process()
+    return float(sum(p.memory_info().rss for p in [me, *me.children(recursive=True)]) / 1e9)
+
+
+class step:
+    """Prints what is under way, and how long it took."""
+
+    def __init__(self, text: str) -> None:
+        self.text, self.seconds = text, 0.0
+
+    def __enter__(self) -> step:
+        self._began = time.perf_counter()
+        CONSOLE.print(f"[dim]...[/] {self.text}")
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.seconds = time.perf_counter() - self._began
+        if kind is None:
+            CONSOLE.print(f"    {self.seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

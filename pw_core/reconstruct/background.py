@@ -51,7 +51,11 @@ def fill(photo: Rgb, hidden: Mask, table: Mask) -> Rgb:
     """
     import cv2
 
-    out = np.asarray(cv2.inpaint(photo, hidden.astype(np.uint8), 4, cv2.INPAINT_TELEA), np.uint8)
+    out = photo.copy()
+    above = int(np.argmax(table.any(axis=1))) if table.any() else len(photo)
+    if above > 0 and hidden[:above].any() and not hidden[:above].all():
+        # Cut off at the table's edge, or the table would be drawn up into the backdrop.
+        out[:above] = cv2.inpaint(photo[:above], hidden[:above].astype(np.uint8), 4, cv2.INPAINT_TELEA)
     target = photo.astype(np.float32)
     result = out.astype(np.float32)
     width = photo.shape[1]

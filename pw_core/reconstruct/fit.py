@@ -11,6 +11,7 @@ from pw_core.gaussians import SH_C0, Camera, Gaussians
 from pw_core.reconstruct.image import Rgb
 
 GAIN = 0.9
+REACH = 0.15
 
 
 def fit_colors(
@@ -54,9 +55,11 @@ def fit_colors(
             drawn = rasterize(*tensors, torch.from_numpy(color), view, K, camera.width, camera.height)
         return np.asarray(target - drawn.rgb[0].numpy().reshape(-1, 3))
 
+    # Never far from what the photo shows there: turned views would see the overshoot as dark and bright beads.
+    low, high = (np.clip(target[pixels[bound]] + s, 0, 1) for s in (-REACH, REACH))
     error = residual()
     for i in range(iterations):
-        color[bound] = np.clip(color[bound] + GAIN * error[pixels[bound]], 0, 1)
+        color[bound] = np.clip(color[bound] + GAIN * error[pixels[bound]], low, high)
         error = residual()
         if progress is not None:
             progress((i + 1) / iterations)

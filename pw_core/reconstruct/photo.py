@@ -23,6 +23,7 @@ from pw_core.reconstruct.splats import steps_of, surface_gaussians
 from pw_core.scene import Entity, Particles, Scene
 
 Progress = Callable[[str, float], None]
+RIM_STEP_PX = 3.0
 
 
 def reconstruct(
@@ -168,5 +169,30 @@ def _skin(solid: Solid, pixels: Rgb, camera: Camera) -> tuple[Gaussians, NDArray
     across, down = (2 * np.nan_to_num(s) for s in steps_of(grid))
     behind = mask & half & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
     back = surface_gaussians(grid[behind], across[behind], down[behind], color[behind])
-    source = np.concatenate([np.flatnonzero(mask.reshape(-1)), np.full(int(behind.sum()), -1)])
-    return Gaussians.concatenate([front, back]), source
+    rim = _rim(solid, color, camera)
+    source = np.concatenate([np.flatnonzero(mask.reshape(-1)), np.full(int(behind.sum()) + len(rim), -1)])
+    return Gaussians.concatenate([front, back, rim]), source
+
+
+def _rim(solid: Solid, color: NDArray[np.floating], camera: Camera) -> Gaussians:
+    """Gaussians between front and back along the outline: the two sheets do not quite meet there, and a turned view
+    would look in between."""
+    from scipy import ndimage
+
+    distance = np.asarray(ndimage.distance_transform_edt(np.pad(solid.mask, 1)))[1:-1, 1:-1]
+    rows, columns = np.nonzero(solid.mask & (distance < 1.5))
+    front, back = solid.front[rows, columns], solid.back[rows, columns]
+    pixel_m = front / camera.K[0, 0]
+    count = np.ceil((back - front) / (RIM_STEP_PX * pixel_m)).astype(int)
+    which = np.repeat(np.arange(len(rows)), count)
+    step = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
+    depth = front[which] + (step + 0.5) / np.maximum(count[which], 1) * (back - front)[which]
+    centre = np.stack([columns, rows], axis=1).astype(np.float64)[which] + 0.5
+    # The outline's direction is across the gradient of the distance to it.
+    slope: F64 = np.stack(np.gradient(ndimage.gaussian_filter(distance, 1.0))[::-1], axis=-1)[rows, columns][which]
+    slope /= np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
+    tangent: F64 = np.stack([-slope[:, 1], slope[:, 0]], axis=1)
+    points = camera.unproject(centre, depth)
+    along = camera.unproject(centre + 0.75 * tangent, depth) - camera.unproject(centre - 0.75 * tangent, depth)
+    inwards = camera.rays(centre) * (1.5 * RIM_STEP_PX * pixel_m[which])[:, None]
+    return surface_gaussians(points, along, inwards, color[rows[which], columns[which]])

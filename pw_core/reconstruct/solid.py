@@ -82,11 +82,29 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
     edge = np.asarray(ndimage.distance_transform_edt(mask)) * mid_m / focal
     # Rounded towards the outline, so that front and back meet there whatever the smoothing did.
     half = np.minimum(half, 2.5 * np.sqrt(edge * np.maximum(edge, 0.25 * mask.sum() ** 0.5 * mid_m / focal)))
-    front = np.minimum(mid - half, table - 0.35 * edge)
+    front = np.minimum(np.minimum(mid - half, table - 0.35 * edge), _contact(mask, table, mid))
     back = np.minimum(mid + half, table)
     front = np.minimum(front, back - 1e-4)
     front, back = (np.where(mask, d, np.nan) for d in (front, back))
     return Solid(mask, front, back, mid_m, _mesh(mask, front, back, camera, entity.name))
+
+
+def _contact(mask: Mask, table: F64, mid: F64) -> F64:
+    """The furthest [m] (H, W) that a standing solid's front can be: in each column a quarter of an ellipse from where
+    the lowest pixel's ray meets the table up to the middle plane at the top. Without it the foot would creep along the
+    table."""
+    from scipy import ndimage
+
+    height, width = mask.shape
+    lowest = height - 1 - np.argmax(mask[::-1], axis=0)
+    highest = np.argmax(mask, axis=0)
+    foot = table[lowest, np.arange(width)]
+    columns = np.flatnonzero(mask.any(axis=0))
+    if not np.isfinite(foot[columns]).all():
+        return np.full(mask.shape, np.inf)
+    foot[columns] = ndimage.gaussian_filter1d(foot[columns], 2.0, mode="nearest")
+    up = np.clip((lowest - np.arange(height)[:, None]) / np.maximum(lowest - highest, 1), 0, 1)
+    return np.asarray(foot + np.maximum(mid - foot, 0) * (1 - np.sqrt(1 - up**2)))
 
 
 def _runs(mask: Mask) -> F64:

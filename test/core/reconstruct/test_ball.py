@@ -1,0 +1,164 @@
+"""The photo lift on a drawn ball whose size and place are known; its masks and turned views on the example photos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import trimesh
+from numpy.typing import NDArray
+
+from pw_core.config import SceneConfig
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import Camera
+from pw_core.reconstruct import reconstruct
+from pw_core.reconstruct.background import fill
+from pw_core.reconstruct.image import load_photo, working_size
+from pw_core.reconstruct.masks import segment
+from pw_core.reconstruct.solid import make_solid
+
+ROOT = Path(__file__).parents[3]
+WIDTH, HEIGHT = 320, 176
+RADIUS = 0.05
+CENTRE = np.array([0.6, 0.02, RADIUS])
+
+
+def camera() -> Camera:
+    return Camera.above_table(height_m=0.2, pitch_deg=15, hfov_deg=40, width=WIDTH, height=HEIGHT)
+
+
+def pixel_rays() -> NDArray[np.float64]:
+    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    return camera().rays(np.stack([x, y], -1))
+
+
+def ball_mask() -> NDArray[np.bool_]:
+    rays = pixel_rays()
+    rays /= np.linalg.norm(rays, axis=-1, keepdims=True)
+    to = CENTRE - camera().centre
+    return np.asarray((to @ to) - (rays @ to) ** 2 < RADIUS**2)
+
+
+def ball_photo() -> NDArray[np.uint8]:
+    """A shaded red ball on a grained brown table before a grey wall."""
+    rng = np.random.default_rng(0)
+    rays, mask = pixel_rays(), ball_mask()
+    picture = np.full((HEIGHT, WIDTH, 3), (150, 150, 160), np.float64)
+    table = np.where(rays[..., 2] < 0, -0.2 / np.minimum(rays[..., 2], -1e-9), np.inf) * rays[..., 0] < 1.2
+    picture[table] = (120, 85, 50)
+    picture[table] += (8 * rng.normal(size=(HEIGHT, 1)) * np.ones((1, WIDTH)))[table][:, None]
+    y = np.broadcast_to(np.arange(HEIGHT)[:, None], mask.shape)
+    shade = np.clip(1.2 - 0.6 * (y - y[mask].min()) / np.ptp(y[mask]), 0.5, 1.2)
+    picture[mask] = (np.array([190, 40, 40]) * shade[..., None])[mask]
+    return (picture + rng.normal(size=picture.shape)).clip(0, 255).astype(np.uint8)
+
+
+def ball_config(**changes: object) -> SceneConfig:
+    rows, columns = np.nonzero(ball_mask())
+    box = [float(v) for v in (columns.min() - 2, rows.min() - 2, columns.max() + 3, rows.max() + 3)]
+    entity = {"name": "ball", "material": {"model": "elastic"}, "prompt": {"box": box}}
+    fields: dict[str, object] = {
+        "name": "ball", "camera": {"height_m": 0.2, "pitch_deg": 15, "hfov_deg": 40}, "table": {"edge_m": 1.2},
+        "entities": [entity | changes], "simulation": {"particles": 1000}, "reconstruct": {"width_px": WIDTH},
+    }  # fmt: skip
+    return SceneConfig.parse(fields)
+
+
+def iou(a: NDArray[np.bool_], b: NDArray[np.bool_]) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
+    return float(-10 * np.log10((((a.astype(float) - b) / 255) ** 2)[mask].mean()))
+
+
+def test_mask_of_a_ball() -> None:
+    assert iou(segment(ball_photo(), ball_config().entities[0], scale=1.0), ball_mask()) > 0.97
+
+
+def test_solid_of_a_ball_is_closed_metric_and_stands_on_the_table() -> None:
+    solid = make_solid(ball_mask(), ball_config().entities[0], camera())
+    mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
+    assert mesh.is_watertight
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.25)
+    assert -1e-3 < mesh.bounds[0, 2] < 0.1 * RADIUS
+    assert mesh.bounds[1, 2] == pytest.approx(2 * RADIUS, rel=0.15)
+    # The lowest ray passes under a round foot and meets the table behind it: the solid lands a little too far away.
+    assert np.linalg.norm(mesh.center_mass - CENTRE) < 0.6 * RADIUS
+    assert (solid.front < solid.back)[solid.mask].all()
+
+
+def test_revolved_solid_hangs_where_it_is_told_and_is_as_deep_as_wide() -> None:
+    solid = make_solid(ball_mask(), ball_config(shape="revolve").entities[0], camera(), mid_m=0.6)
+    mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
+    assert mesh.is_watertight
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.15)
+    assert mesh.center_mass[0] == pytest.approx(0.6, abs=0.1 * RADIUS)
+
+
+def test_backdrop_is_filled_from_the_backdrop_alone() -> None:
+    photo = np.full((60, 80, 3), 200, np.uint8)
+    photo[30:] = (10, 120, 10)
+    table = np.zeros((60, 80), bool)
+    table[30:] = True
+    hidden = np.zeros_like(table)
+    hidden[20:45, 30:50] = True
+    photo[hidden] = (255, 0, 0)
+    filled = fill(photo, hidden, table)
+    assert np.abs(filled[:27].astype(int) - 200).max() < 5
+    assert np.abs(filled[33:].astype(int) - (10, 120, 10)).max() < 5
+
+
+def test_scene_looks_like_its_photo_and_binds_every_gaussian() -> None:
+    from pw_core.appearance import Appearance
+
+    photo = ball_photo()
+    told: list[float] = []
+    scene = reconstruct(ball_config(), photo=photo, progress=lambda stage, fraction: told.append(fraction))
+    assert told == sorted(told)
+    assert told[-1] == 1.0
+    drawn = Appearance(scene).render(scene.cameras[0], scene.initial_physics())
+    assert psnr(drawn.rgb, photo, np.ones_like(ball_mask())) > 28
+    assert psnr(drawn.rgb, photo, ball_mask()) > 26
+    assert 700 < len(scene.rest) < 2500
+    placed = scene.rest[scene.binding.index[:, 0]] + scene.binding.offsets()
+    assert np.allclose(placed, scene.foreground.means, atol=1e-6)
+
+
+def test_half_a_png_is_refused(tmp_path: Path) -> None:
+    whole = cv2.imencode(".png", ball_photo())[1].tobytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ReconstructError, match="half") as caught:
+        load_photo(tmp_path / "half.png")
+    assert caught.value.code == ErrorCode.INVALID_IMAGE
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["jam", "dumpling", "play_doh"])
+def test_masks_and_turned_views_of_the_example_photos(name: str) -> None:
+    from pw_core.appearance import Appearance
+
+    config = SceneConfig.load(ROOT / f"config/scenes/{name}.yaml")
+    scene = reconstruct(config)
+    cam = scene.cameras[0]
+    photo = load_photo(config.photo)
+    small = working_size(photo, cam.width)
+    look = Appearance(scene)
+    drawn = look.render(cam, scene.initial_physics())
+    for entity in config.entities:
+        mask = segment(small, entity, scale=cam.width / photo.shape[1])
+        assert psnr(drawn.rgb, small, mask) >= 26
+        truth = ROOT / f"out/truth/{name}/front_mask_{entity.name}.png"
+        if truth.exists():  # written by examples/photos/make_photos.py, not kept in the repository
+            true = cv2.resize(cv2.imread(str(truth), 0), (cam.width, cam.height), interpolation=cv2.INTER_AREA) > 127
+            assert iou(mask, true) >= 0.95
+    pivot = np.array([*scene.entities[0].origin[:2], 0])
+    for degrees in (-20, 20):
+        c, s = np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+        turn = np.eye(4)
+        turn[:3, :3] = [[c, -s, 0], [s, c, 0], [0, 0, 1]]
+        turn[:3, 3] = pivot - turn[:3, :3] @ pivot
+        turned = look.render(cam.moved(cam.viewmat @ np.linalg.inv(turn), name="turned"), scene.initial_physics())
+        assert (turned.alpha > 0.5).mean() >= 0.99

@@ -21,15 +21,21 @@ def load_photo(path: Path | str) -> Rgb:
     Raises:
         ReconstructError (INVALID_IMAGE): missing, not an image, truncated, or of a size that cannot be used.
     """
+    import io
+
     import cv2
+    from PIL import Image
 
     path = Path(path)
     if not path.is_file():
         raise ReconstructError(f"photo {path} does not exist", code=ErrorCode.INVALID_IMAGE)
     data = np.frombuffer(path.read_bytes(), np.uint8)
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED) if len(data) else None
-    except cv2.error:
+        # OpenCV fills the lost rows of a truncated file with grey; Pillow says that they are missing.
+        with Image.open(io.BytesIO(data.tobytes())) as opened:
+            opened.load()
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError):
         image = None
     if image is None:
         raise ReconstructError(

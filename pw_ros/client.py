@@ -165,10 +165,11 @@ class WorldClient:
         answer = self._wait(self._result, timeout, "rollout")
         return answer.result if answer.status == GoalStatus.STATUS_CANCELED else _checked(answer.result)
 
-    def cancel(self, timeout: float = 5.0) -> None:
-        """Call the started rollout off; returns when the node has acknowledged it."""
-        if self._goal is not None and not self.is_done():
-            self._wait(self._goal.cancel_goal_async(), timeout, "cancel")
+    def cancel(self, timeout: float = 5.0) -> bool:
+        """Call the started rollout off; whether the node took it, which it does not when the rollout has just ended."""
+        if self._goal is None or self.is_done():
+            return False
+        return bool(self._wait(self._goal.cancel_goal_async(), timeout, "cancel").goals_canceling)
 
     def render(self, camera: str = "", *, timeout: float | None = None, **fields: Any) -> NDArray[np.uint8]:
         """A camera's picture, uint8 (H, W, 3) RGB; fields: state_id, or trajectory_id and time, or view."""

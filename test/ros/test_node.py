@@ -49,7 +49,8 @@ def node(tmp_path_factory):
         (configs / f"{name}.yaml").write_text(__import__("yaml").safe_dump(fields))
     context = rclpy.Context()
     rclpy.init(context=context)
-    values = {"store": str(folder / "store"), "config_dirs": [str(configs)], "view_rate": 20.0,
+    values = {"store": str(folder / "store"), "input_roots": [str(folder)],
+              "config_dirs": [str(configs)], "view_rate": 20.0,
               "world_factory": "fake_world:FakeWorld"}  # fmt: skip
     node = WorldNode(context=context, parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
     executor = MultiThreadedExecutor(THREADS, context=context)
@@ -144,7 +145,7 @@ def test_cancel_ends_in_300_ms_and_the_next_goal_works(world, name: str) -> None
     world.rollout([wind(name)], 5.0)
     time.sleep(0.5)
     began = time.monotonic()
-    world.cancel()
+    assert world.cancel()
     acknowledged = time.monotonic() - began
     result = world.result(5)
     ended = time.monotonic() - began
@@ -203,7 +204,7 @@ def test_render_view_answers_while_a_goal_runs(world) -> None:
     assert np.array_equal(world.render("photo"), still) and not world.is_done()
     assert code_of(world.call, "Reset") == ErrorCode.BUSY
     assert code_of(world.reconstruct, "ball") == ErrorCode.BUSY
-    world.cancel()
+    assert world.cancel()
     moved = world.result(5)
     assert not np.array_equal(world.render("photo", trajectory_id=moved.trajectory_id, time=9.0), still)
 
@@ -261,6 +262,24 @@ def test_a_trajectory_plays_back(world) -> None:
     world.node.destroy_subscription(subscription)
 
 
+def test_pictures_come_inline_or_from_below_the_roots(world, node) -> None:
+    import cv2
+
+    root = Path(node.get_parameter("input_roots").value[0])
+    cv2.imwrite(str(root / "photo.png"), np.full((48, 64, 3), 90, np.uint8))
+    (root / "cut.png").write_bytes((root / "photo.png").read_bytes()[:60])
+    (root / "way_out").symlink_to("/etc")
+    assert world.reconstruct("ball", input_uri=str(root / "photo.png")).scene_id == "ball"
+    assert world.reconstruct("ball", photo=np.full((48, 64, 3), 90, np.uint8), scene_id="other").scene_id == "other"
+    for name in ("cut.png", "missing.png", "way_out/passwd", "../photo.png"):
+        assert code_of(world.reconstruct, "ball", input_uri=str(root / name)) == ErrorCode.INVALID_IMAGE, name
+    assert code_of(world.reconstruct, config_yaml="name: [") == ErrorCode.INVALID_CONFIG
+    assert code_of(world.reconstruct, config_yaml="{name: x, colour: red}") == ErrorCode.INVALID_CONFIG
+    assert code_of(world.reconstruct, "ball", scene_id="../x") == ErrorCode.INVALID_CONFIG
+    assert {s.scene_id for s in world.call("ListScenes").scenes} >= {"ball", "other", "slow"}
+    assert world.call("SelectScene", scene_id="ball").scene.cameras == ["photo"]
+
+
 def test_parameters_are_checked(node) -> None:
     assert not node.set_parameters([Parameter("busy_policy", value="maybe")])[0].successful
     assert not node.set_parameters([Parameter("view_rate", value=0.0)])[0].successful
@@ -279,7 +298,7 @@ def test_busy_goals_are_rejected_when_told(world, node) -> None:
         world.rollout([], 0.1)
         assert code_of(world.result, 5) == ErrorCode.BUSY
         world._goal, world._result = first, result
-        world.cancel()
+        assert world.cancel()
         assert world.result(5).error_code == ErrorCode.CANCELED
     finally:
         node.set_parameters([Parameter("busy_policy", value="wait")])

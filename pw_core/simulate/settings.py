@@ -14,7 +14,7 @@ from pw_core.scene import Scene
 
 STEP_S = 2e-3
 PARTICLE_SUBSTEPS_PER_S = 1e6  # measured on one CPU core, whatever the domain
-WALL_CELLS = 3  # the solver's wall stands so many cells inside its bounds
+WALL_CELLS = 4  # the solver's wall stands 3 cells inside its bounds, and what leans on it stays a little short of it
 DEFAULT_SIZE_M = 0.01  # where nothing deforms
 
 
@@ -136,5 +136,5 @@ def _domain(scene: Scene, cell: float, margin: float) -> tuple[F64, F64]:
     points = np.array(corners, np.float64).reshape(-1, 3)
     room = margin + WALL_CELLS * cell
     lower, upper = points.min(0) - room, points.max(0) + room
-    lower[2] = min(0.0, points[:, 2].min()) - (WALL_CELLS + 4) * cell
+    lower[2] = min(0.0, points[:, 2].min()) - (WALL_CELLS + 3) * cell
     return np.floor(lower / cell) * cell, np.ceil(upper / cell) * cell

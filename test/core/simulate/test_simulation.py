@@ -103,7 +103,7 @@ def test_stopping_and_going_on_is_the_same(elastic, rest) -> None:
 def test_out_of_bounds_is_said(elastic, rest) -> None:
     _, simulation = elastic
     with pytest.raises(RolloutError, match=r"'ball' .* left the domain") as error:
-        run(simulation, rest, 0.5, {**WIND, "duration": 0.5, "magnitude": 200})
+        run(simulation, rest, 0.5, {**WIND, "duration": 0.5, "magnitude": 30})
     assert error.value.code == ErrorCode.OUT_OF_BOUNDS
 
 

@@ -27,9 +27,9 @@ test-fast: setup  ## the tests that need neither Genesis nor DDS (under a minute
 lint: setup  ## ruff, mypy on pw_core, and who may import whom
 	@$(ENV) && ruff check . && mypy && lint-imports
 
-bench: setup  ## BENCH=<name>: run bench/<name>.py, which writes out/bench/<name>.json
-	@test -f "bench/$(BENCH).py" || { echo "say which: make bench BENCH=<name>, one of: $(basename $(notdir $(wildcard bench/*.py)))"; exit 2; }
-	@$(ENV) && python bench/$(BENCH).py
+bench: setup  ## BENCH=<name>: run test/benchmark/<name>.py, which writes out/bench/<name>.json
+	@test -f "test/benchmark/$(BENCH).py" || { echo "say which: make bench BENCH=<name>, one of: $(basename $(notdir $(wildcard test/benchmark/*.py)))"; exit 2; }
+	@$(ENV) && python test/benchmark/$(BENCH).py
 
 clean:  ## what builds and runs wrote; keeps the virtual environment
 	rm -rf build install log out .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis *.egg-info

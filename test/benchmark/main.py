@@ -27,7 +27,7 @@ from pw_core.render.cameras import orbit
 from pw_core.scene import PhysicsState, Scene
 from pw_core.simulate import Simulation
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 OUT = Path("out/bench/main.json")
 TRUTH = Path("out/truth")
 RECORDS: list[dict[str, Any]] = []

@@ -98,6 +98,8 @@ class Pose(BaseModel):
 class Tool(_Action):
     """Moves a rigid entity along timed poses, straight between them; it is let go when the action ends.
 
+    A first time over 0 leaves that long for the way from where the entity is.
+
     With `relative`, poses are displacements from where the entity is when the action starts (turned about its centre).
     """
 

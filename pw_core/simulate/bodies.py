@@ -38,8 +38,16 @@ def poses_of(body: Body, rest: F32, origin: F64) -> tuple[F32, F32]:
 
 
 def tool_pose(tool: Tool, t: float, start: Body) -> tuple[F64, F64]:
-    """Where the tool is at time t [s] from the rollout's start: straight between poses, held outside of them."""
-    s = min(max(t - tool.start, tool.times[0]), tool.times[-1])
+    """Where the tool is at time t [s] from the rollout's start: straight between poses, held after the last.
+
+    Poses in the world whose first time is not 0 begin with the way there from `start`, rather than with a jump.
+    """
+    since = t - tool.start
+    if not tool.relative and since < tool.times[0]:
+        f, first = max(since, 0.0) / tool.times[0], tool.poses[0]
+        position = (1 - f) * start.position + f * np.array(first.position)
+        return position, _slerp(start.orientation, np.array(first.orientation), f)
+    s = min(max(since, tool.times[0]), tool.times[-1])
     k = int(np.clip(np.searchsorted(tool.times, s, side="right") - 1, 0, len(tool.times) - 1))
     m = min(k + 1, len(tool.times) - 1)
     f = 0.0 if m == k else (s - tool.times[k]) / (tool.times[m] - tool.times[k])

@@ -98,6 +98,15 @@ def test_tool_path_is_straight_between_poses() -> None:
     assert np.allclose(position, [1, 2, 3.5]) and np.allclose(wxyz, [np.cos(np.pi / 8), np.sin(np.pi / 8), 0, 0])
 
 
+def test_a_tool_goes_to_its_first_pose_without_a_jump() -> None:
+    tool = parse_action({
+        "type": "tool", "entity": "pin", "start": 1, "duration": 1, "times": [0.4], "poses": [{"position": [0, 0, 1]}],
+    })  # fmt: skip
+    start = Body.at_rest(np.array([1.0, 0, 0]))
+    at = [tool_pose(tool, t, start)[0] for t in (1.0, 1.2, 1.4, 2.0)]
+    assert np.allclose(at, [[1, 0, 0], [0.5, 0, 0.5], [0, 0, 1], [0, 0, 1]])
+
+
 @pytest.mark.parametrize(
     ("action", "code"),
     [

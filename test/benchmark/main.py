@@ -61,22 +61,18 @@ def photos(name: str) -> Scene:
     record(f"{name}: PSNR, whole image", value, "dB", ">= 28", value >= 28, f"{camera.width} x {camera.height}")
     for entity in config.entities:
         mask = segment(photo, entity, scale=camera.width / 1280)
-        value = psnr(drawn[mask], photo[mask])
-        record(f"{name}: PSNR inside {entity.name}", value, "dB", ">= 26", value >= 26)
         file = TRUTH / name / f"front_mask_{entity.name}.png"
-        if not file.is_file():
-            record(
-                f"{name}: mask IoU of {entity.name}",
-                None,
-                "",
-                ">= 0.95",
-                None,
-                f"no {file}: run make_photos.py --truth",
-            )
-            continue
-        true = cv2.resize(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE), (camera.width, camera.height)) > 127
-        iou = float((mask & true).sum() / (mask | true).sum())
-        record(f"{name}: mask IoU of {entity.name}", iou, "", ">= 0.95", iou >= 0.95)
+        if file.is_file():
+            true = cv2.resize(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE), (camera.width, camera.height)) > 127
+            iou = float((mask & true).sum() / (mask | true).sum())
+            record(f"{name}: mask IoU of {entity.name}", iou, "", ">= 0.95", iou >= 0.95)
+            inside, whose = true, "inside the true mask"
+        else:
+            note = f"no {file}: run make_photos.py --truth"
+            record(f"{name}: mask IoU of {entity.name}", None, "", ">= 0.95", None, note)
+            inside, whose = mask, "inside our own mask, which flatters: it leaves out the rim we missed"
+        value = psnr(drawn[inside], photo[inside])
+        record(f"{name}: PSNR inside {entity.name}", value, "dB", ">= 26", value >= 26, whose)
     for degrees in (-20, 20):
         turned = orbit(camera.viewmat, scene.entities[0].origin, [math.radians(degrees)])[0]
         view = appearance.render(camera.moved(turned, name="turned"), physics)

@@ -1,0 +1,1 @@
+"""The benchmarks' parts: each measures one link and returns records."""

@@ -153,22 +153,27 @@ def neighbours(positions: F32, entity: NDArray[np.integer], *, count: int = 12) 
     return out
 
 
+FLAT = 1e-3
+"""Neighbours whose spread in a direction is below this share of the mean say nothing about that direction."""
+
+
 def deformations(rest: F32, now: F32, near: I64) -> F32:
     """The total deformation A of each particle since binding, shape (J, 3, 3), from positions [m] (J, 3).
 
     Least squares over the neighbours (Müller et al. 2005, "Meshless deformations based on shape matching"), singular
-    values clamped to [1/2, 2]. Where neighbours lie in a plane, the missing direction is regularised to no stretch.
+    values clamped to [1/2, 2]. Exact for affine maps. Where neighbours lie nearly in a plane, the direction that they
+    do not tell is pulled towards the neighbourhood's own rotation, so that a turned body stays turned.
     """
     q = rest[near].astype(np.float64) - rest[:, None]
     p = now[near].astype(np.float64) - now[:, None]
     apq = np.einsum("jki,jkl->jil", p, q)
-    aqq = np.einsum("jki,jkl->jil", q, q)
-    ridge = 1e-3 * np.trace(aqq, axis1=1, axis2=2)[:, None, None] / 3 * np.eye(3) + 1e-18 * np.eye(3)
-    # The ridge pulls towards the neighbourhood's own rotation, not towards the identity: a turned body stays turned.
+    spread, axes = np.linalg.eigh(np.einsum("jki,jkl->jil", q, q))
+    # Only what a direction's spread lacks to FLAT of the mean is filled up: a ridge on all of them would bias A.
+    lacking = np.maximum(FLAT * spread.mean(1, keepdims=True) + 1e-18 - spread, 0)
     u, _, vt = np.linalg.svd(apq)
-    flip = np.linalg.det(u @ vt)
-    u[:, :, 2] *= np.where(flip < 0, -1.0, 1.0)[:, None]
-    a = (apq + u @ vt @ ridge) @ np.linalg.inv(aqq + ridge)
+    u[:, :, 2] *= np.where(np.linalg.det(u @ vt) < 0, -1.0, 1.0)[:, None]
+    turn = u @ vt
+    a = (apq @ axes + turn @ axes * lacking[:, None, :]) / (spread + lacking)[:, None, :] @ axes.transpose(0, 2, 1)
     u, s, vt = np.linalg.svd(a)
     flip = np.linalg.det(u @ vt) < 0
     u[flip, :, 2] *= -1

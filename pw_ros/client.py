@@ -30,7 +30,7 @@ from pw_core.errors import ErrorCode, PWError
 from pw_msgs import srv
 from pw_msgs.action import Rollout
 from pw_msgs.msg import CameraView, PhysicalAction, StateInfo, WorldStatus
-from pw_ros.conversions import action_to_message
+from pw_ros.actions import action_to_message
 from pw_ros.images import image_to_numpy, numpy_to_image
 from pw_ros.publishers import LATCHED
 

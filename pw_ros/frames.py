@@ -11,7 +11,8 @@ from rclpy.node import Node
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
-from pw_ros.conversions import transform_to_matrix, viewmat_to_pose
+from pw_ros.cameras import viewmat_to_pose
+from pw_ros.conversions import transform_to_matrix
 
 
 class Frames:

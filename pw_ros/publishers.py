@@ -17,8 +17,8 @@ from visualization_msgs.msg import MarkerArray
 
 from pw_core.gaussians import Camera
 from pw_msgs.msg import PhysicalAction, WorldStatus
+from pw_ros.cameras import camera_to_info
 from pw_ros.clouds import particles_to_cloud
-from pw_ros.conversions import camera_to_info
 from pw_ros.frames import optical_frame
 from pw_ros.images import numpy_to_compressed, numpy_to_image
 from pw_ros.markers import scene_to_markers

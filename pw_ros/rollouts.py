@@ -15,7 +15,9 @@ from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_msgs.action import Rollout
 from pw_msgs.msg import CameraView, EntityTrack, View
-from pw_ros.conversions import camera_to_info, message_to_action, messages_to_camera, time_after
+from pw_ros.actions import message_to_action
+from pw_ros.cameras import camera_to_info, messages_to_camera
+from pw_ros.conversions import time_after
 from pw_ros.frames import optical_frame
 from pw_ros.images import numpy_to_compressed
 from pw_ros.reports import pose_to_state, poses_to_track

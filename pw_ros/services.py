@@ -14,8 +14,10 @@ from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs import srv
 from pw_msgs.msg import SceneInfo
+from pw_ros.actions import action_to_message
+from pw_ros.cameras import camera_to_info
 from pw_ros.clouds import particles_to_cloud
-from pw_ros.conversions import action_to_message, camera_to_info, seconds_to_time, time_after
+from pw_ros.conversions import seconds_to_time, time_after
 from pw_ros.frames import optical_frame
 from pw_ros.images import compressed_to_numpy, image_to_numpy, numpy_to_compressed, numpy_to_image, to_rgb8
 from pw_ros.prompts import with_prompts

@@ -29,6 +29,7 @@ class Inputs(NamedTuple):
     n_colors: int
     extra_colors: int
     backend: str
+    model: str
 
 
 def _trailing(name: str, shape: tuple[int, ...], expected: tuple[int | str, ...]) -> tuple[int, ...]:
@@ -69,11 +70,13 @@ def check_inputs(
     means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor, colors:
     Tensor,
     sh_degree: int | None, features: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
-    render_depth: str | None, background: Tensor | None, backend: str,
+    render_depth: str | None, background: Tensor | None, backend: str, model: str = "3dgs",
 ) -> Inputs:  # fmt: skip
     """The inputs of `rasterize` in one form, or RenderError."""
     if backend not in ("auto", "cpu", "gsplat", "reference"):
         raise RenderError(f"backend: expected 'auto', 'cpu', 'gsplat' or 'reference', got {backend!r}")
+    if model not in ("3dgs", "2dgs"):
+        raise RenderError(f"model: expected '3dgs' or '2dgs', got {model!r}")
     if render_depth not in (None, "expected", "median"):
         raise RenderError(f"render_depth: expected None, 'expected' or 'median', got {render_depth!r}")
     if not (1 <= width <= 16384 and 1 <= height <= 16384):
@@ -146,5 +149,10 @@ def check_inputs(
         raise RenderError("backend 'gsplat' needs CUDA tensors; means is on the CPU")
     if chosen == "cpu" and means.device.type != "cpu":
         raise RenderError(f"backend 'cpu' needs CPU tensors; means is on {means.device}")
+    if chosen == "cpu" and model == "2dgs":
+        raise RenderError(
+            "model '2dgs': the CPU kernels draw 3D Gaussians only; give CUDA tensors (gsplat draws them), use model "
+            "'3dgs', or, for a small picture, backend 'reference'"
+        )
     return Inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height,
-                  batch, n_colors, extra, chosen)  # fmt: skip
+                  batch, n_colors, extra, chosen, model)  # fmt: skip

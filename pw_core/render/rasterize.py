@@ -8,9 +8,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
+from pw_core.errors import RenderError
 from pw_core.render.checks import Inputs, check_inputs
 
 Backend = Literal["auto", "cpu", "gsplat", "reference"]
+Model = Literal["3dgs", "2dgs"]
 
 
 @dataclass(frozen=True)
@@ -51,10 +53,11 @@ def rasterize(
     eps2d: float = 0.3,
     antialiased: bool = False,
     radius_clip: float = 0.0,
+    model: Model = "3dgs",
     backend: Backend = "auto",
 ) -> Rendered:
-    """Draw 3D Gaussians. Differentiable in every tensor but `Ks`; leading dimensions [...] broadcast against each
-    other.
+    """Draw 3D Gaussians, or flat ones. Differentiable in every tensor but `Ks`; leading dimensions [...] broadcast
+    against each other.
 
     Args:
         means: centres [m], shape [..., N, 3].
@@ -70,13 +73,16 @@ def rasterize(
         sh_degree: 0 to 3; how many of the given bands to use.
         features: more channels to blend, shape [..., N, F].
         render_depth: "expected" (weighted mean) or "median" (depth of the Gaussian at which transmittance passes one
-        half; its
-            gradient goes to that Gaussian's depth). gsplat's 3DGS has no median depth: that backend then raises.
+            half; its gradient goes to that Gaussian's depth). gsplat's 3DGS has no median depth: that backend then
+            raises; its 2DGS has.
         background: colour behind everything, broadcastable to [..., C, H, W, D] from the right: [D], or whole pictures.
         near, far: depths [m] outside which a Gaussian is left out.
-        eps2d: blur added to the projected covariance [px^2].
-        antialiased: scale opacity by what the blur adds (Yu et al. 2024, "Mip-Splatting").
+        eps2d: blur added to the projected covariance [px^2]; 2DGS has a fixed one (half a pixel's variance) instead.
+        antialiased: scale opacity by what the blur adds (Yu et al. 2024, "Mip-Splatting"). 2DGS has none: raises.
         radius_clip: leave out Gaussians whose half extents are not above this [px].
+        model: "3dgs", or "2dgs": each Gaussian is a disc in the plane of its first two axes (the third scale is not
+            used; of `covars` the two larger axes count), met by each pixel's ray where it passes. Drawn by "gsplat"
+            and "reference"; the CPU kernels have none and raise. gsplat's depth of a surfel is its centre's.
         backend: "cpu" (our kernels), "gsplat" (CUDA), "reference" (slow, plain torch); "auto" takes gsplat for CUDA
         tensors
             and the CPU kernels otherwise.
@@ -91,8 +97,10 @@ def rasterize(
     extra: Tensor | None
     inputs = check_inputs(
         means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, render_depth,
-        background, backend,
+        background, backend, model,
     )  # fmt: skip
+    if antialiased and model == "2dgs":
+        raise RenderError("antialiased: model '2dgs' has a screen-space filter of its own; leave it False")
     options = _Options(near, far, eps2d, antialiased, radius_clip, render_depth == "median")
     if inputs.backend == "gsplat":
         from pw_core.render.gsplat_backend import rasterize_gsplat
@@ -150,20 +158,32 @@ def _by_reference(inputs: Inputs, o: _Options) -> tuple[Tensor, ...]:
 
     from pw_core.render import reference
 
-    covars = inputs.covars
-    if covars is None:
-        assert inputs.quats is not None and inputs.scales is not None
-        covars = reference.covariances(inputs.quats, inputs.scales)
     b, n, c = inputs.batch, inputs.means.shape[-2], inputs.viewmats.shape[-3]
+    covars, axes = inputs.covars, (inputs.quats, inputs.scales)
+    if inputs.model == "2dgs" and covars is not None:
+        from pw_core.render.surfels import axes_of
+
+        axes = axes_of(covars)
+    quats, scales = axes
+    if inputs.model == "3dgs" and covars is None:
+        assert quats is not None and scales is not None
+        covars = reference.covariances(quats, scales)
+
+    def shape_at(at: tuple[int, ...]) -> Tensor | tuple[Tensor, Tensor]:
+        if inputs.model == "3dgs":
+            assert covars is not None
+            return covars.expand(*b, n, 3, 3)[at]
+        assert quats is not None and scales is not None
+        return quats.expand(*b, n, 4)[at], scales.expand(*b, n, 3)[at]
+
     means = inputs.means.expand(*b, n, 3)
-    covars = covars.expand(*b, n, 3, 3)
     opacities = inputs.opacities.expand(*b, n)
     colors = inputs.colors.expand(*b, *inputs.colors.shape[-2 if inputs.sh_degree is None else -3 :])
     features = None if inputs.features is None else inputs.features.expand(*b, *inputs.features.shape[-2:])
     views, ks = inputs.viewmats.expand(*b, c, 4, 4), inputs.Ks.expand(*b, c, 3, 3)
     images = [
         reference.rasterize_one(
-            means[at], covars[at], opacities[at], colors[at], None if features is None else features[at],
+            means[at], shape_at(at), opacities[at], colors[at], None if features is None else features[at],
             views[at][cam],
             ks[at][cam], inputs.width, inputs.height, sh_degree=inputs.sh_degree, near=o.near, far=o.far, eps2d=o.eps2d,
             radius_clip=o.radius_clip, antialiased=o.antialiased,

@@ -106,15 +106,20 @@ def project(
     return Projected(means2d, conics, z, opacities, torch.where(drawn[:, None], radii, 0).to(torch.int32), drawn)
 
 
-def blend(p: Projected, values: Tensor, width: int, height: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Blend values [N, D] front to back: sums [H, W, D], alpha [H, W, 1] and median depth [H, W, 1] (0 where nothing
-    is)."""
-    order = torch.argsort(torch.where(p.drawn, p.depths, torch.inf), stable=True)[: int(p.drawn.sum())]
-    xs = torch.arange(width, dtype=values.dtype) + 0.5
-    ys = torch.arange(height, dtype=values.dtype) + 0.5
+def exponents(p: Projected, width: int, height: int) -> Tensor:
+    """Half the squared Mahalanobis distance [N, H, W] of each pixel from each Gaussian."""
+    xs = torch.arange(width, dtype=p.means2d.dtype) + 0.5
+    ys = torch.arange(height, dtype=p.means2d.dtype) + 0.5
     pixels = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
-    delta = p.means2d[order][:, None, None] - pixels
-    sigma = 0.5 * torch.einsum("nhwi,nij,nhwj->nhw", delta, p.conics[order], delta)
+    delta = p.means2d[:, None, None] - pixels
+    return 0.5 * torch.einsum("nhwi,nij,nhwj->nhw", delta, p.conics, delta)
+
+
+def blend(p: Projected, sigma: Tensor, values: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Blend values [N, D] by exponents sigma [N, H, W], front to back: sums [H, W, D], alpha [H, W, 1] and median depth
+    [H, W, 1] (0 where nothing is)."""
+    order = torch.argsort(torch.where(p.drawn, p.depths, torch.inf), stable=True)[: int(p.drawn.sum())]
+    sigma = sigma[order]
     alpha = torch.clamp_max(p.opacities[order][:, None, None] * torch.exp(-sigma), ALPHA_MAX)
     alpha = torch.where((sigma >= 0) & (alpha >= ALPHA_MIN), alpha, torch.zeros_like(alpha))
     after = torch.cumprod(1 - alpha, dim=0)
@@ -122,25 +127,31 @@ def blend(p: Projected, values: Tensor, width: int, height: int) -> tuple[Tensor
     counts = (alpha > 0) & (after > T_MIN)
     weights = torch.where(counts, alpha * before, torch.zeros_like(alpha))
     depths = p.depths[order]
-    median = torch.zeros(height, width, dtype=values.dtype)
+    median = values.new_zeros(sigma.shape[1:])
     for k in range(len(order)):
         median = torch.where(counts[k] & (before[k] > 0.5), depths[k], median)
     return torch.einsum("nhw,nd->hwd", weights, values[order]), weights.sum(0)[..., None], median[..., None]
 
 
 def rasterize_one(
-    means: Tensor, covars: Tensor, opacities: Tensor, colors: Tensor, features: Tensor | None, viewmat: Tensor, K:
-    Tensor,
-    width: int, height: int, *, sh_degree: int | None, near: float, far: float, eps2d: float, radius_clip: float,
-    antialiased: bool,
+    means: Tensor, shape: Tensor | tuple[Tensor, Tensor], opacities: Tensor, colors: Tensor, features: Tensor | None,
+    viewmat: Tensor, K: Tensor, width: int, height: int, *, sh_degree: int | None, near: float, far: float,
+    eps2d: float, radius_clip: float, antialiased: bool,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:  # fmt: skip
     """One image: colour [H, W, 3], alpha, sum of weight times depth, median depth [H, W, 1], features [H, W, F],
-    radii [N, 2]."""
-    p = project(means, covars, opacities, viewmat, K, width, height, near=near, far=far, eps2d=eps2d,
-                radius_clip=radius_clip, antialiased=antialiased)  # fmt: skip
+    radii [N, 2]. shape: covariances [N, 3, 3] of 3D Gaussians, or quats [N, 4] and scales [N, 3] of surfels."""
+    if isinstance(shape, tuple):
+        from pw_core.render import surfels
+
+        p, sigma = surfels.project(means, *shape, opacities, viewmat, K, width, height, near=near, far=far,
+                                   radius_clip=radius_clip)  # fmt: skip
+    else:
+        p = project(means, shape, opacities, viewmat, K, width, height, near=near, far=far, eps2d=eps2d,
+                    radius_clip=radius_clip, antialiased=antialiased)  # fmt: skip
+        sigma = exponents(p, width, height)
     if sh_degree is not None:
         campos = -torch.linalg.solve(viewmat[:3, :3], viewmat[:3, 3])
         colors = sh_colors(colors, means - campos, sh_degree)
     feats = means.new_zeros(means.shape[0], 0) if features is None else features
-    sums, alpha, median = blend(p, torch.cat([colors, p.depths[:, None], feats], -1), width, height)
+    sums, alpha, median = blend(p, sigma, torch.cat([colors, p.depths[:, None], feats], -1))
     return sums[..., :3], alpha, sums[..., 3:4], median, sums[..., 4:], p.radii

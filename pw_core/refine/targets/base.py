@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -132,7 +132,7 @@ def load_provider(name: str, **settings: Any) -> TargetProvider:
             "progress)`",
             code=ErrorCode.PROVIDER_FAILED,
         )
-    return cast(TargetProvider, made)
+    return made
 
 
 def provide(provider: TargetProvider, request: TargetRequest, *, progress: Progress | None = None) -> TargetFrames:

@@ -1,4 +1,4 @@
-"""What is wrong with a request or with targets, said so that it can be mended: which view and frame, what is expected."""
+"""What is wrong with a request or with targets, said so that it can be mended: where, what was found, what is right."""
 
 from __future__ import annotations
 
@@ -66,8 +66,8 @@ def check_request(request: TargetRequest) -> None:
     for view, c in zip(views, request.cameras):
         if not (np.isfinite(c.K).all() and np.isfinite(c.viewmat).all()):
             raise RefineError(f"{view}: the camera's K or viewmat holds NaN", code=ErrorCode.INVALID_TARGET)
-    size = (frames.shape[2], frames.shape[3]) if isinstance(frames, np.ndarray) and frames.ndim == 5 else (0, 0)
-    v, t, h, w = len(views), len(times), *size
+    v, t = len(views), len(times)
+    h, w = frames.shape[2:4] if isinstance(frames, np.ndarray) and frames.ndim == 5 else (0, 0)
     check_shape("predicted frames", frames, (v, t, h, w, 3), np.uint8)
     check_shape("flow", request.flow, (v, t - 1, h, w, 2), np.float32)
     check_shape("predicted masks", request.masks, (v, t, h, w), np.int32)

@@ -299,6 +299,15 @@ def _backward_image(
         )  # fmt: skip
 
     run_pieces(blend, image.offsets.shape[0] - 1, _TILES_PER_PIECE)
+    carry_back(image.rec, image.rects, image.starts, image.slots, pairs, args, into, s)
+
+
+def carry_back(
+    rec: NDArray[Any], rects: NDArray[np.int32], starts: NDArray[np.int64], slots: NDArray[Any], pairs: NDArray[Any],
+    args: dict[str, NDArray[Any]], into: dict[str, NDArray[Any]], s: Settings,
+) -> None:  # fmt: skip
+    """From the pairs' gradients to those of one image's inputs, added to `into`."""
+    dtype = rec.dtype
     n = args["means"].shape[0]
     pieces = -(-n // _GAUSSIANS_PER_PIECE)
     view = args["view"]
@@ -311,8 +320,7 @@ def _backward_image(
         kernels_project.project_backward(
             first, end, args["means"], args["quats"], args["scales"], args["covars"], args["covars"].shape[0] > 0,
             args["colors"], s.sh_degree, view, campos, args["intr"], s.width, s.height, dtype.type(s.eps2d),
-            s.antialiased,
-            image.rec, image.rects, image.starts, image.slots, pairs,
+            s.antialiased, rec, rects, starts, slots, pairs,
             into["means"], into["quats"], into["scales"], into["covars"], into["opacities"], into["colors"],
             into["features"], v_views[piece], v_campos[piece],
         )  # fmt: skip

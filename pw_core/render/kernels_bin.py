@@ -90,8 +90,8 @@ def merge_tiles(back_offsets, back_ids, back_rec, front_offsets, front_ids, fron
     """Merge two depth-sorted sets of tile lists, in the tiles where the second has anything.
 
     Returns ids of the merged lists (the second set's counted on from the end of back_rec), offsets [tiles + 1] (empty
-    lists for
-    the tiles the second set leaves alone) and those tiles' numbers. At equal depths the first set comes first.
+    lists for the tiles the second set leaves alone), the numbers of the tiles it touches, and where each pair of the
+    second set went. At equal depths the first set comes first.
     """
     tiles = back_offsets.shape[0] - 1
     offsets = np.zeros(tiles + 1, np.int64)
@@ -103,6 +103,7 @@ def merge_tiles(back_offsets, back_ids, back_rec, front_offsets, front_ids, fron
             offsets[t + 1] += n_front + back_offsets[t + 1] - back_offsets[t]
             count += 1
     ids = np.empty(offsets[tiles], np.int32)
+    places = np.empty(front_ids.shape[0], np.int32)
     touched = np.empty(count, np.int64)
     shift = back_rec.shape[0]
     at_touched = 0
@@ -119,6 +120,18 @@ def merge_tiles(back_offsets, back_ids, back_rec, front_offsets, front_ids, fron
                 a += 1
             else:
                 ids[at] = front_ids[b] + shift
+                places[b] = at
                 b += 1
             at += 1
-    return ids, offsets, touched
+    return ids, offsets, touched, places
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def add_colors(ids, pairs, column, into):
+    """Add the colour gradients of all pairs to `into` [N, 3], from `column` on; ids >= N are another set's."""
+    count = into.shape[0]
+    for k in range(ids.shape[0]):
+        i = ids[k]
+        if i < count:
+            for ch in range(3):
+                into[i, ch] += pairs[k, column + ch]

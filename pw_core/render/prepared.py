@@ -1,44 +1,42 @@
-"""A static background drawn once: later frames through the same camera pay for their foreground alone.
+"""A still background prepared once: frames through the same cameras pay for their moving foreground alone.
 
-`prepare` projects, sorts, bins and blends the background. `rasterize_over` projects the frame's foreground, merges it
-by depth
-into the tile lists it touches, and blends those tiles again; every other tile is the background's, copied. The result
-has the
-same bits as `rasterize` of both sets together. For pictures, not for gradients: fitting goes through `rasterize`.
+`prepare` projects, sorts, bins and blends the background. `rasterize_over` projects a frame's foreground, merges it by
+depth into the tile lists it touches, and blends those tiles; every other tile is the background's, copied. The result
+has the same bits as `rasterize` of both sets together, occlusion in either order included, and gradients to the
+foreground and to the background's colours. On CUDA both sets are drawn together: gsplat's projection and sort cost less
+than a merge would.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pw_core.errors import RenderError
-from pw_core.render.checks import check_inputs
+from pw_core.render.checks import Inputs, check_inputs
 from pw_core.render.rasterize import Rendered, rasterize
 
+if TYPE_CHECKING:
+    from pw_core.render.over import Still
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, eq=False)
 class Prepared:
-    """A camera's view of a background; opaque, made by `prepare`. `parts` holds its inputs where CUDA draws."""
+    """A camera's view of a background; opaque, made by `prepare`. `still` is None where CUDA draws."""
 
     viewmat: Tensor
     K: Tensor
     width: int
     height: int
+    sh_degree: int | None
     options: dict[str, Any]
     parts: dict[str, Tensor | None]
-    settings: Any
-    rec: NDArray[Any]
-    offsets: NDArray[np.int64]
-    ids: NDArray[np.int32]
-    rgb: NDArray[Any]
-    alpha: NDArray[Any]
-    depth: NDArray[Any]
+    still: Still | None
 
 
 def prepare(
@@ -66,29 +64,45 @@ def prepare(
     Raises:
         pw_core.errors.RenderError: as `rasterize`, and when the Gaussians have leading dimensions.
     """
-    from pw_core.render import cpu
-
     options = {"near": near, "far": far, "eps2d": eps2d, "antialiased": antialiased, "radius_clip": radius_clip}
-    parts = {
+    given = {
         "means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors, "covars": covars,
     }  # fmt: skip
-    none, no_lists = np.empty(0), (np.empty(0, np.int64), np.empty(0, np.int32))
-    if means.is_cuda:
-        parts = {k: None if v is None else v.detach() for k, v in parts.items()}
-        return Prepared(viewmat, K, width, height, {**options, "sh_degree": sh_degree}, parts, None, none,
-                        *no_lists, none, none, none)  # fmt: skip
-    args, settings = _checked(parts, sh_degree, viewmat, K, width, height, options)
-    shape = (height, width)
-    dtype = args["means"].dtype
+    parts = {k: None if v is None else v.detach() for k, v in given.items()}
+    backend = "gsplat" if means.is_cuda else "cpu"
+    i = check_inputs(means, quats, scales, covars, opacities, colors, sh_degree, None, viewmat[None], K[None], width,
+                     height, None, None, backend)  # fmt: skip
+    if i.batch or i.n_colors != 3:
+        raise RenderError("a prepared background takes one set of Gaussians with three colour channels")
+    still = None if means.is_cuda else _still(i, options)
+    return Prepared(viewmat, K, width, height, sh_degree, options, parts, still)
+
+
+def _still(i: Inputs, options: dict[str, Any]) -> Still:
+    from pw_core.render import cpu
+    from pw_core.render.over import Still
+
+    settings, tensors = _for_cpu(i, options)
+    args = cpu._one_image(tuple(None if x is None else x.detach().contiguous() for x in tensors), (), (), 0)
+    shape, dtype = (i.height, i.width), args["means"].dtype
     rgb, alpha, depth = np.empty((*shape, 3), dtype), np.empty(shape, dtype), np.empty(shape, dtype)
     image = cpu._forward_image(args, settings, rgb, alpha, depth, np.empty((*shape, 0), dtype), np.empty((1, 1), dtype))
-    return Prepared(
-        viewmat, K, width, height, options, {}, settings, image.rec, image.offsets, image.ids, rgb, alpha, depth
-    )
+    return Still(image.rec, image.offsets, image.ids, image.last, rgb, alpha, depth)
+
+
+def _for_cpu(i: Inputs, options: dict[str, Any]) -> tuple[Any, tuple[Tensor | None, ...]]:
+    """`cpu.Settings` and the nine tensors that the CPU functions take."""
+    from pw_core.render import cpu
+
+    settings = cpu.Settings(batch=i.batch, width=i.width, height=i.height, median=False,
+                            sh_degree=-1 if i.sh_degree is None else i.sh_degree, **options)  # fmt: skip
+    intrinsics = torch.stack([i.Ks[..., 0, 0], i.Ks[..., 1, 1], i.Ks[..., 0, 2], i.Ks[..., 1, 2]], -1)
+    colors = i.colors if i.sh_degree is None else i.colors.flatten(-2)
+    return settings, (i.means, i.quats, i.scales, i.covars, i.opacities, colors, i.features, i.viewmats, intrinsics)
 
 
 def rasterize_over(
-    prepared: Prepared,
+    prepared: Prepared | Sequence[Prepared],
     means: Tensor,
     quats: Tensor | None,
     scales: Tensor | None,
@@ -97,108 +111,124 @@ def rasterize_over(
     *,
     covars: Tensor | None = None,
     sh_degree: int | None = None,
+    features: Tensor | None = None,
     render_depth: Literal["expected"] | None = None,
     background: Tensor | None = None,
+    background_colors: Tensor | None = None,
 ) -> Rendered:
-    """One frame: the foreground (arguments as in `rasterize`, without [...]) with the prepared background, no
-    gradients.
+    """Frames [...] of a foreground, each with the prepared background, through one camera or C cameras of one size.
 
-    Returns pictures [1, H, W, channels] of the one camera; `radii` [1, N, 2] are the foreground's.
+    Args:
+        prepared: the background in one camera, or in C of them (one size, one set of options).
+        means, quats, scales, opacities, colors, covars, sh_degree, features: the foreground, as in `rasterize`; leading
+            dimensions broadcast, so that T frames of means [T, N, 3] and covars [T, N, 3, 3] share colors [N, 3].
+        render_depth: None or "expected".
+        background: colour behind everything, as in `rasterize`.
+        background_colors: other colours for the background than it was prepared with, of the same shape: [M, 3], or
+            harmonics [M, K, 3] if it was prepared with harmonics.
+
+    Returns pictures [..., C, H, W, channels]; `features` are zero where the background shows; `radii` [..., C, N, 2]
+    are the foreground's. Gradients reach every tensor of the foreground, `background` and `background_colors`; not the
+    cameras, nor the background's geometry and opacities.
+
+    Raises:
+        pw_core.errors.RenderError: as `rasterize`, and when the cameras' sizes or options differ.
     """
-    from pw_core.render import cpu, kernels_bin, kernels_blend
-
-    p = prepared
+    cameras = (prepared,) if isinstance(prepared, Prepared) else tuple(prepared)
+    if not cameras:
+        raise RenderError("prepared: expected one camera or more, got none")
+    p = cameras[0]
+    for other in cameras[1:]:
+        if (other.width, other.height, other.options) != (p.width, p.height, p.options):
+            raise RenderError("prepared: cameras must agree in size and options; draw those that differ on their own")
     if render_depth not in (None, "expected"):
         raise RenderError(f"render_depth: expected None or 'expected' over a prepared background, got {render_depth!r}")
-    parts = {
+    if background_colors is not None:
+        mine = p.parts["colors"]
+        assert mine is not None
+        if background_colors.shape != mine.shape:
+            raise RenderError(
+                f"background_colors: expected {list(mine.shape)} as prepared, got {list(background_colors.shape)}"
+            )
+    views, ks = torch.stack([c.viewmat for c in cameras]), torch.stack([c.K for c in cameras])
+    front = {
         "means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors, "covars": covars,
+        "features": features,
     }  # fmt: skip
     if means.is_cuda:
-        with torch.no_grad():
-            return _on_cuda(p, parts, sh_degree, render_depth, background)
-    args, settings = _checked(parts, sh_degree, p.viewmat, p.K, p.width, p.height, p.options)
-    rec, rects, radii = cpu.project(
-        args["means"], args["quats"], args["scales"], args["covars"], args["opacities"], args["colors"], args["view"],
-        args["intr"], settings,
-    )  # fmt: skip
-    offsets, ids, _, _ = cpu.bin_tiles(rec, rects, settings)
-    merged, merged_offsets, touched = kernels_bin.merge_tiles(p.offsets, p.ids, p.rec, offsets, ids, rec)
-    both = np.concatenate([p.rec, rec])
-    dtype = both.dtype
-    rgb, alpha, depth = p.rgb.copy(), p.alpha.copy(), p.depth.copy()
-    feats, no_feats = np.empty((p.height, p.width, 0), dtype), np.empty((both.shape[0], 0), dtype)
-    tiles_x = -(-p.width // kernels_blend.TILE)
-    last = np.empty((offsets.shape[0] - 1) * kernels_blend.TILE**2, np.int32)
-    spare, one = np.empty((1, 1), dtype), np.empty(1, np.int32)
+        return _on_cuda(cameras, front, views, ks, sh_degree, render_depth, background, background_colors)
+    from pw_core.render.over import Over
 
-    def work(first: int, end: int) -> None:
-        for tile in touched[first:end]:
-            kernels_blend.blend_forward(
-                tile, tile + 1, tiles_x, p.width, p.height, both, no_feats, merged_offsets, merged, False,
-                rgb, alpha, depth, feats, spare, last, one,
-            )  # fmt: skip
-
-    cpu.run_pieces(work, len(touched), 16)
-    rgb_t, alpha_t = torch.from_numpy(rgb)[None], torch.from_numpy(alpha)[None, ..., None]
-    depth_t = None
-    if render_depth == "expected":
-        depth_t = torch.from_numpy(depth)[None, ..., None] / alpha_t.clamp_min(1e-10)
+    i = check_inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, views, ks, p.width, p.height,
+                     render_depth, background, "cpu")  # fmt: skip
+    if i.n_colors != 3:
+        raise RenderError(f"colors: axis -1 must have size 3 over a prepared background, got {i.n_colors}")
+    stills = tuple(c.still for c in cameras)
+    if any(still is None for still in stills):
+        raise RenderError("means: the background was prepared on CUDA, the foreground is on the CPU")
+    settings, tensors = _for_cpu(i, p.options)
+    still_colors = None if background_colors is None else _seen_colors(cameras, background_colors)
+    rgb, alpha, depth_sum, extra, radii = Over.apply(settings, stills, *tensors, still_colors)
+    depth = depth_sum / alpha.clamp_min(1e-10) if render_depth == "expected" else None
     if background is not None:
-        rgb_t = rgb_t + (1 - alpha_t) * background
-    return Rendered(rgb=rgb_t, alpha=alpha_t, depth=depth_t, features=None, radii=torch.from_numpy(radii)[None])
+        rgb = rgb + (1 - alpha) * background
+    return Rendered(rgb=rgb, alpha=alpha, depth=depth, features=None if features is None else extra, radii=radii)
 
 
-def _checked(
-    parts: dict[str, Tensor | None],
-    sh_degree: int | None,
-    viewmat: Tensor,
-    K: Tensor,
-    width: int,
-    height: int,
-    options: dict[str, Any],
-) -> tuple[dict[str, NDArray[Any]], Any]:
-    from pw_core.render import cpu
+def _seen_colors(cameras: tuple[Prepared, ...], colors: Tensor) -> Tensor:
+    """What each camera sees of the background's colours, [C, M, 3]."""
+    from pw_core.render.reference import sh_colors
 
-    means, opacities, colors = parts["means"], parts["opacities"], parts["colors"]
-    assert means is not None and opacities is not None and colors is not None
-    i = check_inputs(
-        means, parts["quats"], parts["scales"], parts["covars"], opacities, colors, sh_degree, None, viewmat[None],
-        K[None], width, height, None, None, "cpu",
-    )  # fmt: skip
-    if i.batch or i.n_colors != 3:
-        raise RenderError("a prepared background takes one set of Gaussians with three colour channels")
-    settings = cpu.Settings(batch=(), width=width, height=height, sh_degree=-1 if sh_degree is None else sh_degree,
-                            median=False, **options)  # fmt: skip
-    intr = torch.stack([K[0, 0], K[1, 1], K[0, 2], K[1, 2]])[None]
-    given = (
-        i.means, i.quats, i.scales, i.covars, i.opacities, i.colors if sh_degree is None else i.colors.flatten(-2),
-        None, i.viewmats, intr,
-    )  # fmt: skip
-    tensors = tuple(None if x is None else x.detach().contiguous() for x in given)
-    return cpu._one_image(tensors, (), (), 0), settings
+    if cameras[0].sh_degree is None:
+        return colors.expand(len(cameras), *colors.shape)
+    means = cameras[0].parts["means"]
+    assert means is not None
+    centres = [-torch.linalg.solve(c.viewmat[:3, :3], c.viewmat[:3, 3]) for c in cameras]
+    return torch.stack([sh_colors(colors, means - at, cameras[0].sh_degree) for at in centres])
 
 
 def _on_cuda(
-    p: Prepared,
-    parts: dict[str, Tensor | None],
+    cameras: tuple[Prepared, ...],
+    front: dict[str, Tensor | None],
+    views: Tensor,
+    ks: Tensor,
     sh_degree: int | None,
     render_depth: Literal["expected"] | None,
     background: Tensor | None,
+    background_colors: Tensor | None,
 ) -> Rendered:
-    """gsplat's projection and sort cost less than a merge would: draw both sets together."""
-    options = dict(p.options)
-    if options.pop("sh_degree") != sh_degree:
+    from pw_core.render.reference import covariances
+
+    p = cameras[0]
+    if p.sh_degree != sh_degree:
         raise RenderError(
-            f"sh_degree: background and foreground must agree on CUDA, got {p.options['sh_degree']} and {sh_degree}"
+            f"sh_degree: background and foreground must agree on CUDA, got {p.sh_degree} and {sh_degree}"
         )
-    joined: dict[str, Any] = {}
-    for name, front in parts.items():
-        back = p.parts[name]
-        if (front is None) != (back is None):
-            raise RenderError(f"{name}: background and foreground must both have it, or neither")
-        joined[name] = None if front is None or back is None else torch.cat([back, front])
-    r = rasterize(viewmats=p.viewmat[None], Ks=p.K[None], width=p.width, height=p.height, sh_degree=sh_degree,
-                  render_depth=render_depth, background=background, **joined, **options)  # fmt: skip
-    back_means = p.parts["means"]
-    assert back_means is not None
-    return Rendered(r.rgb, r.alpha, r.depth, None, r.radii[:, back_means.shape[0] :])
+    back = dict(p.parts)
+    if background_colors is not None:
+        back["colors"] = background_colors
+    if (front["covars"] is None) != (back["covars"] is None):
+        for parts in (front, back):
+            if parts["covars"] is None:
+                assert parts["quats"] is not None and parts["scales"] is not None
+                parts["covars"] = covariances(parts["quats"], parts["scales"])
+            parts["quats"] = parts["scales"] = None
+    still, means = back["means"], front["means"]
+    assert still is not None and means is not None
+    count = still.shape[-2]
+    feats = front.pop("features")
+    joined: dict[str, Any] = {"features": None}
+    if feats is not None:
+        joined["features"] = torch.nn.functional.pad(feats, (0, 0, count, 0))
+    trailing = {"means": 2, "quats": 2, "scales": 2, "opacities": 1, "covars": 3,
+                "colors": 2 if sh_degree is None else 3}  # fmt: skip
+    for name, x in front.items():
+        ground = back[name]
+        if x is None or ground is None:
+            joined[name] = None
+            continue
+        lead, tail = x.shape[: x.dim() - trailing[name]], ground.shape
+        joined[name] = torch.cat([ground.expand(*lead, *tail), x], x.dim() - trailing[name])
+    r = rasterize(viewmats=views, Ks=ks, width=p.width, height=p.height, sh_degree=sh_degree,
+                  render_depth=render_depth, background=background, **joined, **p.options)  # fmt: skip
+    return Rendered(r.rgb, r.alpha, r.depth, r.features, r.radii[..., count:, :])

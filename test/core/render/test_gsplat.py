@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from pw_core.render import rasterize, reference
+from pw_core.render.chunks import sum_over_frames
+from pw_core.render.prepared import prepare, rasterize_over
 
 gsplat_torch = pytest.importorskip("gsplat.cuda._torch_impl")
 
@@ -74,3 +76,39 @@ def test_pictures_and_gradients_agree_with_gsplats_kernels(harmonics: bool) -> N
         assert (a - b).abs().max() < 1e-2 and (a - b).abs().mean() < 1e-4
     for name, a, b in zip(s, results[0][3], results[1][3], strict=True):
         assert torch.linalg.norm(a - b) < 2e-3 * torch.linalg.norm(b), name
+
+
+@pytest.mark.slow
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+@pytest.mark.parametrize("mixed", [False, True])
+def test_frames_over_a_background_agree_with_the_cpu(mixed: bool) -> None:
+    """Batched frames, two cameras, runs of frames, colours of the background; `mixed`: covariances over axes."""
+    back, lump = scene(300), {k: v[:60] for k, v in scene(500).items()}
+    lump["scales"] = lump["scales"] * 0.3
+    moves = torch.linspace(0, 0.2, 5)[:, None, None]
+    views = torch.eye(4).repeat(2, 1, 1)
+    views[1, 0, 3] = 0.2
+    features = torch.rand(60, 2)
+    results = []
+    for device in ("cpu", "cuda"):
+        b, f = ({k: v.to(device) for k, v in s.items()} for s in (back, lump))
+        cameras = [prepare(**b, viewmat=v, K=K.to(device), width=160, height=120) for v in views.to(device)]
+        covars = reference.covariances(f["quats"], f["scales"])
+        leaves = [x.clone().requires_grad_() for x in
+                  (f["means"] + moves.to(device), f["opacities"], f["colors"], b["colors"])]  # fmt: skip
+
+        def loss(frames: slice, means, opacities, colors, ground):  # type: ignore[no-untyped-def]
+            axes = (None, None) if mixed else (f["quats"], f["scales"])  # noqa: B023
+            r = rasterize_over(cameras, means, *axes, opacities, colors, covars=covars if mixed else None,  # noqa: B023
+                               features=features.to(means), render_depth="expected",
+                               background_colors=ground)  # fmt: skip
+            assert r.features is not None and r.depth is not None
+            parts = (r.rgb**2).sum() + (r.features**2).sum() + (r.depth * (r.alpha.detach() > 0.5)).sum()
+            return parts * 1e-3
+
+        total = sum_over_frames(loss, framed=leaves[:1], shared=leaves[1:], chunk=2)
+        results.append((total.detach().cpu(), [g.cpu() for g in torch.autograd.grad(total, leaves)]))
+    torch.testing.assert_close(results[0][0], results[1][0], rtol=1e-3, atol=0)
+    for a, b in zip(results[0][1], results[1][1], strict=True):
+        assert torch.linalg.norm(a - b) < 5e-3 * torch.linalg.norm(b)

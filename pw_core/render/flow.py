@@ -1,10 +1,10 @@
 """Optical flow between two states of the same Gaussians: where what a pixel shows moves to, and whether it is still
 seen there.
 
-A pixel's flow is the blend, with the weights that make its colour, of its Gaussians' motion. A Gaussian carries the
-pixel along by
-the affine map that takes its old projected ellipse to the new one when both covariances come from one deformation
-(`deformations`), by its centre's displacement otherwise.
+A pixel's flow is the blend, with the weights that make its colour, of its Gaussians' motion. A Gaussian carries a pixel
+that is off its centre along by the deformation of its neighbourhood. Its centre's displacement alone would be wrong by
+(deformation - 1) times that offset, which does not average out: of equally deep Gaussians the one drawn first counts
+most, wherever the pixel lies in it. Where deformations are not given, they are fitted to the neighbours' centres.
 """
 
 from __future__ import annotations
@@ -56,9 +56,8 @@ def optical_flow(
         opacities: 0 to 1, shape [N].
         viewmats, Ks: cameras, shapes [C, 4, 4] and [C, 3, 3]; viewmats_after: of the second state, when the camera
         moves.
-        deformations: what took each Gaussian's neighbourhood from the first state to the second, shape [N, 3, 3]
-        (section 5's
-            A); with it, flow is exact to first order inside each Gaussian.
+        deformations: what took each Gaussian's neighbourhood from the first state to the second, shape [N, 3, 3];
+            None: `local_deformations`, which a caller who knows better saves (half a second for 200k Gaussians).
         tolerance: forward and backward flow may disagree by this many pixels before a pixel counts as hidden.
         min_alpha: less covered pixels count as empty.
     """
@@ -66,8 +65,10 @@ def optical_flow(
         if x.shape != shape:
             raise RenderError(f"{name}: expected shape {list(shape)}, got {list(x.shape)}")
     after = viewmats if viewmats_after is None else viewmats_after
+    if deformations is None:
+        deformations = local_deformations(means, means_after)
     there = _one_way(means, covars, means_after, opacities, viewmats, after, Ks, width, height, deformations)
-    inverse = None if deformations is None else torch.linalg.inv(deformations)
+    inverse = torch.linalg.inv(deformations)
     back = _one_way(means_after, covars_after, means, opacities, after, viewmats, Ks, width, height, inverse)
     return Flow(
         forward=there[0],
@@ -75,6 +76,31 @@ def optical_flow(
         forward_visible=_visible(there, back, tolerance, min_alpha),
         backward_visible=_visible(back, there, tolerance, min_alpha),
     )
+
+
+def local_deformations(means: Tensor, means_after: Tensor, *, neighbours: int = 12) -> Tensor:
+    """What took each Gaussian's neighbourhood from `means` to `means_after` [m], shape [N, 3]: matrices [N, 3, 3].
+
+    Weighted least squares over the nearest neighbours' offsets. A neighbour whose offset changed by more than its
+    length is of another body, which slides past: its weight falls with the fourth power of that strain. Where
+    neighbours lie in a plane, a ridge leaves the missing direction as it was.
+    """
+    from scipy.spatial import cKDTree
+
+    n = means.shape[0]
+    count = min(neighbours, n - 1)
+    eye = torch.eye(3, dtype=means.dtype, device=means.device)
+    if count < 1:
+        return eye.expand(n, 3, 3)
+    points = means.detach().cpu().numpy()
+    near = torch.from_numpy(cKDTree(points).query(points, k=count + 1, workers=-1)[1]).to(means.device)
+    d = means[near] - means[:, None]  # the first is the Gaussian itself, or lies on it: no length, no weight
+    after = means_after[near] - means_after[:, None]
+    strain = (after - d).norm(dim=-1) / d.norm(dim=-1).clamp_min(1e-12)
+    w = (1 / (1 + strain**4))[..., None]
+    moment = (w * d).transpose(-1, -2) @ d
+    ridge = (1e-4 * moment.diagonal(dim1=-2, dim2=-1).sum(-1) + 1e-18)[:, None, None] * eye
+    return ((w * after).transpose(-1, -2) @ d + ridge) @ torch.linalg.inv(moment + ridge)
 
 
 def _project(means: Tensor, view: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
@@ -91,47 +117,30 @@ def _project(means: Tensor, view: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
 
 def _one_way(
     means: Tensor, covars: Tensor, means_to: Tensor, opacities: Tensor, view: Tensor, view_to: Tensor, K: Tensor,
-    width: int,
-    height: int, deformations: Tensor | None,
+    width: int, height: int, deformations: Tensor,
 ) -> tuple[Tensor, Tensor]:  # fmt: skip
     """Flow [C, H, W, 2] and alpha [C, H, W] of the first state's picture."""
     start, jac = _project(means, view, K)
     end, jac_to = _project(means_to, view_to, K)
-    move = end - start
-    if deformations is None:
-        features = move
-    else:
-        # A pixel p near the projected centre q shows the surface point that the Gaussian's plane has there: its 3D
-        # offset is the
-        # regression of offset on pixel offset, cov J^T (J cov J^T)^-1 (p - q). Carried over: G (p - q), G = J' A cov
-        # J^T (...)^-1.
-        cross = covars @ jac.transpose(-1, -2)
-        gain = jac_to @ deformations @ cross @ torch.linalg.inv(jac @ cross + 1e-9 * torch.eye(2, dtype=means.dtype))
-        slope = gain - torch.eye(2, dtype=means.dtype)
-        # move + slope (p - q): blend the constant and the slope, then apply the slope at the pixel.
-        constant = move - (slope @ start[..., None])[..., 0]
-        features = torch.cat([constant, slope.flatten(-2)], -1)
+    eye = torch.eye(2, dtype=means.dtype, device=means.device)
+    # A pixel p near the projected centre q shows the surface point that the Gaussian's plane has there: its 3D offset
+    # is the regression of offset on pixel offset, cov J^T (J cov J^T)^-1 (p - q). Carried over: G (p - q), with
+    # G = J' A cov J^T (...)^-1.
+    cross = covars @ jac.transpose(-1, -2)
+    gain = jac_to @ deformations @ cross @ torch.linalg.inv(jac @ cross + 1e-9 * eye)
+    slope = gain - eye
+    # end - start + slope (p - q): blend the constant and the slope, then apply the slope at the pixel.
+    constant = end - start - (slope @ start[..., None])[..., 0]
+    features = torch.cat([constant, slope.flatten(-2)], -1)
+    xs = torch.arange(width, dtype=means.dtype, device=means.device) + 0.5
+    ys = torch.arange(height, dtype=means.dtype, device=means.device) + 0.5
+    at = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
     flows, alphas = [], []
     for cam in range(view.shape[0]):
-        drawn = rasterize(
-            means,
-            None,
-            None,
-            opacities,
-            features[cam],
-            view[cam : cam + 1],
-            K[cam : cam + 1],
-            width,
-            height,
-            covars=covars,
-        )
+        drawn = rasterize(means, None, None, opacities, features[cam], view[cam : cam + 1], K[cam : cam + 1], width,
+                          height, covars=covars)  # fmt: skip
         mean = drawn.rgb[0] / drawn.alpha[0].clamp_min(1e-10)
-        if deformations is not None:
-            xs = torch.arange(width, dtype=means.dtype, device=means.device) + 0.5
-            ys = torch.arange(height, dtype=means.dtype, device=means.device) + 0.5
-            at = torch.stack(torch.meshgrid(xs, ys, indexing="xy"), -1)
-            mean = mean[..., :2] + (mean[..., 2:].unflatten(-1, (2, 2)) @ at[..., None])[..., 0]
-        flows.append(mean)
+        flows.append(mean[..., :2] + (mean[..., 2:].unflatten(-1, (2, 2)) @ at[..., None])[..., 0])
         alphas.append(drawn.alpha[0, ..., 0])
     return torch.stack(flows), torch.stack(alphas)
 

@@ -22,6 +22,7 @@ from typing import Any
 import torch
 
 from pw_core.render import rasterize
+from pw_core.render.chunks import frames_within, sum_over_frames
 from pw_core.render.flow import optical_flow
 from pw_core.render.prepared import prepare, rasterize_over
 from pw_core.render.reference import covariances
@@ -123,9 +124,8 @@ def first_call() -> dict[str, float]:
     return {"cold_s": times[0], "warm_s": times[1]}
 
 
-def frames_over_background() -> dict[str, Any]:
-    """49 frames at 640 x 352, RGB and depth: a wall and a table of 220k Gaussians behind 40k moving ones."""
-    torch.manual_seed(1)
+def wall_and_lump() -> tuple[tuple[torch.Tensor, ...], tuple[torch.Tensor, ...]]:
+    """Means, quats, scales, opacities, colours of a still wall (220k) and of a lump before it (40k)."""
     n_back, n_front = 220_000, 40_000
     back = torch.rand(n_back, 3) * torch.tensor([3.2, 1.8, 0.02]) - torch.tensor([1.6, 0.9, -2.0])
     front = torch.randn(n_front, 3) * torch.tensor([0.12, 0.08, 0.08]) + torch.tensor([0.0, 0.2, 1.4])
@@ -134,7 +134,13 @@ def frames_over_background() -> dict[str, Any]:
         n = len(means)
         return (means, torch.randn(n, 4), torch.full((n, 3), size), torch.full((n,), 0.8), torch.rand(n, 3))
 
-    wall, lump = parts(back, 0.004), parts(front, 0.003)
+    return parts(back, 0.004), parts(front, 0.003)
+
+
+def frames_over_background() -> dict[str, Any]:
+    """49 frames at 640 x 352, RGB and depth: a wall and a table of 220k Gaussians behind 40k moving ones."""
+    torch.manual_seed(1)
+    wall, lump = wall_and_lump()
     view, K = torch.eye(4), torch.tensor([[550.0, 0, 320], [0, 550, 176], [0, 0, 1]])
     moves = torch.linspace(0, 0.2, 49)
 
@@ -153,8 +159,9 @@ def frames_over_background() -> dict[str, Any]:
     return {"frames": 49, "plain_s": a / 1e3, "prepared_s": b / 1e3, "ratio": a / b}
 
 
-def flow_error() -> dict[str, float]:
-    """Median end-point error of a plate that is moved, turned by 0.15 rad and scaled by 1.08, on visible pixels."""
+def flow_error() -> dict[str, Any]:
+    """End-point error of a plate that is moved, turned by 0.15 rad and scaled by 1.08, on visible pixels, with its
+    deformation given, and with means and covariances alone."""
     xs = torch.linspace(-0.3, 0.3, 90)
     flat = torch.stack([*torch.meshgrid(xs, xs, indexing="xy"), torch.zeros(90, 90)], -1).reshape(-1, 3)
     cov = covariances(torch.tensor([1.0, 0, 0, 0]).repeat(8100, 1), torch.tensor([0.006, 0.006, 0.001]).expand(8100, 3))
@@ -162,23 +169,56 @@ def flow_error() -> dict[str, float]:
     A = 1.08 * torch.tensor([[c, -s, 0], [s, c, 0], [0, 0, 1.0]])
     shift, move = torch.tensor([0.0, 0.0, 2.0]), torch.tensor([0.04, -0.03, 0.05])
     K = torch.tensor([[600.0, 0, 320], [0, 600, 176], [0, 0, 1]])
-    flow = optical_flow(flat + shift, cov, flat @ A.T + shift + move, A @ cov @ A.T, torch.full((8100,), 0.9),
-                        torch.eye(4)[None], K[None], 640, 352, deformations=A.expand(8100, 3, 3))  # fmt: skip
     y, x = torch.meshgrid(torch.arange(352) + 0.5, torch.arange(640) + 0.5, indexing="ij")
     goal = torch.stack([(x - 320) / 300, (y - 176) / 300, torch.zeros_like(x)], -1) @ A.T + shift + move
     truth = torch.stack([goal[..., 0] / goal[..., 2] * 600 + 320 - x, goal[..., 1] / goal[..., 2] * 600 + 176 - y], -1)
-    seen = flow.forward_visible[0]
-    error = (flow.forward[0] - truth).norm(dim=-1)[seen]
-    return {
-        "median_px": float(error.median()), "p99_px": float(error.quantile(0.99)), "visible_pixels": int(seen.sum()),
-        "median_motion_px": float(truth[seen].norm(dim=-1).median()),
-    }  # fmt: skip
+    out: dict[str, Any] = {}
+    for name, deformations in (("given", A.expand(8100, 3, 3)), ("fitted", None)):
+        start = time.perf_counter()
+        flow = optical_flow(flat + shift, cov, flat @ A.T + shift + move, A @ cov @ A.T, torch.full((8100,), 0.9),
+                            torch.eye(4)[None], K[None], 640, 352, deformations=deformations)  # fmt: skip
+        took = time.perf_counter() - start
+        seen = flow.forward_visible[0]
+        error = (flow.forward[0] - truth).norm(dim=-1)[seen]
+        out[f"deformations {name}"] = {
+            "median_px": float(error.median()), "p99_px": float(error.quantile(0.99)),
+            "visible_pixels": int(seen.sum()), "median_motion_px": float(truth[seen].norm(dim=-1).median()),
+            "s": took,
+        }  # fmt: skip
+    return out
 
 
-def against_gsplat() -> dict[str, Any]:
-    """Our kernels on the CPU against gsplat on CUDA, same inputs; and our entry against bare gsplat."""
-    from gsplat import rasterization
+def refinement_step(device: str = "cpu", cameras: int = 1, frames: int = 49) -> dict[str, Any]:
+    """An iteration of refinement: frames at 640 x 352 over a prepared background, forward and backward to means,
+    opacities and colours, in runs within 512 MB (8 GB on CUDA)."""
+    torch.manual_seed(1)
+    wall, lump = wall_and_lump()
+    covars = [covariances(x[1], x[2]).to(device) for x in (wall, lump)]
+    wall, lump = (tuple(x.to(device) for x in part) for part in (wall, lump))
+    K = torch.tensor([[550.0, 0, 320], [0, 550, 176], [0, 0, 1]], device=device)
+    views = torch.eye(4, device=device).repeat(cameras, 1, 1)
+    views[:, 0, 3] = torch.linspace(0, 0.1, cameras)
+    prepared = [prepare(wall[0], None, None, *wall[3:], v, K, 640, 352, covars=covars[0]) for v in views]
+    target = torch.rand(1, cameras, 352, 640, 3, device=device)
+    leaves = [x.clone().requires_grad_() for x in lump[3:]]
+    shift = torch.zeros(frames, 1, 3, device=device, requires_grad=True)
+    moves = torch.linspace(0, 0.2, frames, device=device)[:, None, None]
+    chunk = frames_within(512 if device == "cpu" else 8192, gaussians=len(lump[0]), cameras=cameras, width=640,
+                          height=352, background=len(wall[0]), device=device)  # fmt: skip
 
+    def loss(some: slice, means: torch.Tensor, cov: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        drawn = rasterize_over(prepared, means, None, None, *rest, covars=cov)
+        return (drawn.rgb - target).abs().mean() * (some.stop - some.start) / frames
+
+    def step() -> None:
+        framed = [lump[0] + shift + moves, covars[1].expand(frames, *covars[1].shape)]
+        sum_over_frames(loss, framed=framed, shared=leaves, chunk=chunk).backward()
+
+    return {"frames": frames, "cameras": cameras, "frames_a_run": min(chunk, frames), "s": timed(step, 3) / 1e3}
+
+
+def agreement() -> dict[str, Any]:
+    """Our kernels on the CPU against gsplat on CUDA, same inputs."""
     names = ["means", "quats", "scales", "opacities", "colors"]
     runs = {}
     for device in ("cpu", "cuda"):
@@ -193,43 +233,80 @@ def against_gsplat() -> dict[str, Any]:
     seen = runs["cuda"][1] > 0.5
     depth = ((runs["cpu"][2] - runs["cuda"][2]).abs() / runs["cuda"][2].clamp_min(1e-6))[seen]
     pairs = zip(names, runs["cpu"][3], runs["cuda"][3], strict=True)
-    result: dict[str, Any] = {
+    return {
         "rgb_max": float(difference.max()), "rgb_mean": float(difference.mean()),
         "rgb_p9999": float(difference.flatten().kthvalue(int(0.9999 * difference.numel())).values),
         "depth_relative_p9999": float(depth.kthvalue(int(0.9999 * depth.numel())).values),
         "depth_relative_max": float(depth.max()),
         "gradient_relative_norm": {k: float((a - b).norm() / b.norm()) for k, a, b in pairs},
-        "card": torch.cuda.get_device_name(),
     }  # fmt: skip
-    for n in (50_000, 200_000, 1_000_000):
-        scene, view = cloud(n, "cuda"), camera(device="cuda")
-        order = [scene[k] for k in names]
-        with torch.no_grad():
-            ours, bare = alternating(
-                lambda s=scene, v=view: rasterize(**s, **v),
-                lambda o=order, v=view: rasterization(*o, *v.values(), packed=False),
-            )
-        result[f"n={n}"] = {"ours_ms": ours, "gsplat_ms": bare, "overhead": ours / bare - 1}
+
+
+def overhead() -> dict[str, Any]:
+    """Our entry against gsplat's own, 3D and 2D Gaussians, forward, and forward and backward."""
+    from gsplat import rasterization, rasterization_2dgs
+
+    out: dict[str, Any] = {}
+    for model, bare in (("3dgs", rasterization), ("2dgs", rasterization_2dgs)):
+        for n in (50_000, 200_000, 1_000_000):
+            leaves = {k: v.requires_grad_() for k, v in cloud(n, "cuda").items()}
+            view, order = camera(device="cuda"), list(leaves.values())
+
+            def ours(leaves=leaves, view=view, model=model):  # type: ignore[no-untyped-def]
+                return rasterize(**leaves, **view, model=model).rgb
+
+            def theirs(order=order, view=view, bare=bare):  # type: ignore[no-untyped-def]
+                return bare(*order, *view.values(), packed=False)[0]
+
+            with torch.no_grad():
+                a, b = alternating(ours, theirs)
+                runs = alternating(lambda f=ours: [f() for _ in range(20)], lambda f=theirs: [f() for _ in range(20)],
+                                   40)  # fmt: skip
+            c, d = alternating(lambda f=ours, x=order: torch.autograd.grad(f().sum(), x),
+                               lambda f=theirs, x=order: torch.autograd.grad(f().sum(), x), 150)  # fmt: skip
+            out[f"{model} n={n}"] = {
+                "ours_ms": a, "gsplat_ms": b, "overhead": a / b - 1,
+                "20 in a row": {"ours_ms": runs[0] / 20, "gsplat_ms": runs[1] / 20, "overhead": runs[0] / runs[1] - 1},
+                "with backward": {"ours_ms": c, "gsplat_ms": d, "overhead": c / d - 1},
+            }  # fmt: skip
+    return out
+
+
+def against_gsplat() -> dict[str, Any]:
+    """Agreement, overhead, batches; on this machine's card."""
+    result: dict[str, Any] = {"card": torch.cuda.get_device_name(), "overhead": overhead(), "agreement": agreement()}
     scene, view = cloud(50_000, "cuda"), camera(640, 352, "cuda")
     moves = torch.linspace(0, 0.2, 49, device="cuda")[:, None, None]
     view["viewmats"], view["Ks"] = view["viewmats"].repeat(3, 1, 1), view["Ks"].repeat(3, 1, 1)
     frames = {**scene, "means": scene["means"] + moves}
-    with torch.no_grad():
-        batched = timed(lambda: rasterize(**frames, **view), 5)
-        loop = timed(lambda: [rasterize(**{**frames, "means": m}, **view) for m in frames["means"]], 3)
-    result["49 frames x 3 cameras"] = {"batched_ms": batched, "loop_ms": loop}
+    for model in ("3dgs", "2dgs"):
+        with torch.no_grad():
+            batched = timed(lambda m=model: rasterize(**frames, **view, model=m), 5)
+            loop = timed(lambda m=model: [rasterize(**{**frames, "means": x}, **view, model=m)
+                                          for x in frames["means"]], 3)  # fmt: skip
+            singly = timed(lambda m=model: [
+                rasterize(**{**frames, "means": x}, **{**view, "viewmats": view["viewmats"][:1], "Ks": view["Ks"][:1]},
+                          model=m) for x in frames["means"] for _ in range(3)], 3)  # fmt: skip
+        result[f"{model} 49 frames x 3 cameras"] = {"batched_ms": batched, "a frame a call_ms": loop,
+                                                    "a picture a call_ms": singly}  # fmt: skip
+    result["refinement step"] = refinement_step("cuda", cameras=3)
     return result
 
 
+PARTS: dict[str, Callable[[], Any]] = {
+    "speed": speed, "first_call": first_call, "frames_over_background": frames_over_background, "flow": flow_error,
+    "refinement_step": refinement_step,
+    "gsplat": lambda: against_gsplat() if torch.cuda.is_available() else "no CUDA here",
+}  # fmt: skip
+
+
 def main() -> None:
+    """All parts, or those named on the command line."""
+    names = sys.argv[1:] or list(PARTS)
     results: dict[str, Any] = {
         "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "torch_threads": torch.get_num_threads()},
-        "speed": speed(),
-        "first_call": first_call(),
-        "frames_over_background": frames_over_background(),
-        "flow": flow_error(),
-    }  # fmt: skip
-    results["gsplat"] = against_gsplat() if torch.cuda.is_available() else "no CUDA here"
+        **{name: PARTS[name]() for name in names},
+    }
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps(results, indent=2) + "\n")
     print(json.dumps(results, indent=2))

@@ -15,6 +15,8 @@ from pw_core.scene import Mesh
 
 GRID = 112
 DEPTHS = 72
+SLACK = 0.01
+"""Share of the half depth by which a foot may seem too far away: masks are as exact as that."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,10 @@ def table_depth(camera: Camera) -> F64:
 def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float | None = None) -> Solid:
     """Inflate a silhouette.
 
-    About a vertical plane facing the camera each row of the mask becomes an ellipse as wide as the row and
-    `depth_ratio` as deep. A standing solid's plane is half its footprint's depth behind the point where the lowest
-    pixels' rays meet the table, and it ends at the table. A hanging one's plane is given: `mid_m` [m].
+    About a plane that faces the camera each row of the mask becomes an ellipse as wide as the row and `depth_ratio` as
+    deep. A standing solid's plane is where its foot touches the table (`_stand`); it leans with the line of sight, as
+    the outline of a round thing does, and the solid ends at the table. A hanging one's is given, and vertical:
+    `mid_m` [m].
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
@@ -71,8 +74,12 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
     table = table_depth(camera) if mid_m is None else np.full(mask.shape, np.inf)
     runs = _runs(mask)
     if mid_m is None:
-        mid_m = _standing_plane(mask, entity, camera, rays, table)
-    mid = mid_m / rays[..., 0]
+        mid_m, waist = _stand(mask, entity, camera)
+        towards = np.array([mid_m, 0.0, waist - camera.centre[2]])
+        normal = towards / np.linalg.norm(towards)
+        mid = (normal @ towards) / np.maximum(rays @ normal, 1e-9)
+    else:
+        mid = mid_m / rays[..., 0]
     focal = camera.K[0, 0]
     half = _revolved(mask, camera, mid_m) if entity.shape == "revolve" else None
     if half is None:
@@ -118,28 +125,46 @@ def _runs(mask: Mask) -> F64:
     return out
 
 
-def _standing_plane(mask: Mask, entity: EntityConfig, camera: Camera, rays: F64, table: F64) -> float:
+def _stand(mask: Mask, entity: EntityConfig, camera: Camera) -> tuple[float, float]:
+    """Where a standing solid's middle is: its distance x [m] and the height [m] of its widest row.
+
+    The lowest line of sight that meets the solid touches it where it stands out the most: at the near edge of a broad
+    foot, but a little above the table on a round one. So the outline is taken for the profile seen from the side,
+    `depth_ratio` as deep, and put as far away as it can be with its nearest shadow on the table, thrown from the
+    camera, no further than where the lowest line of sight meets the table. Further, and the table would cut its foot
+    off; nearer, and it would float.
+    """
     rows = np.flatnonzero(mask.any(axis=1))
-    foot = rows[-max(1, len(rows) // 60) :]
-    hit = table[foot][mask[foot]] * rays[foot][mask[foot]][:, 0]
-    if not np.isfinite(hit).all():
+    # A row's lower edge: that of the lowest is the lowest line of sight.
+    central = camera.rays(np.stack([np.full(len(rows), camera.width / 2), rows + 1.0], axis=1))
+    if central[-1, 2] > -1e-6:
         raise ReconstructError(
             f"entity '{entity.name}': its foot lies above the table's horizon; check camera.pitch_deg and height_m, or "
             "say what it hangs above (above: <entity>)",
             code=ErrorCode.RECONSTRUCT_FAILED,
         )
-    near = float(np.median(hit))
+    eye = camera.centre[2]
+    near = float(-eye * central[-1, 0] / central[-1, 2])
     widths = mask[rows].sum(axis=1) / 2
-    plane = near
-    for _ in range(40):  # damped fixed point of plane = near + depth_ratio * half width of the foot
-        depth = plane / rays[rows, camera.width // 2, 0]
-        z = camera.centre[2] + depth * rays[rows, camera.width // 2, 2]
-        metres = widths * depth / camera.K[0, 0]
-        top = max(float(z.max()), 1e-3)
-        low = metres[np.abs(z) < 0.12 * top]
-        footprint = float(low.mean()) if len(low) else float(metres[-1])
-        plane += 0.5 * (near + entity.depth_ratio * footprint - plane)
-    return plane
+    widest = rows[widths > 0.95 * widths.max()].mean()
+
+    def shadow(x: float) -> tuple[float, float, float]:
+        """For a solid with its middle at x: the nearest shadow's x, the widest row's height, half the depth [m]."""
+        waist = max(eye + x * float(np.interp(widest, rows, central[:, 2] / central[:, 0])), 0.0)
+        lean = (eye - waist) / x
+        depth = (x + lean * (eye - waist)) / np.maximum(central[:, 0] - lean * central[:, 2], 1e-9)
+        z = np.clip(eye + depth * central[:, 2], 0, 0.98 * eye)
+        half = entity.depth_ratio * widths * depth / camera.K[0, 0]
+        return float(((x - half) * eye / (eye - z)).min()), waist, float(half.max())
+
+    # With its middle this near it floats; its shadow then differs from `near` by the roughness of the outline alone.
+    near = max(near, shadow(near)[0])
+    low, high = near, 4 * near
+    for _ in range(50):
+        x = (low + high) / 2
+        thrown, _, half = shadow(x)
+        low, high = (x, high) if thrown <= near + SLACK * half else (low, x)
+    return low, shadow(low)[1]
 
 
 def _revolved(mask: Mask, camera: Camera, mid_m: float) -> F64:

@@ -82,11 +82,11 @@ def test_solid_of_a_ball_is_closed_metric_and_stands_on_the_table() -> None:
     solid = make_solid(ball_mask(), ball_config().entities[0], camera())
     mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
     assert mesh.is_watertight
-    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.25)
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.12)
     assert -1e-3 < mesh.bounds[0, 2] < 0.1 * RADIUS
     assert mesh.bounds[1, 2] == pytest.approx(2 * RADIUS, rel=0.15)
-    # The lowest ray passes under a round foot and meets the table behind it: the solid lands a little too far away.
-    assert np.linalg.norm(mesh.center_mass - CENTRE) < 0.6 * RADIUS
+    # A foot's roundness cannot be seen: the solid may land too far away by radius times tan(15 degrees / 2), and a row.
+    assert np.linalg.norm(mesh.center_mass - CENTRE) < 0.3 * RADIUS
     assert (solid.front < solid.back)[solid.mask].all()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pw_core.render.rasterize import Rendered, rasterize
+    from pw_core.render.entry import Rendered, rasterize
 
 __all__ = ["Rendered", "rasterize"]
 
@@ -13,10 +13,8 @@ __all__ = ["Rendered", "rasterize"]
 def __getattr__(name: str) -> Any:
     # torch is imported when something is drawn, not when the package is.
     if name in __all__:
-        import importlib
+        from pw_core.render import entry
 
-        module = importlib.import_module("pw_core.render.rasterize")
-        # Importing the submodule binds `rasterize` to the module: put the function there.
-        globals().update({each: getattr(module, each) for each in __all__})
+        globals().update({each: getattr(entry, each) for each in __all__})
         return globals()[name]
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,7 +11,10 @@ from pw_core.errors import RenderError
 
 
 class Inputs(NamedTuple):
-    """Checked inputs. `colors` has 3 channels or is spherical harmonics; further colour channels lead in `features`."""
+    """Checked inputs. `colors` has 3 channels or is spherical harmonics; further colour channels lead in `features`.
+
+    whole: every tensor has all of `batch` as leading axes, none is to be broadcast.
+    """
 
     means: Tensor
     quats: Tensor | None
@@ -30,6 +33,20 @@ class Inputs(NamedTuple):
     extra_colors: int
     backend: str
     model: str
+    whole: bool
+
+
+class _Plan(NamedTuple):
+    batch: tuple[int, ...]
+    n_colors: int
+    backend: str
+    whole: bool
+
+
+# What shapes, types and options of this kind came to: a planner draws the same kind over and over, and the checks take
+# a twentieth of a small frame on a fast card.
+_seen: dict[Any, _Plan] = {}
+_SEEN_AT_MOST = 256
 
 
 def _trailing(name: str, shape: tuple[int, ...], expected: tuple[int | str, ...]) -> tuple[int, ...]:
@@ -73,6 +90,37 @@ def check_inputs(
     render_depth: str | None, background: Tensor | None, backend: str, model: str = "3dgs",
 ) -> Inputs:  # fmt: skip
     """The inputs of `rasterize` in one form, or RenderError."""
+    tensors = (means, quats, scales, covars, opacities, colors, features, viewmats, Ks, background)
+    key = (sh_degree, width, height, render_depth, backend, model,
+           *[None if x is None else (x.shape, x.dtype, x.device) for x in tensors])  # fmt: skip
+    plan = _seen.get(key)
+    if plan is None:
+        plan = _check(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height,
+                      render_depth, background, backend, model)  # fmt: skip
+        if len(_seen) >= _SEEN_AT_MOST:
+            _seen.clear()
+        _seen[key] = plan
+    batch, n_colors, chosen, whole = plan
+    extra = 0
+    if n_colors < 3:
+        colors = torch.nn.functional.pad(colors, (0, 3 - n_colors))
+    elif n_colors > 3:
+        extra, n = n_colors - 3, means.shape[-2]
+        rest = colors[..., 3:]
+        if features is not None:
+            lead = _broadcast(tuple(rest.shape[:-2]), tuple(features.shape[:-2])) or ()
+            rest = torch.cat([rest.expand(*lead, n, extra), features.expand(*lead, *features.shape[-2:])], -1)
+        colors, features = colors[..., :3], rest
+    return Inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height,
+                  batch, n_colors, extra, chosen, model, whole)  # fmt: skip
+
+
+def _check(
+    means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor, colors:
+    Tensor,
+    sh_degree: int | None, features: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
+    render_depth: str | None, background: Tensor | None, backend: str, model: str,
+) -> _Plan:  # fmt: skip
     if backend not in ("auto", "cpu", "gsplat", "reference"):
         raise RenderError(f"backend: expected 'auto', 'cpu', 'gsplat' or 'reference', got {backend!r}")
     if model not in ("3dgs", "2dgs"):
@@ -91,6 +139,7 @@ def check_inputs(
     if dtype not in (torch.float32, torch.float64):
         raise RenderError(f"means: expected torch.float32 or torch.float64, got {dtype}")
     batch = _trailing("means", tuple(means.shape), ("N", 3))
+    leads = [batch]
     n = means.shape[-2]
     if sh_degree is not None and sh_degree not in (0, 1, 2, 3):
         raise RenderError(f"sh_degree: expected None or 0 to 3, got {sh_degree!r}")
@@ -108,6 +157,7 @@ def check_inputs(
             raise RenderError(f"{name}: expected {dtype} (like means), got {x.dtype}")
         if x.device != device:
             raise RenderError(f"{name}: expected device {device} (like means), got {x.device}")
+        leads.append(lead)
         if lead != batch:
             both = _broadcast(batch, lead)
             if both is None:
@@ -123,20 +173,9 @@ def check_inputs(
             f"Ks: axis -3 must have size C = {viewmats.shape[-3]} (like viewmats), got {Ks.shape[-3]} "
             f"in {list(Ks.shape)}"
         )
-    n_colors, extra = 3, 0
-    if sh_degree is None:
-        n_colors = colors.shape[-1]
-        if n_colors < 1:
-            raise RenderError("colors: axis -1 must hold at least one channel")
-        if n_colors < 3:
-            colors = torch.nn.functional.pad(colors, (0, 3 - n_colors))
-        elif n_colors > 3:
-            extra = n_colors - 3
-            rest = colors[..., 3:]
-            if features is not None:
-                lead = _broadcast(tuple(rest.shape[:-2]), tuple(features.shape[:-2])) or ()
-                rest = torch.cat([rest.expand(*lead, n, extra), features.expand(*lead, *features.shape[-2:])], -1)
-            colors, features = colors[..., :3], rest
+    n_colors = 3 if sh_degree is not None else colors.shape[-1]
+    if n_colors < 1:
+        raise RenderError("colors: axis -1 must hold at least one channel")
     if background is not None:
         want = (*batch, viewmats.shape[-3], height, width, n_colors)
         fits = _broadcast(want, tuple(background.shape)) == want
@@ -154,5 +193,4 @@ def check_inputs(
             "model '2dgs': the CPU kernels draw 3D Gaussians only; give CUDA tensors (gsplat draws them), use model "
             "'3dgs', or, for a small picture, backend 'reference'"
         )
-    return Inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height,
-                  batch, n_colors, extra, chosen, model)  # fmt: skip
+    return _Plan(batch, n_colors, chosen, all(lead == batch for lead in leads))

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from pw_core.errors import RenderError
-from pw_core.render.rasterize import rasterize
+from pw_core.render.entry import rasterize
 
 
 @dataclass(frozen=True)

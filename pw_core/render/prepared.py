@@ -19,7 +19,7 @@ from torch import Tensor
 
 from pw_core.errors import RenderError
 from pw_core.render.checks import Inputs, check_inputs
-from pw_core.render.rasterize import Rendered, rasterize
+from pw_core.render.entry import Rendered, rasterize
 
 if TYPE_CHECKING:
     from pw_core.render.over import Still

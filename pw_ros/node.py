@@ -22,7 +22,7 @@ from pw_ros.publishers import Publishers
 from pw_ros.rollouts import RolloutServer
 from pw_ros.services import Services
 from pw_ros.worker import Worker
-from pw_ros.worker_process import Snapshot, WorkerOptions
+from pw_ros.worker_messages import Snapshot, WorkerOptions
 
 THREADS = 20
 """Of the executor: five goals (one runs, four wait), a reconstruction, six readers, and room for what must answer."""
@@ -167,8 +167,8 @@ class WorldNode(Node):
     def close(self) -> None:
         """End the worker and what waits for it. Twice is once."""
         self.closing = True
-        self.topics.stop()
         self.worker.close()
+        self.topics.close()
 
 
 def main(args: list[str] | None = None) -> int:

@@ -21,7 +21,7 @@ from pw_ros.conversions import time_after
 from pw_ros.frames import optical_frame
 from pw_ros.images import numpy_to_compressed
 from pw_ros.reports import pose_to_state, poses_to_track
-from pw_ros.worker_process import FrameData
+from pw_ros.worker_messages import FrameData, Picture
 
 if TYPE_CHECKING:
     from pw_ros.node import WorldNode
@@ -97,19 +97,23 @@ class RolloutServer:
         node.topics.predict_actions(request.actions)
         frames: list[FrameData] = []
         try:
-            self._follow(handle, job, events, frames, result, stamp)
+            views = self._follow(handle, job, events, frames, result, stamp)
         finally:
             self._tracks(result, frames, stamp)
+            if frames:  # the views stay with the prediction, which is no longer live
+                end = {"trajectory": result.trajectory_id, "time_s": frames[-1].time_s}
+                node.topics.show(end, stamp)
         done = job.future.result() if job.done else {"canceled": True}
         if handle.is_cancel_requested and not done.get("committed"):
             raise PWError(f"canceled after {result.simulated_time:.3f} s of simulated time", code=ErrorCode.CANCELED)
         result.committed = bool(done["committed"])
-        result.views = [self._view(*view, stamp) for view in done["views"]]
+        result.views = views
 
     def _follow(
         self, handle: ServerGoalHandle, job: Any, events: Any, frames: list[FrameData], result: Any, stamp: Time
-    ) -> None:
+    ) -> list[View]:
         node, canceled_at, first = self.node, 0.0, 0.0
+        views: list[View] = []
         feedback = Rollout.Feedback(stage="compiling")
         while True:
             try:
@@ -117,7 +121,7 @@ class RolloutServer:
             except queue.Empty:
                 name, value = "", None
             if name == "done":
-                return
+                return views
             now = time.monotonic()
             if name == "progress":
                 node.report(status="compiling", stage=value[0], fraction=value[1])
@@ -136,7 +140,9 @@ class RolloutServer:
                 handle.publish_feedback(feedback)
                 eta = wall * (1 / value.fraction - 1) if value.fraction > 0 else None
                 node.report(status="rolling out", stage="stepping", fraction=value.fraction, eta=eta)
-                node.topics.predict(value, at)
+                node.topics.predict(value, stamp, {"live": True})
+            elif name == "view":
+                views.append(self._view(*value, stamp))
             if handle.is_cancel_requested and not canceled_at:
                 canceled_at = now
                 node.worker.cancel(job)
@@ -144,21 +150,21 @@ class RolloutServer:
                 node.worker.cancel(job)
                 raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
             if canceled_at and now - canceled_at > DETACH_AFTER:
-                return
+                return views
 
     def _tracks(self, result: Rollout.Result, frames: Sequence[FrameData], stamp: Time) -> None:
         if frames:
             result.simulated_time = frames[-1].time_s
             result.tracks = frames_to_tracks(frames, frame_id=self.node.frames.frame_id, stamp=stamp)
 
-    def _view(self, camera: Camera, time_s: float, view: Any, stamp: Time) -> View:
-        at, frame = time_after(stamp, time_s), optical_frame(camera.name)
+    def _view(self, camera: Camera, picture: Picture, stamp: Time) -> View:
+        at, frame = time_after(stamp, picture.time_s), optical_frame(camera.name)
         quality = int(self.node.get_parameter("jpeg_quality").value)
         return View(
             camera=camera.name,
-            time=time_s,
+            time=picture.time_s,
             camera_info=camera_to_info(camera, frame_id=frame, stamp=at),
-            image=numpy_to_compressed(view.rgb, format="jpeg", quality=quality, frame_id=frame, stamp=at),
+            image=numpy_to_compressed(picture.rgb, format="jpeg", quality=quality, frame_id=frame, stamp=at),
         )
 
 

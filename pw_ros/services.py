@@ -21,10 +21,9 @@ from pw_ros.conversions import seconds_to_time, time_after
 from pw_ros.frames import optical_frame
 from pw_ros.images import compressed_to_numpy, image_to_numpy, numpy_to_compressed, numpy_to_image, to_rgb8
 from pw_ros.prompts import with_prompts
-from pw_ros.publishers import visible_depth
 from pw_ros.reports import entity_to_info, state_to_info
 from pw_ros.rollouts import camera_of, frames_to_tracks
-from pw_ros.worker_process import Snapshot
+from pw_ros.worker_messages import Snapshot
 
 if TYPE_CHECKING:
     from pw_ros.node import WorldNode
@@ -204,6 +203,7 @@ class Services:
             state=request.state_id,
             trajectory=request.trajectory_id,
             time_s=float(request.time),
+            depth=bool(request.with_depth),
         )
         if how == "raw":
             response.image = numpy_to_image(view.rgb, frame_id=frame, stamp=stamp)
@@ -213,7 +213,7 @@ class Services:
                 view.rgb, format=how, quality=quality, frame_id=frame, stamp=stamp
             )
         if request.with_depth:
-            response.depth = numpy_to_image(visible_depth(view), frame_id=frame, stamp=stamp)
+            response.depth = numpy_to_image(view.depth, frame_id=frame, stamp=stamp)
         response.camera_info = camera_to_info(camera, frame_id=frame, stamp=stamp)
         response.state_id = "" if request.trajectory_id else request.state_id or snapshot.head
 
@@ -262,7 +262,7 @@ class Services:
         self._scene()
         trajectory, frames = self._read("trajectory", trajectory=request.trajectory_id)
         actions = [action_to_message(a, frame_id=node.frames.frame_id) for a in trajectory.actions]
-        node.topics.play(frames, actions, {"trajectory": trajectory.id}, rate=request.rate or 1.0, loop=request.loop)
+        node.topics.play(frames, actions, trajectory.id, rate=request.rate or 1.0, loop=request.loop)
         response.duration = float(trajectory.times[-1])
 
     # --- states and scenes --------------------------------------------------------------------------------------------

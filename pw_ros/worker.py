@@ -1,7 +1,7 @@
 """World in a process of its own, so that compiling and stepping never block an executor. No ROS here.
 
-Requests and replies go over a pipe as pickled arrays (a frame is about 100 kB, a picture under 1 MB: sending takes
-about a millisecond). A cancel is one shared number that the worker reads between frames, so it needs no reply.
+Requests and replies go over a pipe, the arrays in replies through shared memory beside it (pw_ros.channel). A cancel
+is one shared number that the worker reads between frames, so it needs no reply.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from multiprocessing import resource_tracker
 from typing import Any
 
 from pw_core.errors import ErrorCode, PWError
-from pw_ros.worker_process import Snapshot, WorkerOptions, main
+from pw_ros.channel import Receiver, Ring
+from pw_ros.worker_messages import Snapshot, WorkerOptions
+from pw_ros.worker_process import main
 
 Event = Callable[[str, Any], None]
 MAX_FAILED_STARTS = 3
@@ -138,6 +140,8 @@ class Worker:
             self._process.kill()
             self._process.join(2.0)
         self._reader.join(2.0)
+        if not self._reader.is_alive():
+            self._replies.close()
 
     # --- inside -------------------------------------------------------------------------------------------------------
 
@@ -145,10 +149,14 @@ class Worker:
         self._ready.clear()
         self.starts += 1
         conn, theirs = self._context.Pipe()
+        ring = Ring.create()
         # Without a lock: a worker killed while holding one would block us for ever. An aligned 64 bit store is atomic.
         self._cancel = self._context.RawValue("q", 0)
         self._process = self._context.Process(
-            target=main, args=(theirs, self._cancel, self.options), name="pw_world", daemon=True
+            target=main,
+            args=(theirs, ring.name if ring else "", self._cancel, self.options),
+            name="pw_world",
+            daemon=True,
         )
         # Ctrl-C goes to a terminal's whole group, and the child must not see it, not even while it imports: the mask is
         # inherited. We tell it when to end.
@@ -159,12 +167,12 @@ class Worker:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         theirs.close()  # or its end would never be seen
-        self._conn = conn
+        self._conn, self._replies = conn, Receiver(conn, ring)
 
     def _read(self) -> None:
         while True:
             try:
-                message = self._conn.recv()
+                message = self._replies.recv()
             except (EOFError, OSError):
                 if not self._restart():
                     return
@@ -210,7 +218,7 @@ class Worker:
             else:
                 self._change("starting", f"the worker process ended ({how}); starting it again")
                 with self._sending:
-                    self._conn.close()
+                    self._replies.close()
                     self._spawn()
         # After the restart, so that whoever sees the error can ask again at once.
         for job in jobs:

@@ -1,7 +1,8 @@
-"""The worker's side: a World, and the requests it answers, also between the frames of a running rollout. No ROS here.
+"""The worker's side: a World, and the requests it answers, also between the frames of a running rollout and while
+kernels compile. No ROS here.
 
 Messages up: ("ok", id, value), ("error", id, code, text), ("event", id, name, value), ("snapshot", Snapshot),
-("ready",). Messages down: (id, operation, arguments).
+("warning", text), ("ready",). Messages down: (id, operation, arguments).
 """
 
 from __future__ import annotations
@@ -12,12 +13,14 @@ import threading
 import time
 import traceback
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from itertools import chain
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,66 +28,22 @@ from numpy.typing import NDArray
 from pw_core.actions import Action
 from pw_core.errors import ErrorCode, PWError, ReconstructError
 from pw_core.gaussians import Camera
-from pw_core.scene import Entity, PhysicsState, Scene, State, Trajectory
+from pw_core.scene import PhysicsState, Scene, Trajectory
+from pw_ros.channel import Ring, Sender
+from pw_ros.worker_messages import FrameData, Picture, Snapshot, WorkerOptions
 
 READS = {"render", "trajectory", "scenes", "config", "snapshot"}
-"""Operations that change nothing: answered between frames and in progress reports of a running job."""
+"""Operations that change nothing: answered between frames, while kernels compile, and in progress reports of a job."""
 
 
-@dataclass(frozen=True)
-class WorkerOptions:
-    """What the World is made of. world_factory: `module:callable` that makes it, called as `pw_core.world.World` is."""
-
-    store: str
-    config_dirs: tuple[str, ...] = ()
-    device: str = "cpu"
-    max_uncommitted_states: int = 16
-    scene: str = ""
-    world_factory: str = "pw_core.world:World"
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """The selected scene and its head, small enough to send at every change, so that the node answers from it.
-
-    positions [m] and velocities [m/s] (J, 3) of the head, colors uint8 (J, 3), entity_ids (J,); poses: EntityPose of
-    each entity; states come without their physics.
-    """
-
-    scene_id: str = ""
-    title: str = ""
-    created: float = 0.0
-    cameras: tuple[Camera, ...] = ()
-    entities: tuple[Entity, ...] = ()
-    states: tuple[State, ...] = ()
-    head: str = ""
-    committed: frozenset[str] = frozenset()
-    positions: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
-    velocities: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 3), np.float32))
-    colors: NDArray[np.uint8] | None = None
-    entity_ids: NDArray[np.int32] = field(default_factory=lambda: np.zeros(0, np.int32))
-    poses: tuple[Any, ...] = ()
-
-    @property
-    def head_time(self) -> float:
-        """[s] simulated since the reconstruction."""
-        return next((s.time_s for s in self.states if s.id == self.head), 0.0)
-
-
-class FrameData(NamedTuple):
-    """An instant of a rollout or trajectory: time [s] from its start, positions [m] and velocities [m/s] (J, 3)."""
-
-    time_s: float
-    fraction: float
-    positions: NDArray[np.float32]
-    velocities: NDArray[np.float32]
-    poses: tuple[Any, ...]
+Request = tuple[int, str, dict[str, Any]]
+"""Id, operation, arguments."""
 
 
 class Session:
     """Answers requests until its pipe closes."""
 
-    def __init__(self, conn: Connection, cancel: Any, options: WorkerOptions) -> None:
+    def __init__(self, conn: Connection, replies: Sender, cancel: Any, options: WorkerOptions) -> None:
         module, _, name = options.world_factory.partition(":")
         self.world = getattr(importlib.import_module(module), name)(
             Path(options.store),
@@ -93,9 +52,12 @@ class Session:
             max_uncommitted_states=options.max_uncommitted_states,
         )
         self.conn, self.cancel = conn, cancel
-        self.waiting: deque[tuple[int, str, dict[str, Any]]] = deque()
+        self.replies = replies
+        self.reading: deque[Request] = deque()
+        self.waiting: deque[Request] = deque()
         self.job = 0
-        self.live: PhysicsState | None = None
+        self.stepping = False
+        self.live: tuple[float, PhysicsState] | None = None
         self._colors: tuple[Scene, NDArray[np.uint8] | None] | None = None
 
     # --- the loop -----------------------------------------------------------------------------------------------------
@@ -103,7 +65,8 @@ class Session:
     def run(self) -> None:
         """One request after the other."""
         while True:
-            request = self.waiting.popleft() if self.waiting else self.conn.recv()
+            later = self.reading or self.waiting
+            request = later.popleft() if later else self.conn.recv()
             if request is None:
                 return
             self.answer(*request)
@@ -115,17 +78,17 @@ class Session:
         try:
             value = getattr(self, "do_" + operation)(**arguments)
         except PWError as error:
-            self.conn.send(("error", request_id, int(error.code), str(error)))
+            self.replies.send(("error", request_id, int(error.code), str(error)))
         except (EOFError, BrokenPipeError):
             raise
         except Exception as error:
             traceback.print_exc()
             text = f"{operation}: {type(error).__name__}: {error}"
-            self.conn.send(("error", request_id, int(_unknown(operation)), text))
+            self.replies.send(("error", request_id, int(_unknown(operation)), text))
         else:
             if operation not in READS:
                 self.send_snapshot()  # first, so that whoever gets the reply sees the world it speaks of
-            self.conn.send(("ok", request_id, value))
+            self.replies.send(("ok", request_id, value))
             return
         if operation not in READS:
             self.send_snapshot()
@@ -133,17 +96,44 @@ class Session:
     def serve(self) -> None:
         """Within a job: answer what only reads, keep the rest for later."""
         while self.conn.poll():
-            request = self.conn.recv()
-            if request is None:
-                raise EOFError
-            if request[1] in READS:
-                self.answer(*request)
-            else:
-                self.waiting.append(request)
+            self._take(self.conn.recv())
+
+    def _take(self, request: Request | None) -> None:
+        if request is None:
+            raise EOFError
+        if request[1] not in READS:
+            self.waiting.append(request)
+        elif self.stepping and self.canceled:
+            # A cancelled goal may be over for its client before its frames are kept here (pw_ros.rollouts detaches),
+            # and the client may ask for them. A cancel is told before the goal ends, so such a request meets it here.
+            self.reading.append(request)
+        else:
+            self.answer(*request)
+
+    @contextmanager
+    def serving(self) -> Iterator[None]:
+        """As `serve`, all the while, from a thread: for the minutes in which kernels compile. Drawing is safe there."""
+        done = threading.Event()
+
+        def loop() -> None:
+            try:
+                while not done.is_set():
+                    if self.conn.poll(0.02):
+                        self._take(self.conn.recv())
+            except (EOFError, OSError):
+                os._exit(0)  # the node is gone or wants us gone, and nothing ends a compile
+
+        thread = threading.Thread(target=loop, name="serving", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
 
     def event(self, name: str, value: Any) -> None:
         """Tell the job's owner."""
-        self.conn.send(("event", self.job, name, value))
+        self.replies.send(("event", self.job, name, value))
 
     @property
     def canceled(self) -> bool:
@@ -152,7 +142,7 @@ class Session:
 
     def send_snapshot(self) -> None:
         """The world as it is now."""
-        self.conn.send(("snapshot", self.do_snapshot()))
+        self.replies.send(("snapshot", self.do_snapshot()))
 
     # --- what only reads ----------------------------------------------------------------------------------------------
 
@@ -209,13 +199,25 @@ class Session:
         return self.world.config(name)
 
     def do_render(
-        self, camera: Camera | str, state: str = "", trajectory: str = "", time_s: float = 0.0, live: bool = False
-    ) -> Any:
-        """A View; live: of the running rollout's last frame, or the head between rollouts."""
-        physics = self.live if live else None
+        self,
+        camera: Camera | str,
+        state: str = "",
+        trajectory: str = "",
+        time_s: float = 0.0,
+        live: bool = False,
+        depth: bool = False,
+    ) -> Picture:
+        """What a camera sees; live: of the running rollout's last frame, or of the head between rollouts."""
+        physics, at = None, 0.0
         if trajectory:
-            physics = self.world.physics_at(self.world.trajectory(trajectory), time_s)
-        return self.world.render(camera, physics=physics, state=state)
+            found = self.world.trajectory(trajectory)
+            at = float(found.times[np.argmin(np.abs(found.times - time_s))])
+            physics = self.world.physics_at(found, at)
+        elif live and self.live is not None:
+            at, physics = self.live
+        view = self.world.render(camera, physics=physics, state=state)
+        seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if depth else None
+        return Picture(view.rgb, seen, at)
 
     def do_trajectory(self, trajectory: str = "") -> tuple[Trajectory, list[FrameData]]:
         """A trajectory, and its frames as they are published."""
@@ -248,23 +250,25 @@ class Session:
         cameras: Sequence[Camera | str] = (),
         max_views: int = 0,
     ) -> dict[str, Any]:
-        """Frames go up as events; the result holds ids, and Views if there are cameras."""
+        """Ids, frames and views (camera, Picture) go up as events; the result says how it ended."""
 
         def progress(stage: str, fraction: float) -> None:
             # No cancelling here: the kernels will be wanted by the next goal.
             self.event("progress", (stage, fraction))
-            self.serve()
 
         rollout = self.world.rollout(actions, duration, start=start, frame_interval=frame_interval, progress=progress)
         seen: list[tuple[float, PhysicsState]] = []
         ids, canceled = ("", ""), False
         try:
-            for frame in rollout:
+            with self.serving():
+                first = next(rollout)
+            self.stepping = True
+            for frame in chain([first], rollout):
                 if not seen:
                     ids = (rollout.trajectory.id, rollout.end.id)
                     self.event("ids", ids)
                 seen.append((frame.time_s, frame.physics))
-                self.live = frame.physics
+                self.live = seen[-1]
                 self.event("frame", self.frame(frame.time_s, frame.fraction, frame.physics))
                 self.serve()
                 if self.canceled:
@@ -272,19 +276,20 @@ class Session:
                     canceled = True
                     break
         finally:
-            self.live = None
-        views = []
+            self.stepping, self.live = False, None
         if cameras and not canceled:
             count = min(max_views or len(seen), len(seen))
             for k in np.unique(np.linspace(len(seen) - 1, 0, count).round().astype(int)):
                 for camera in cameras:
-                    views.append((camera, seen[k][0], self.world.render(camera, physics=seen[k][1])))
+                    view = self.world.render(camera, physics=seen[k][1])
+                    self.event("view", (camera, Picture(view.rgb, None, seen[k][0])))
                     self.serve()
                 canceled = canceled or self.canceled
         if commit and not canceled:  # last, so that a cancel until then leaves the head alone
             self.world.commit(ids[1])
-        return {"trajectory_id": ids[0], "state_id": ids[1], "canceled": canceled, "views": views,
-                "committed": commit and not canceled}  # fmt: skip
+        return {
+            "trajectory_id": ids[0], "state_id": ids[1], "canceled": canceled, "committed": commit and not canceled,
+        }  # fmt: skip
 
     def do_commit(self, state_id: str) -> dict[str, str]:
         """The new head and the one before."""
@@ -342,18 +347,21 @@ def _leave_with_parent() -> None:
         os._exit(1)
 
 
-def main(conn: Connection, cancel: Any, options: WorkerOptions) -> None:
+def main(conn: Connection, ring_name: str, cancel: Any, options: WorkerOptions) -> None:
     """The spawned process. It ends when its pipe does, or its parent."""
     threading.Thread(target=_leave_with_parent, daemon=True).start()
+    replies = Sender(conn, Ring.attach(ring_name) if ring_name else None)
     try:
-        session = Session(conn, cancel, options)
+        session = Session(conn, replies, cancel, options)
         if options.scene and options.scene in {s.id for s in session.world.scenes() if s.reconstructed}:
             try:
                 session.world.select(options.scene)
             except PWError as error:
-                conn.send(("warning", f"scene '{options.scene}' could not be opened: {error}"))
+                replies.send(("warning", f"scene '{options.scene}' could not be opened: {error}"))
         session.send_snapshot()
-        conn.send(("ready",))
+        replies.send(("ready",))
         session.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass
+    finally:
+        replies.close()

@@ -1,6 +1,6 @@
 """The real World with a simulator that drifts instead of Genesis and a reconstruction that is a ball: fast, no kernels.
 
-An action's name steers the stand-in: "slow compile" builds for 2 s, "slow" takes 50 ms a frame.
+An action's name steers the stand-in: "slow compile" builds for 2 s, "slow" takes 50 ms a frame, "very slow" 0.5 s.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Drift:
         names = {a.name for a in actions}
         if any(getattr(a, "radius", 0) and a.radius < 0.01 for a in actions):
             raise RolloutError("radius 0.001 m is under two cells", code=ErrorCode.INVALID_ACTION)
-        self.speed, self.pause = float(bool(actions)), 0.05 if "slow" in names else 0.0
+        self.speed, self.pause = float(bool(actions)), 0.5 if "very slow" in names else 0.05 if "slow" in names else 0.0
 
     def advance_to(self, t):
         time.sleep(self.pause)

@@ -200,13 +200,21 @@ def test_render_view_answers_while_a_goal_runs(world) -> None:
     still = world.render("photo")
     assert still.shape == (64, 96, 3) and still.std() > 5
     world.rollout([wind("slow")], 5.0)
-    until(lambda: world.feedback() is not None)
+    until(lambda: world.feedback() is not None and world.feedback().fraction > 0)  # so that it has moved
     assert np.array_equal(world.render("photo"), still) and not world.is_done()
     assert code_of(world.call, "Reset") == ErrorCode.BUSY
     assert code_of(world.reconstruct, "ball") == ErrorCode.BUSY
     assert world.cancel()
     moved = world.result(5)
     assert not np.array_equal(world.render("photo", trajectory_id=moved.trajectory_id, time=9.0), still)
+
+
+def test_render_view_answers_while_kernels_compile(world) -> None:
+    still = world.render("photo")
+    world.rollout([wind("slow compile")], 0.1)
+    until(lambda: world.status().status == WorldStatus.COMPILING)
+    assert np.array_equal(world.render("photo"), still) and world.status().status == WorldStatus.COMPILING
+    assert world.result(20).error_code == 0
 
 
 def test_reconstruct_can_be_called_off(world) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 import time
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from fake_world import ball_config
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_ros.worker import Worker
-from pw_ros.worker_process import WorkerOptions
+from pw_ros.worker_messages import WorkerOptions
 
 pytestmark = pytest.mark.slow
 
@@ -63,9 +64,36 @@ def test_errors_keep_code_and_text(worker) -> None:
         worker.call("commit", state_id="nope")
     assert caught.value.code == ErrorCode.UNKNOWN_STATE
     worker.submit("rollout", actions=[wind("slow compile")], duration=0.1)
-    time.sleep(0.5)  # it has said that it compiles, and now it does
     with pytest.raises(PWError, match="no answer"):
-        worker.call("scenes", timeout=0.3)
+        worker.call("reset", timeout=0.3)
+
+
+def test_pictures_are_answered_while_kernels_compile(worker) -> None:
+    still = worker.call("render", camera="photo", timeout=60).rgb
+    compiling = threading.Event()
+    job = worker.submit("rollout", on_event=lambda *_: compiling.set(), actions=[wind("slow compile")], duration=0.1)
+    assert compiling.wait(10)
+    for _ in range(3):
+        picture = worker.call("render", camera="photo", depth=True, timeout=10)
+        assert np.array_equal(picture.rgb, still) and np.isfinite(picture.depth).any()
+    assert not job.done and len(worker.call("scenes", timeout=10)) == 1
+    assert not job.future.result(30)["canceled"]
+
+
+def test_a_cancelled_rollout_is_there_for_whoever_asks_at_once(worker) -> None:
+    """The client has the ids and gives up while a frame is still being made; what it asks for then must be there."""
+    ids: list[tuple[str, str]] = []
+    job = worker.submit(
+        "rollout", on_event=lambda name, value: ids.append(value) if name == "ids" else None,
+        actions=[wind("very slow")], duration=1.0,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while not ids and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(0.2)  # within the next frame, which takes 0.5 s
+    worker.cancel(job)
+    assert worker.call("render", camera="photo", trajectory=ids[0][0], timeout=10).rgb.shape == (64, 96, 3)
+    assert len(worker.call("trajectory", trajectory=ids[0][0], timeout=10)[1]) == 2 and job.future.result(1)["canceled"]
 
 
 def test_a_killed_worker_fails_its_job_and_comes_back_with_what_was_committed(worker) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.gaussians import F32, F64, Camera, deformations, follow, quats_to_rotations
+from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
 from pw_core.scene import PhysicsState, Scene
 
 PREPARED_CAMERAS = 8
@@ -102,6 +102,8 @@ class Appearance:
 
     def foreground(self, physics: PhysicsState) -> tuple[F32, F32]:
         """Means [m] (N, 3) and covariances [m²] (N, 3, 3) of the bound Gaussians."""
+        from pw_core.render.moving import deformations, follow
+
         now = placed_positions(self.scene, physics)
         A = deformations(self.scene.rest, now, self._near)
         for e in self.scene.entities:

@@ -8,7 +8,7 @@ still picture, so the gradients of all frames there are added up first and carri
 # mypy: disable-error-code="call-arg"
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -33,6 +33,7 @@ class Still:
     rgb: NDArray[Any]
     alpha: NDArray[Any]
     depth: NDArray[Any]
+    spare: list[NDArray[Any]] = field(default_factory=list)  # rooms to use again, see `_room`
 
     def recolored(self, colors: NDArray[Any], s: cpu.Settings) -> Still:
         """With other colours (N, 3); all else stays."""
@@ -126,6 +127,7 @@ class Over(torch.autograd.Function):
                 radii[out] = torch.from_numpy(seen)
                 if keep:
                     frames.append(frame)
+            still.spare.append(both)
         ctx.settings, ctx.stills, ctx.frames = s, stills, frames
         ctx.save_for_backward(*[x for x in inputs if x is not None], alpha)
         ctx.present = [x is not None for x in inputs]
@@ -161,6 +163,7 @@ class Over(torch.autograd.Function):
                 )  # fmt: skip
                 if wants_still:
                     _add_untouched(passed, v_rgb[out].numpy(), frame.touched, s)
+            still.spare.append(both)
             if wants_still:
                 _backward_still(still, s, passed, v_still[cam])
         given = (*sums[:7], None, None, torch.from_numpy(np.stack(v_still)) if wants_still else None)
@@ -169,9 +172,15 @@ class Over(torch.autograd.Function):
 
 
 def _room(still: Still, n: int) -> NDArray[Any]:
-    """The still records with room for `n` more behind them."""
-    both = np.empty((len(still.rec) + n, RECORD), still.rec.dtype)
-    both[: len(still.rec)] = still.rec
+    """The still records with room for `n` more behind them. Put it into `still.spare` when done: copying 20 MB into
+    fresh pages takes longer than drawing a small lump."""
+    try:
+        both = still.spare.pop()  # atomic: two threads never get the same
+    except IndexError:
+        both = np.empty((0, RECORD), still.rec.dtype)
+    if len(both) < len(still.rec) + n:
+        both = np.empty((len(still.rec) + n, RECORD), still.rec.dtype)
+        both[: len(still.rec)] = still.rec
     return both
 
 
@@ -194,7 +203,7 @@ def _forward_frame(
     merged, merged_offsets, touched, places = kernels_bin.merge_tiles(
         still.offsets, still.ids, still.rec, offsets, ids, rec
     )
-    both[len(still.rec) :] = rec
+    both[len(still.rec) : len(still.rec) + len(rec)] = rec
     all_feats = _features(still, args["features"])
     last = np.empty((len(offsets) - 1) * _AREA, np.int32)
     spare, one = np.empty((1, 1), rec.dtype), np.empty(1, np.int32)
@@ -220,7 +229,7 @@ def _backward_frame(
     v_feats: NDArray[Any], v_still: NDArray[Any] | None,
 ) -> None:  # fmt: skip
     dtype = both.dtype
-    both[len(still.rec) :] = frame.rec
+    both[len(still.rec) : len(still.rec) + len(frame.rec)] = frame.rec
     all_feats = _features(still, args["features"])
     pairs = np.empty((len(frame.ids), PAIR_GRADS + all_feats.shape[1]), dtype)
     last = np.full((len(frame.offsets) - 1) * _AREA, -1, np.int32)

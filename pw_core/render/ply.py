@@ -44,7 +44,11 @@ def write_ply(path: Path | str, gaussians: Gaussians) -> None:
 
 
 def read_ply(path: Path | str) -> Gaussians:
-    """Read what `write_ply`, or another 3DGS tool, wrote; raises SceneError when it is not such a file."""
+    """Read what `write_ply`, or another 3DGS tool, wrote: text or binary of either byte order, any number type, in any
+    order, with further properties and elements (both left out), harmonics of degree 0 to 3.
+
+    Raises SceneError when it is not such a file; says what is missing.
+    """
     from plyfile import PlyData, PlyParseError
 
     try:
@@ -52,8 +56,9 @@ def read_ply(path: Path | str) -> Gaussians:
     except (OSError, PlyParseError, KeyError, UnicodeDecodeError) as error:
         raise SceneError(f"{path}: not a readable PLY file with vertices: {error}") from error
     have = [p.name for p in vertex.properties]
-    rest_names = sorted((p for p in have if p.startswith("f_rest_")), key=lambda p: int(p.rsplit("_", 1)[1]))
-    bands = 1 + len(rest_names) // 3
+    count = sum(p.startswith("f_rest_") for p in have)
+    rest_names = [f"f_rest_{k}" for k in range(count)]
+    bands = 1 + count // 3
 
     def columns(names: list[str]) -> NDArray[np.float32]:
         missing = [name for name in names if name not in have]

@@ -97,6 +97,10 @@ class Ring:
         self._bytes.release()
         self._memory.close()
 
+    def __del__(self) -> None:
+        with contextlib.suppress(Exception):
+            self.close()
+
 
 class Sender:
     """The writing end of a pipe, with a ring beside it if there is one. Threads may share it."""

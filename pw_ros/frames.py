@@ -12,7 +12,7 @@ from rclpy.node import Node
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros.cameras import viewmat_to_pose
-from pw_ros.conversions import transform_to_matrix
+from pw_ros.conversions import pose_to_matrix, transform_to_matrix
 
 
 class Frames:
@@ -67,14 +67,22 @@ class Frames:
             ]
         )
 
-    def place(self, table: PoseStamped) -> None:
-        """Put the scene's frame into the robot's.
+    def check_place(self, table: PoseStamped) -> None:
+        """Whether `place` can be done; asked before anything is made.
 
         Raises:
-            PWError (INVALID_FRAME): tf2 is not there.
+            PWError (INVALID_FRAME): tf2 is not there, the pose is in the scene's own frame, or is none.
         """
+        code = ErrorCode.INVALID_FRAME
         if self._static is None:
-            raise PWError("table_pose needs tf2_ros, which is not installed", code=ErrorCode.INVALID_FRAME)
+            raise PWError("table_pose needs tf2_ros, which is not installed; leave it out", code=code)
+        if table.header.frame_id == self.frame_id:
+            text = f"table_pose is in '{self.frame_id}', the scene's own frame; give it in the robot's"
+            raise PWError(text, code=code)
+        pose_to_matrix(table.pose, what="table_pose", code=code)
+
+    def place(self, table: PoseStamped) -> None:
+        """Put the scene's frame into the robot's, after `check_place`."""
         self._static.sendTransform([self._transform(table, self.frame_id)])
 
     def _transform(self, pose: PoseStamped, child: str) -> TransformStamped:

@@ -1,4 +1,5 @@
-"""NumPy pictures to and from `sensor_msgs` images, without cv_bridge.
+"""NumPy pictures to and from `sensor_msgs` images; for the camera encodings that are not in `ENCODINGS`, see
+`pw_ros.bridge`.
 
 Pure functions. Colour pictures are `uint8, shape (H, W, 3)` in RGB order (4 channels with alpha), grey ones
 `uint8` or `uint16, shape (H, W)`, depth `float32, shape (H, W)` in metres along the optical axis, NaN where unknown.
@@ -10,9 +11,6 @@ of bytes is checked element by element (0.1 s for a megapixel).
 from __future__ import annotations
 
 import array
-import functools
-import subprocess
-import sys
 from typing import NamedTuple
 
 import numpy as np
@@ -70,20 +68,23 @@ def image_to_numpy(message: Image) -> NDArray[np.generic]:
     """The picture in a raw image message: RGB(A) order, native byte order, rows without padding.
 
     Returns `uint8 (H, W, 3)`, `uint8 (H, W, 4)` (RGBA), `uint8 (H, W)`, `uint16 (H, W)` or `float32 (H, W)`, as the
-    encoding says; always a copy that may be written to.
+    encoding says; always a copy that may be written to. Encodings that are not in `ENCODINGS` (Bayer, YUV ...) come as
+    RGB where cv_bridge is usable.
 
     Raises:
         ImageError: an unknown encoding, a `step` shorter than a row, data shorter than `step * height`, no pixels,
             or too many.
     """
     encoding = ENCODINGS.get(message.encoding)
-    if encoding is None:
-        raise ImageError(f"image encoding '{message.encoding}' is not known; use one of {', '.join(ENCODINGS)}")
     height, width = int(message.height), int(message.width)
     if height == 0 or width == 0:
         raise ImageError(f"the image has no pixels: width {width}, height {height}")
     if height * width > MAX_PIXELS:
         raise ImageError(f"the image is too large: {width} x {height}; at most {MAX_PIXELS:,} pixels are taken")
+    if encoding is None:
+        from pw_ros.bridge import decode
+
+        return decode(message)
     dtype = np.dtype(encoding.dtype).newbyteorder(">" if message.is_bigendian else "<")
     row = width * encoding.channels * dtype.itemsize
     step = int(message.step)
@@ -303,33 +304,3 @@ def compressed_size(data: bytes) -> tuple[int, int]:
             at += 1 if marker == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         raise ImageError(f"the jpeg is cut off or damaged: no size in its {len(data)} bytes")
     raise ImageError(f"the compressed image is neither jpeg nor png: it begins with {data[:8].hex(' ') or 'nothing'}")
-
-
-_CV_BRIDGE_CHECK = """
-import numpy as np
-from cv_bridge import CvBridge
-bridge = CvBridge()
-picture = np.arange(2 * 3 * 3, dtype=np.uint8).reshape(2, 3, 3)
-message = bridge.cv2_to_imgmsg(picture, encoding="rgb8")
-assert (bridge.imgmsg_to_cv2(message, desired_encoding="bgr8") == picture[..., ::-1]).all()
-"""
-
-
-@functools.cache
-def cv_bridge_usable(*, timeout: float = 20.0) -> tuple[bool, str]:
-    """Whether cv_bridge imports and converts here, and if not, why. Tried once, in a child process: where it was built
-    against another NumPy it does not raise, it takes the process down.
-
-    Args:
-        timeout: [s] after which the child counts as hung.
-    """
-    try:
-        child = subprocess.run(
-            [sys.executable, "-c", _CV_BRIDGE_CHECK], capture_output=True, text=True, timeout=timeout, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired) as error:
-        return False, f"the check of cv_bridge did not finish: {error}"
-    if child.returncode == 0:
-        return True, ""
-    lines = child.stderr.strip().splitlines()
-    return False, lines[-1] if lines else f"the check of cv_bridge ended with code {child.returncode}"

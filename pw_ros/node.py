@@ -9,6 +9,7 @@ from typing import Any
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.callback_groups import ReentrantCallbackGroup
+from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -18,6 +19,7 @@ from pw_core.gaussians import Camera
 from pw_ros import parameters
 from pw_ros.frames import Frames
 from pw_ros.gate import Gate
+from pw_ros.middleware import use_large_pictures
 from pw_ros.publishers import Publishers
 from pw_ros.rollouts import RolloutServer
 from pw_ros.services import Services
@@ -26,6 +28,9 @@ from pw_ros.worker_messages import Snapshot, WorkerOptions
 
 THREADS = 20
 """Of the executor: five goals (one runs, four wait), a reconstruction, six readers, and room for what must answer."""
+
+CLOCK_PERIOD = 0.1
+"""[s] of wall time after which /clock is repeated, for who came late."""
 
 
 class WorldNode(Node):
@@ -53,13 +58,18 @@ class WorldNode(Node):
             ),
             on_snapshot=self._changed,
             on_state=self._worker_is,
+            on_note=self._noted,
         )
         self.rollouts = RolloutServer(self)
         self.answers = Services(self)
+        # In wall time, also where the node takes its time from /clock, which may stand still.
+        steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._view_timer = self.create_timer(
-            1.0 / self._value("view_rate"), self.topics.tick, callback_group=self.group
+            1.0 / self._value("view_rate"), self.topics.tick, callback_group=self.group, clock=steady
         )
-        self.create_timer(1.0, self.topics.diagnose, callback_group=self.group)
+        self.create_timer(1.0, self.topics.diagnose, callback_group=self.group, clock=steady)
+        if self._value("publish_clock"):
+            self.create_timer(CLOCK_PERIOD, self.topics.tell_time, callback_group=self.group, clock=steady)
         self.add_post_set_parameters_callback(self._parameters_set)
         self._built.set()
         self._publish_status()
@@ -159,6 +169,17 @@ class WorldNode(Node):
             status = "error" if state == "failed" else "starting"
             self.report(status=status, stage="", fraction=None, error_code=int(code), error_msg=why)
 
+    def _noted(self, code: int, text: str) -> None:
+        self._built.wait()
+        if self.closing:
+            return
+        if code:
+            self.get_logger().warning(text)
+            self.report(error_code=code, error_msg=text)
+        else:
+            self.get_logger().info(text)
+            self.report(stage=text)
+
     def _parameters_set(self, changed: list[Any]) -> None:
         for parameter in changed:
             if parameter.name == "view_rate":
@@ -173,6 +194,7 @@ class WorldNode(Node):
 
 def main(args: list[str] | None = None) -> int:
     """`world_node`: run until Ctrl-C or SIGTERM; more of them change nothing."""
+    transport = use_large_pictures(parameters.config_folder() / "fastdds.xml")  # before the middleware starts
     rclpy.init(args=args, signal_handler_options=SignalHandlerOptions.NO)
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -182,6 +204,7 @@ def main(args: list[str] | None = None) -> int:
     try:
         node = WorldNode()
         executor.add_node(node)
+        node.get_logger().info(transport)
         node.get_logger().info(f"scenes are in {node.get_parameter('store').value}")
         while rclpy.ok() and not stop.is_set():
             try:

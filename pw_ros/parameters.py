@@ -17,25 +17,28 @@ CHOICES = {
 }
 
 
-def scene_folders() -> list[str]:
-    """Where the package's own scene configurations are: installed, or beside the sources."""
-    found = [Path(__file__).resolve().parents[1] / "config" / "scenes"]
+def config_folder() -> Path:
+    """Where the package's own configuration is: beside the sources, or installed."""
+    beside = Path(__file__).resolve().parents[1] / "config"
+    if (beside / "scenes").is_dir():
+        return beside
     try:
         from ament_index_python.packages import get_package_share_directory
 
-        found.append(Path(get_package_share_directory("pw_ros")) / "config" / "scenes")
+        return Path(get_package_share_directory("pw_ros")) / "config"
     except (ImportError, LookupError):
-        pass
-    return [str(p) for p in found if p.is_dir()][:1]
+        return beside
 
 
 def declare(node: Node) -> None:
     """Declare all of them, and refuse values outside ranges and choices."""
     store = str(Path(os.environ.get("XDG_DATA_HOME", Path.home() / ".local/share")) / "perpetual_wonder")
     _add(node, "store", store, "folder of the scenes; made when first written to", read_only=True)
-    _add(node, "scene", "", "scene of the store that is opened at the start; empty: none", read_only=True)
+    opened = "scene opened at the start, or made from the configuration of that name; empty: none"
+    _add(node, "scene", "", opened, read_only=True)
     _add(node, "device", "cpu", "where physics and rendering run", read_only=True)
-    _add(node, "config_dirs", scene_folders(), "folders with scene configurations (*.yaml)", read_only=True)
+    scenes = [str(config_folder() / "scenes")]
+    _add(node, "config_dirs", scenes, "folders with scene configurations (*.yaml)", read_only=True)
     _add(node, "input_roots", [""], "folders below which input_uri may name a picture; empty: none", read_only=True)
     _add(node, "frame_id", "world", "frame in which scenes are known", read_only=True)
     _add(
@@ -43,11 +46,14 @@ def declare(node: Node) -> None:
     )
     _add(node, "image_reliability", "reliable", "QoS of the view topics", read_only=True)
     _add(node, "view_rate", 5.0, "[Hz] at which the view topics repeat their picture", (0.1, 60.0))
+    _add(node, "publish_clock", False, "publish /clock, which follows committed time only", read_only=True)
     _add(node, "busy_policy", "wait", "what becomes of a goal while another one runs: it waits, or ends BUSY")
     _add(node, "render_timeout", 30.0, "[s] after which render_view answers BUSY", (0.1, 600.0))
     _add(node, "jpeg_quality", 90, "of compressed pictures", (1, 100))
     _add(node, "world_factory", "pw_core.world:World", "module:class of the world, for tests", read_only=True)
-    node.add_on_set_parameters_callback(_check)
+    _refuse_own_clock(node.get_parameter("publish_clock").value, node.get_parameter("use_sim_time").value)
+    publishes = bool(node.get_parameter("publish_clock").value)
+    node.add_on_set_parameters_callback(lambda changed: _check(changed, publishes_clock=publishes))
 
 
 def _add(
@@ -65,8 +71,18 @@ def _add(
         raise ValueError(f"parameter {name} must be {descriptor.additional_constraints}, not '{value}'")
 
 
-def _check(parameters: list[Parameter]) -> SetParametersResult:
+def _refuse_own_clock(publish_clock: bool, use_sim_time: bool) -> None:
+    if publish_clock and use_sim_time:
+        raise ValueError("publish_clock and use_sim_time exclude each other: the node would wait for its own clock")
+
+
+def _check(parameters: list[Parameter], *, publishes_clock: bool) -> SetParametersResult:
     for p in parameters:
+        if p.name == "use_sim_time":
+            try:
+                _refuse_own_clock(publishes_clock, bool(p.value))
+            except ValueError as error:
+                return SetParametersResult(successful=False, reason=str(error))
         if p.name in CHOICES and p.value not in CHOICES[p.name]:
             reason = f"{p.name} must be one of {', '.join(CHOICES[p.name])}, not '{p.value}'"
             return SetParametersResult(successful=False, reason=reason)

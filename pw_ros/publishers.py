@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
 
 from pw_msgs.msg import PhysicalAction, WorldStatus
 from pw_ros.clouds import particles_to_cloud
-from pw_ros.conversions import time_after
+from pw_ros.conversions import seconds_to_time, time_after
 from pw_ros.markers import scene_to_markers
 from pw_ros.playback import Playback
 from pw_ros.reports import pose_to_state, status_to_message
@@ -40,6 +41,8 @@ class Publishers:
         self._predicted_entities = node.create_publisher(MarkerArray, "~/prediction/entities", LATCHED)
         self._status = node.create_publisher(WorldStatus, "~/status", LATCHED)
         self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        clock = node.get_parameter("publish_clock").value
+        self._clock = node.create_publisher(Clock, "/clock", 1) if clock else None
         self._views: list[HeadView] = []
         self._predicted: list[PredictedView] = []
         self._cameras: tuple[Any, ...] = ()
@@ -64,6 +67,7 @@ class Publishers:
                 self.node.frames.publish_cameras(snapshot.cameras)
             for view in self._views:
                 view.changed()
+        self.tell_time()
         if snapshot.scene_id:
             frame = FrameData(0.0, 0.0, snapshot.positions, snapshot.velocities, snapshot.poses)
             self._publish(frame, self.node.now(), self._particles, self._entities, ())
@@ -150,6 +154,11 @@ class Publishers:
             if self._playing is None:
                 for predicted in self._predicted:
                     predicted.tick()
+
+    def tell_time(self) -> None:
+        """/clock, if it is on: simulated time of the head, so it stands still but for commits, and jumps at a reset."""
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=seconds_to_time(self.node.worker.snapshot.head_time)))
 
     def status(self, fields: dict[str, Any]) -> None:
         """Publish the world's status."""

@@ -103,6 +103,8 @@ class Services:
                 f"world_frame '{request.world_frame}' is not the node's parameter frame_id '{node.frames.frame_id}'",
                 code=ErrorCode.INVALID_FRAME,
             )
+        if request.table_pose.header.frame_id:
+            node.frames.check_place(request.table_pose)
         node.enter("reconstruct", wait=False)
         job = None
         try:

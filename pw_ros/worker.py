@@ -48,6 +48,7 @@ class Worker:
         options: what the World is made of.
         on_snapshot: called with the world as it is, after every change and every start.
         on_state: called with "starting", "ready" or "failed", and a text that says why.
+        on_note: called with an error code (0: none) and what is to be said about the start.
     """
 
     def __init__(
@@ -56,12 +57,13 @@ class Worker:
         *,
         on_snapshot: Callable[[Snapshot], None] | None = None,
         on_state: Callable[[str, str], None] | None = None,
+        on_note: Callable[[int, str], None] | None = None,
     ) -> None:
         self.options = options
         self.snapshot = Snapshot()
         self.state = "starting"
         self.starts = 0
-        self._on_snapshot, self._on_state = on_snapshot, on_state
+        self._on_snapshot, self._on_state, self._on_note = on_snapshot, on_state, on_note
         self._context = multiprocessing.get_context("spawn")
         self._ids = itertools.count(1)
         self._jobs: dict[int, Job] = {}
@@ -188,8 +190,9 @@ class Worker:
                 self._failed_starts = 0
                 self._change("ready", "")
                 self._ready.set()
-            elif kind == "warning":
-                self._change(self.state, message[1])
+            elif kind == "note":
+                if self._on_note is not None:
+                    self._on_note(message[1], message[2])
             elif kind == "event":
                 job = self._jobs.get(message[1])
                 if job is not None and job.on_event is not None:

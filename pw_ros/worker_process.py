@@ -2,7 +2,7 @@
 kernels compile. No ROS here.
 
 Messages up: ("ok", id, value), ("error", id, code, text), ("event", id, name, value), ("snapshot", Snapshot),
-("warning", text), ("ready",). Messages down: (id, operation, arguments).
+("note", code, text), ("ready",). Messages down: (id, operation, arguments).
 """
 
 from __future__ import annotations
@@ -59,6 +59,23 @@ class Session:
         self.stepping = False
         self.live: tuple[float, PhysicsState] | None = None
         self._colors: tuple[Scene, NDArray[np.uint8] | None] | None = None
+
+    def open_scene(self, name: str) -> None:
+        """Select a scene of the store at the start, or make it from the configuration of that name. A world without a
+        scene is better than none, so a failure is only told."""
+        try:
+            if name in {s.id for s in self.world.scenes() if s.reconstructed}:
+                self.world.select(name)
+                return
+            config = self.world.config(name)
+            self.replies.send(("note", 0, f"scene '{name}' is not in the store: making it from its configuration"))
+            self.world.reconstruct(config)
+        except PWError as error:
+            self.replies.send(("note", int(error.code), f"scene '{name}' could not be opened: {error}"))
+        except Exception as error:
+            traceback.print_exc()
+            text = f"scene '{name}' could not be opened: {type(error).__name__}: {error}"
+            self.replies.send(("note", int(ErrorCode.SCENE_UNKNOWN), text))
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -353,11 +370,8 @@ def main(conn: Connection, ring_name: str, cancel: Any, options: WorkerOptions) 
     replies = Sender(conn, Ring.attach(ring_name) if ring_name else None)
     try:
         session = Session(conn, replies, cancel, options)
-        if options.scene and options.scene in {s.id for s in session.world.scenes() if s.reconstructed}:
-            try:
-                session.world.select(options.scene)
-            except PWError as error:
-                replies.send(("warning", f"scene '{options.scene}' could not be opened: {error}"))
+        if options.scene:
+            session.open_scene(options.scene)
         session.send_snapshot()
         replies.send(("ready",))
         session.run()

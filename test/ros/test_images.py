@@ -1,6 +1,5 @@
 """NumPy pictures to and from image messages: every encoding, odd memory layouts, and bad input."""
 
-import sys
 
 import numpy as np
 import pytest
@@ -90,7 +89,7 @@ def test_result_can_be_written_without_touching_the_message() -> None:
     ("change", "says"),
     [
         ({"encoding": "yuv422"}, "yuv422"),
-        ({"encoding": ""}, "not known"),
+        ({"encoding": ""}, "not known.*cv_bridge"),
         ({"step": 20}, "21 bytes"),
         ({"height": 0}, "no pixels"),
         ({"height": 6}, "too short: 105 bytes"),
@@ -211,10 +210,3 @@ def test_depth_units() -> None:
     assert images.metres_to_millimetres(np.array([[70.0, 65.535]], np.float32)).tolist() == [[0, 65535]]
     with pytest.raises(images.ImageError):
         images.depth_to_metres(np.zeros((2, 2), np.uint8))
-
-
-def test_cv_bridge_is_judged_in_a_child_process() -> None:
-    usable, why = images.cv_bridge_usable()
-    assert usable == (why == "")
-    # A cv_bridge that breaks (apt's does, with NumPy 2) must not reach this process.
-    assert "cv_bridge" not in sys.modules or usable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ os.environ["ROS_DOMAIN_ID"] = str(20 + os.getpid() % 80)
 
 import rclpy
 from fake_world import ball_config
+from geometry_msgs.msg import Pose, PoseStamped, Quaternion
 from rclpy.executors import MultiThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -194,6 +196,42 @@ def test_bad_input_is_refused_with_its_code(world) -> None:
     assert code_of(world.reconstruct, "ball", input_uri="/etc/passwd") == ErrorCode.INVALID_IMAGE
     assert [s.state_id for s in world.states()] == ["root"]
     assert world.status().status == WorldStatus.IDLE
+
+
+def has_tf2() -> bool:
+    return importlib.util.find_spec("tf2_ros") is not None
+
+
+@pytest.mark.skipif(has_tf2(), reason="tf2_ros is here")
+def test_other_frames_are_refused_before_a_scene_is_made(world) -> None:
+    before = {s.scene_id for s in world.call("ListScenes").scenes if s.reconstructed}
+    table = PoseStamped()
+    table.header.frame_id = "robot"
+    assert code_of(world.reconstruct, "ball", scene_id="new", table_pose=table) == ErrorCode.INVALID_FRAME
+    assert code_of(world.reconstruct, "ball", scene_id="new", world_frame="robot") == ErrorCode.INVALID_FRAME
+    assert {s.scene_id for s in world.call("ListScenes").scenes if s.reconstructed} == before
+
+
+@pytest.mark.skipif(not has_tf2(), reason="needs tf2_ros")
+def test_with_tf2_a_table_pose_places_the_scene_and_goals_come_in_the_robots_frame(world, node) -> None:
+    table = PoseStamped()
+    table.header.frame_id, table.pose.position.x = "robot", 1.0
+    table.pose.orientation.z = table.pose.orientation.w = 0.5**0.5  # the scene's x is the robot's y
+    scenes = {s.scene_id for s in world.call("ListScenes").scenes if s.reconstructed}
+    for frame, w in (("world", 0.5**0.5), ("robot", 9.0)):
+        bad = PoseStamped(pose=Pose(orientation=Quaternion(w=w)))
+        bad.header.frame_id = frame
+        assert code_of(world.reconstruct, "ball", scene_id="new", table_pose=bad) == ErrorCode.INVALID_FRAME
+    assert {s.scene_id for s in world.call("ListScenes").scenes if s.reconstructed} == scenes
+    world.reconstruct("ball", table_pose=table)
+    until(lambda: node.frames._buffer.can_transform("world", "robot", rclpy.time.Time()))
+    action = PhysicalAction(type="wind", duration=1.0, magnitude=1.0, radius=0.5)
+    action.header.frame_id, action.direction.y, action.center.x = "robot", 1.0, 1.0
+    world.rollout([action], 0.04)
+    trajectory = world.call("GetTrajectory", trajectory_id=world.result(20).trajectory_id)
+    (done,) = trajectory.actions
+    assert (done.direction.x, done.center.x, done.center.y) == pytest.approx((1.0, 0.0, 0.0), abs=1e-9)
+    until(lambda: node.frames._buffer.can_transform("world", "photo_optical", rclpy.time.Time()))
 
 
 def test_render_view_answers_while_a_goal_runs(world) -> None:

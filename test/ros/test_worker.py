@@ -109,6 +109,26 @@ def test_a_killed_worker_fails_its_job_and_comes_back_with_what_was_committed(wo
     assert worker.pid != first and worker.snapshot.head == done["state_id"] and result["state_id"]
 
 
+def test_a_scene_is_opened_or_made_at_the_start_or_said_to_be_missing(tmp_path: Path) -> None:
+    import yaml
+
+    configs = tmp_path / "configs"
+    configs.mkdir()
+    fields = {**ball_config().model_dump(mode="json", exclude_unset=True), "name": "ball"}
+    (configs / "ball.yaml").write_text(yaml.safe_dump(fields))
+    notes: list[tuple[int, str]] = []
+    for scene, selected, codes in (("ball", "ball", [0]), ("ball", "ball", []), ("bal", "", [ErrorCode.UNKNOWN_SCENE])):
+        notes.clear()
+        options = WorkerOptions(
+            store=str(tmp_path / "store"), config_dirs=(str(configs),), scene=scene,
+            world_factory="fake_world:FakeWorld",
+        )  # fmt: skip
+        worker = Worker(options, on_note=lambda code, text: notes.append((code, text)))
+        assert worker.wait_ready(60) and worker.snapshot.scene_id == selected
+        worker.close()
+        assert [code for code, _ in notes] == codes and all(f"'{scene}'" in text for _, text in notes)
+
+
 def test_a_world_that_cannot_be_made_is_not_tried_for_ever(tmp_path: Path) -> None:
     seen: list[str] = []
     worker = Worker(

@@ -1,0 +1,101 @@
+"""/clock: off unless asked for, and it follows committed time only."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+
+import rclpy
+from fake_world import ball_config
+from rclpy.executors import MultiThreadedExecutor
+from rclpy.parameter import Parameter
+from rosgraph_msgs.msg import Clock
+
+from pw_core.actions import parse_action
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+WIND = parse_action({"type": "wind", "duration": 9, "direction": [0, 1, 0], "magnitude": 1})
+
+
+@pytest.fixture
+def make(tmp_path: Path):
+    from pw_ros.node import WorldNode
+
+    made = []
+
+    def start(**values):
+        context = rclpy.Context()
+        rclpy.init(context=context, domain_id=20 + (os.getpid() + 1) % 80)
+        values = {"store": str(tmp_path), "world_factory": "fake_world:FakeWorld", **values}
+        try:
+            node = WorldNode(context=context, parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
+        except BaseException:
+            context.try_shutdown()
+            raise
+        executor = MultiThreadedExecutor(4, context=context)
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin, daemon=True)
+        thread.start()
+        made.append((node, executor, thread, context))
+        assert node.worker.wait_ready(60)
+        return node
+
+    yield start
+    for node, executor, thread, context in made:
+        node.close()
+        executor.shutdown(timeout_sec=2.0)
+        thread.join(5)
+        node.destroy_node()
+        context.try_shutdown()
+
+
+def test_clock_is_off_by_default(make) -> None:
+    assert make().count_publishers("/clock") == 0
+
+
+def test_clock_follows_committed_time_only(make) -> None:
+    node = make(publish_clock=True)
+    node.worker.call("reconstruct", config=ball_config(), timeout=60)
+    told: list[float] = []
+    node.create_subscription(Clock, "/clock", lambda m: told.append(m.clock.sec + m.clock.nanosec * 1e-9), 10)
+
+    def now() -> float:
+        told.clear()
+        deadline = time.monotonic() + 10
+        while len(told) < 3 and time.monotonic() < deadline:  # repeated, for who comes late
+            time.sleep(0.01)
+        return told[-1]
+
+    assert now() == 0
+    what_if = node.worker.call("rollout", actions=[WIND], duration=1.5, frame_interval=0.5)
+    assert now() == 0
+    node.worker.call("commit", state_id=what_if["state_id"])
+    assert now() == pytest.approx(1.5)
+    node.worker.call("rollout", actions=[WIND], duration=0.25, commit=True)
+    assert now() == pytest.approx(1.75)
+    node.worker.call("reset")
+    assert now() == 0
+    assert not node.set_parameters([Parameter("use_sim_time", value=True)])[0].successful
+
+
+def test_the_node_does_not_wait_for_its_own_clock(make) -> None:
+    with pytest.raises(ValueError, match="exclude each other"):
+        make(publish_clock=True, use_sim_time=True)
+
+
+def test_views_and_diagnostics_go_on_while_another_clock_stands_still(make) -> None:
+    from diagnostic_msgs.msg import DiagnosticArray
+
+    node = make(use_sim_time=True)
+    got: list[DiagnosticArray] = []
+    node.create_subscription(DiagnosticArray, "/diagnostics", got.append, 10)
+    deadline = time.monotonic() + 20
+    while len(got) < 2 and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert len(got) >= 2

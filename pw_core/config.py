@@ -11,7 +11,7 @@ from pw_core.actions import PhysicalAction
 from pw_core.errors import ErrorCode, SceneError
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
-MaterialModel = Literal["liquid", "elastic", "plastic", "rigid"]
+MaterialModel = Literal["liquid", "elastic", "plastic", "snow", "rigid"]
 Kind = Literal["deformable", "rigid", "tool"]
 
 
@@ -24,7 +24,7 @@ class Part(BaseModel):
 class Material(Part):
     """How an entity's substance behaves; `model` picks the law, the rest its parameters."""
 
-    model: MaterialModel
+    model: MaterialModel = Field(description="snow packs and crumbles: no yield stress, see simulate/materials.py")
     density_kg_m3: float = Field(default=1000.0, gt=0)
     youngs_modulus_pa: float = Field(default=8e3, gt=0)
     poisson_ratio: float = Field(default=0.4, gt=0, lt=0.5)

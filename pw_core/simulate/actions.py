@@ -96,12 +96,14 @@ class Schedule:
     """The actions of one rollout; says for each step what is in force. A push's mass is taken when it starts."""
 
     def __init__(
-        self, actions: Sequence[Action], scene: Scene, *, gravity: float, masses: F64, entity_ids: NDArray[np.int32]
-    ) -> None:
+        self, actions: Sequence[Action], scene: Scene, *, gravity: float, masses: F64, entity_ids: NDArray[np.int32],
+        wind: F64 | None = None,
+    ) -> None:  # fmt: skip
         self.actions = [a for a in actions if not isinstance(a, Tool)]
         self.tools = [a for a in actions if isinstance(a, Tool)]
         self._scene, self._gravity = scene, np.array([0.0, 0.0, -gravity])
         self._masses, self._ids = masses, entity_ids
+        self.wind = np.zeros(3) if wind is None else wind
         self._mass_inside: dict[int, float] = {}
 
     def starts_force(self, t: float, dt: float) -> bool:
@@ -112,12 +114,12 @@ class Schedule:
         )
 
     def active(self, t: float, dt: float, positions: F32 | None) -> list[Active]:
-        """What is in force during [t, t + dt]; the first entry is gravity on all.
+        """What is in force during [t, t + dt]; the first entry is gravity and steady wind on all.
 
         Raises:
             RolloutError (INVALID_ACTION): a push begins where there is nothing to push.
         """
-        whole = self._gravity.copy()
+        whole = self._gravity + self.wind
         found: list[Active] = []
         for i, action in enumerate(self.actions):
             part = mean_profile(action, t, dt)

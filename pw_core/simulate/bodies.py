@@ -82,11 +82,16 @@ class RigidBody:
         self.anchor: dict[int, Body] = {}
         self._held = False
         self._handle = handle
-        self._friction = friction
+        self.friction = friction  # against the table
         mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces)
         self._support = np.asarray(mesh.convex_hull.vertices, np.float64)
         inertia = np.asarray(mesh.moment_inertia, np.float64) * (entity.mass_kg / max(abs(float(mesh.volume)), 1e-12))
         self._inertia_inverse = np.linalg.inv(inertia)
+
+    @property
+    def geom(self) -> int:
+        """Index of its geometry in the simulator."""
+        return int(self._handle.geoms[0].idx)
 
     def read(self) -> Body:
         """Pose and twist now."""
@@ -97,7 +102,8 @@ class RigidBody:
     def write(self, body: Body) -> None:
         """Put pose and twist in place."""
         q = np.concatenate([body.position, body.orientation]).astype(np.float32)
-        self._handle.set_qpos(q, zero_velocity=False, skip_forward=True)
+        # Geometry and link velocities follow at once: the next substep must not meet the body where it was before.
+        self._handle.set_qpos(q, zero_velocity=False)
         self._handle.set_dofs_velocity(np.concatenate([body.linear, body.angular]).astype(np.float32))
 
     def act(self, active: list[Active], t: float, dt: float, rest: F32) -> None:
@@ -106,13 +112,11 @@ class RigidBody:
         `rest` are the positions [m] of the body's particles at rest, (n, 3): an action's region is judged by them.
         """
         now = self.read()
-        self._held = self.entity.kind == "tool"
-        for i, tool in enumerate(self.tools):
-            if tool.start <= t + 0.5 * dt < tool.end:
-                start = self.anchor.setdefault(i, now)
-                self._held = True
-                self._follow(tool, start, t, dt)
-                return
+        current = [(i, tool) for i, tool in enumerate(self.tools) if tool.start <= t + 0.5 * dt < tool.end]
+        self._hold(bool(current) or self.entity.kind == "tool")
+        for i, tool in current[:1]:
+            self._follow(tool, self.anchor.setdefault(i, now), t, dt)
+            return
         if self._held:
             self.write(_still(now))
             return
@@ -138,6 +142,12 @@ class RigidBody:
         if lowest < -CONTACT_M and not self._held:
             linear = np.array([now.linear[0], now.linear[1], max(now.linear[2], 0.0)])
             self.write(Body(now.position - [0, 0, lowest], now.orientation, linear, now.angular))
+
+    def _hold(self, held: bool) -> None:
+        """A held body is as heavy as a mountain, so that what it presses cannot push it back within a step."""
+        if held != self._held:
+            self._handle.set_dofs_armature(np.full(6, HELD_ARMATURE if held else 0.0, np.float32))
+        self._held = held
 
     def _follow(self, tool: Tool, start: Body, t: float, dt: float) -> None:
         position, orientation = tool_pose(tool, t, start)
@@ -173,7 +183,7 @@ class RigidBody:
                 target = -gaps[k] / dt if gaps[k] >= 0 else min(-0.1 * gaps[k] / dt, 0.2)
                 wanted = total[k] + effective[k] * (np.array([0.0, 0.0, target]) - velocity)
                 wanted[2] = max(wanted[2], 0.0)
-                slide, most = float(np.hypot(wanted[0], wanted[1])), self._friction * wanted[2]
+                slide, most = float(np.hypot(wanted[0], wanted[1])), self.friction * wanted[2]
                 if slide > most:
                     wanted[:2] *= most / slide
                 change = wanted - total[k]
@@ -185,6 +195,7 @@ class RigidBody:
         return linear, angular
 
 
+HELD_ARMATURE = 1e5  # [kg] and [kg m²]
 CONTACT_M = 2e-4
 MAX_CONTACTS = 8
 CONTACT_SWEEPS = 12

@@ -10,15 +10,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.config import Material
 from pw_core.errors import RolloutError
 from pw_core.scene import Entity, Particles, Scene
+from pw_core.simulate.materials import MaterialTable, volume_share
 from pw_core.simulate.settings import SimulationSettings
 
 _NAMES = {"positions": "pos", "velocities": "vel", "C": "C", "F": "F", "Jp": "Jp", "active": "active"}
 _SHAPES: dict[str, tuple[int, ...]] = {"pos": (3,), "vel": (3,), "C": (3, 3), "F": (3, 3), "Jp": (), "actu": ()}
-# How far a rigid surface reaches on the grid (e-folding length, in cells): with less, soft matter creeps past.
-COUPLING_CELLS = 0.25
+# How far a rigid surface reaches on the grid (e-folding length, in cells). Under a pressed rolling pin the dough's
+# surface then lies within a quarter of a cell of the pin's; with less it creeps in, with more it keeps away.
+COUPLING_CELLS = 0.5
+FLOOR = 0
+"""Index of the table's geometry in the simulator: it is added first."""
 _started: str | None = None
 
 
@@ -44,7 +47,9 @@ def start(device: str) -> None:
     _started = device
 
 
-def build_scene(scene: Scene, settings: SimulationSettings, force_field: Any) -> tuple[Any, Any, dict[str, Any]]:
+def build_scene(
+    scene: Scene, settings: SimulationSettings, force_field: Any, materials: MaterialTable
+) -> tuple[Any, Any, dict[str, Any]]:
     """Genesis's scene, its MPM solver, and its rigid entities by name. Gravity is a row of the force field's table."""
     import genesis as gs
 
@@ -62,36 +67,17 @@ def build_scene(scene: Scene, settings: SimulationSettings, force_field: Any) ->
         needs_coup=True, coup_friction=scene.config.simulation.floor_friction, coup_softness=0.0, coup_restitution=0.0
     )
     world.add_entity(morph=gs.morphs.Plane(), material=floor)
-    for entity in scene.entities:
-        if entity.kind == "deformable":
-            # "Nowhere" takes any number of particles; where they are is written with the state.
-            world.add_entity(
-                morph=gs.morphs.Nowhere(n_particles=entity.particles.stop - entity.particles.start),
-                material=_material(entity, settings),
-            )
+    for row, entity in enumerate(e for e in scene.entities if e.kind == "deformable"):
+        density = entity.material.density_kg_m3 * volume_share(entity, settings.particle_size_m)
+        # "Nowhere" takes any number of particles; where they are is written with the state.
+        world.add_entity(
+            morph=gs.morphs.Nowhere(n_particles=entity.particles.stop - entity.particles.start),
+            material=materials.material(row, entity.material.model, density=density),
+        )
     links = {e.name: _add_rigid(world, e, settings) for e in scene.entities if e.kind != "deformable"}
     world.add_force_field(force_field)
     world.build()
     return world, world.sim.mpm_solver, links
-
-
-def _material(entity: Entity, settings: SimulationSettings) -> Any:
-    """Genesis has one particle volume for all: density and stiffness are scaled so that mass and forces are right."""
-    import genesis as gs
-
-    m: Material = entity.material
-    count = entity.particles.stop - entity.particles.start
-    share = entity.volume_m3 / count / settings.particle_size_m**3
-    e, nu, rho = m.youngs_modulus_pa * share, m.poisson_ratio, m.density_kg_m3 * share
-    if m.model == "liquid":
-        # Its mu acts on the strain of one substep, so Pa s are divided by it.
-        mu = m.viscosity_pa_s * share / settings.substep_s
-        return gs.materials.MPM.Liquid(E=e, nu=nu, rho=rho, mu=mu, viscous=m.viscosity_pa_s > 0, sampler="regular")
-    if m.model == "elastic":
-        return gs.materials.MPM.Elastic(E=e, nu=nu, rho=rho, sampler="regular")
-    # The law's threshold is on the norm of deviatoric stress, sqrt(2/3) of the von Mises stress.
-    yields = m.yield_stress_pa * share * (2 / 3) ** 0.5
-    return gs.materials.MPM.ElastoPlastic(E=e, nu=nu, rho=rho, von_mises_yield_stress=yields, sampler="regular")
 
 
 def _add_rigid(world: Any, entity: Entity, settings: SimulationSettings) -> Any:
@@ -110,10 +96,16 @@ def _add_rigid(world: Any, entity: Entity, settings: SimulationSettings) -> Any:
     return world.add_entity(
         morph=gs.morphs.Mesh(
             file=str(path), pos=tuple(entity.origin), fixed=False, convexify=False, decimate=False,
-            file_meshes_are_zup=True,
+            # Left to itself Genesis turns a free body's frame onto its principal axes: poses would not be ours.
+            file_meshes_are_zup=True, align=False,
         ),
         material=material,
     )  # fmt: skip
+
+
+def write_friction(world: Any, geom: int, friction: float) -> None:
+    """Change Coulomb's coefficient between a rigid geometry and the deformables."""
+    world.sim.rigid_solver.dyn_info.geoms.coup_friction[geom] = friction
 
 
 def read_particles(solver: Any, world: Any) -> dict[str, NDArray[Any]]:

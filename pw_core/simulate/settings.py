@@ -11,10 +11,12 @@ from pw_core.config import Material
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F64
 from pw_core.scene import Scene
+from pw_core.simulate.materials import SNOW_STIFFEST, lame
 
 STEP_S = 2e-3
 PARTICLE_SUBSTEPS_PER_S = 1e6  # measured on one CPU core, whatever the domain
 WALL_CELLS = 4  # the solver's wall stands 3 cells inside its bounds, and what leans on it stays a little short of it
+FLOOR_M = 0.0  # the table's plane in the world
 DEFAULT_SIZE_M = 0.01  # where nothing deforms
 
 
@@ -23,8 +25,8 @@ class SimulationSettings:
     """What the simulator runs with.
 
     cell_m is the grid's spacing, substep_limit_s the longest stable substep and limited_by the entity that sets it;
-    lower and upper [m] (3,) bound the domain, the walls stand three cells inside. wall_s_per_s is the expected wall
-    time of one simulated second on one CPU core.
+    lower and upper [m] (3,) bound the domain, the walls stand three cells inside. floor_m [m] is the table's
+    height. wall_s_per_s is the expected wall time of one simulated second on one CPU core.
     """
 
     particle_size_m: float
@@ -38,6 +40,7 @@ class SimulationSettings:
     upper: F64
     particles: int
     wall_s_per_s: float
+    floor_m: float = FLOOR_M
 
     @property
     def substep_s(self) -> float:
@@ -74,17 +77,20 @@ def substep_limit(material: Material, cell_m: float) -> float:
     Elastic waves: `0.3 dx / sqrt((lambda + 2 mu) / rho)` (CFL condition of explicit MPM; a liquid has no mu), and for a
     viscous liquid the explicit diffusion limit `0.1 rho dx^2 / viscosity`.
     """
-    e, nu, rho = material.youngs_modulus_pa, material.poisson_ratio, material.density_kg_m3
-    lam = e * nu / ((1 + nu) * (1 - 2 * nu))
-    mu = 0.0 if material.model == "liquid" else e / (2 * (1 + nu))
+    rho = material.density_kg_m3
+    lam, mu = lame(material)
+    if material.model == "snow":
+        lam, mu = SNOW_STIFFEST * lam, SNOW_STIFFEST * mu
     limit = 0.3 * cell_m / math.sqrt((lam + 2 * mu) / rho)
     if material.model == "liquid" and material.viscosity_pa_s > 0:
         limit = min(limit, 0.1 * rho * cell_m**2 / material.viscosity_pa_s)
     return limit
 
 
-def choose_settings(scene: Scene) -> SimulationSettings:
+def choose_settings(scene: Scene, *, headroom: float = 1.0) -> SimulationSettings:
     """Settings of a scene: what its config leaves at 0 is chosen, what it gives is checked.
+
+    The substep is short enough for materials `headroom` times as stiff and viscous as the scene's.
 
     Raises:
         RolloutError (UNSTABLE): the config's substep is above the limit; the message names entity and limit.
@@ -95,7 +101,9 @@ def choose_settings(scene: Scene) -> SimulationSettings:
     density = config.grid_density or 1 / (2 * size)
     cell = 1 / density
     # The simulator's own rule knows no stiffness, only the grid; it is kept as an upper bound.
-    limits = [(0.02 * cell, "the grid")] + [(substep_limit(e.material, cell), f"entity '{e.name}'") for e in soft]
+    limits = [(0.02 * cell, "the grid")] + [
+        (substep_limit(_stiffer(e.material, headroom), cell), f"entity '{e.name}'") for e in soft
+    ]
     limit, by = min(limits)
     if soft and config.substep_s:
         hard, culprit = min(limits[1:])
@@ -120,6 +128,15 @@ def choose_settings(scene: Scene) -> SimulationSettings:
         particle_size_m=size, grid_density=density, cell_m=cell, substep_limit_s=limit, limited_by=by,
         substeps=substeps, step_s=step, lower=lower, upper=upper, particles=particles, wall_s_per_s=wall,
     )  # fmt: skip
+
+
+def _stiffer(material: Material, factor: float) -> Material:
+    return material.model_copy(
+        update={
+            "youngs_modulus_pa": factor * material.youngs_modulus_pa,
+            "viscosity_pa_s": factor * material.viscosity_pa_s,
+        }
+    )
 
 
 def substep_rate(step_s: float, substeps: int) -> float:

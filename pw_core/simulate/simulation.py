@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from pw_core.actions import Action
+from pw_core.config import Material
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F32
 from pw_core.scene import Body, Entity, Particles, PhysicsState, Scene
@@ -14,7 +16,8 @@ from pw_core.simulate import engine
 from pw_core.simulate.actions import Active, Schedule, check_actions, weights
 from pw_core.simulate.bodies import RigidBody, poses_of
 from pw_core.simulate.field import SlotField
-from pw_core.simulate.settings import SimulationSettings, choose_settings
+from pw_core.simulate.materials import COLUMNS, MaterialTable, parameters
+from pw_core.simulate.settings import SimulationSettings, choose_settings, substep_limit
 
 Progress = Callable[[str, float], None]
 
@@ -38,26 +41,32 @@ class Simulation:
             self._masses[e.particles] = e.mass_kg / max(1, e.particles.stop - e.particles.start)
         engine.start(device)
         self._field = SlotField()
-        self._world, self._solver, handles = engine.build_scene(scene, settings, self._field.force_field)
+        self._table = MaterialTable(len(self._soft))
+        self._write_materials()
+        self._world, self._solver, handles = engine.build_scene(scene, settings, self._field.force_field, self._table)
         self._bodies: dict[str, RigidBody] = {
             name: RigidBody(scene.entity(name), handle, friction=scene.config.simulation.floor_friction)
             for name, handle in handles.items()
         }
+        self._wind = np.zeros(3)
         self.reset(scene.initial_physics())
         self.set_actions(())
 
     @classmethod
-    def build(cls, scene: Scene, *, device: str = "cpu", progress: Progress | None = None) -> Simulation:
+    def build(
+        cls, scene: Scene, *, device: str = "cpu", headroom: float = 1.0, progress: Progress | None = None
+    ) -> Simulation:
         """Choose settings, build, and compile by taking a step. Minutes on first use, seconds from the kernel cache.
 
         Args:
             device: "cpu", or "cuda" for an NVIDIA GPU.
+            headroom: how many times stiffer and more viscous `set_materials` may make things; shortens the substep.
             progress: called with a stage and a fraction.
 
         Raises:
             RolloutError (UNSTABLE): the configured substep is above the limit.
         """
-        settings = choose_settings(scene)
+        settings = choose_settings(scene, headroom=headroom)
         tell = progress or (lambda stage, fraction: None)
         tell("compiling", 0.0)
         made = cls(scene, settings, device=device)
@@ -73,12 +82,78 @@ class Simulation:
         """Length of a step [s]; it divides the scene's frame interval."""
         return self.settings.step_s
 
-    def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
-        """Put this state in place and forget actions.
+    def set_materials(self, materials: dict[str, Material]) -> None:
+        """Give deformable entities other stiffness, viscosity or yield stress, and rigid ones other friction, at once.
+
+        Nothing is compiled: the parameters lie in device memory. They stay until they are set again; `scene.entities`
+        holds them. All are checked before any is set.
 
         Raises:
-            RolloutError: ROLLOUT_UNKNOWN if the state is not one of this scene's, UNSTABLE if it is not finite,
-                OUT_OF_BOUNDS if it lies outside the simulated domain.
+            RolloutError: UNKNOWN_ENTITY; INVALID_ACTION for another model or density, or a deformable's friction,
+                which need a new build; UNSTABLE for a material too stiff or viscous for the substep that was built.
+        """
+        names = [e.name for e in self.scene.entities]
+        for name, material in materials.items():
+            if name not in names:
+                raise RolloutError(
+                    f"material of '{name}': there is no such entity; this scene has {names}",
+                    code=ErrorCode.UNKNOWN_ENTITY,
+                )
+            self._check_material(self.scene.entity(name), material)
+        entities = tuple(replace(e, material=materials.get(e.name, e.material)) for e in self.scene.entities)
+        self.scene = replace(self.scene, entities=entities)
+        self._soft = [e for e in entities if e.kind == "deformable"]
+        self._write_materials()
+        for name in set(materials) & set(self._bodies):
+            engine.write_friction(self._world, self._bodies[name].geom, materials[name].friction)
+
+    def _check_material(self, entity: Entity, new: Material) -> None:
+        old = entity.material
+        fixed = ["model", "density_kg_m3"] + (["friction"] if entity.kind == "deformable" else [])
+        changed = [f for f in fixed if getattr(old, f) != getattr(new, f)]
+        if changed:
+            raise RolloutError(
+                f"material of '{entity.name}': {', '.join(changed)} cannot change in a built simulation: build another "
+                "from a scene that has it",
+                code=ErrorCode.INVALID_ACTION,
+            )
+        if entity.kind != "deformable":
+            return
+        limit = substep_limit(new, self.settings.cell_m)
+        if self.settings.substep_s > limit:
+            raise RolloutError(
+                f"material of '{entity.name}' needs substeps of {limit:.3g} s and this simulation was built with "
+                f"{self.settings.substep_s:.3g} s: build it with more headroom, or take a softer material",
+                code=ErrorCode.UNSTABLE,
+            )
+
+    def set_floor_friction(self, friction: float) -> None:
+        """Coulomb's coefficient of everything against the table, from now on. RolloutError (INVALID_ACTION) below 0."""
+        if not friction >= 0:
+            raise RolloutError(f"floor friction must be 0 or more, got {friction}", code=ErrorCode.INVALID_ACTION)
+        engine.write_friction(self._world, engine.FLOOR, friction)
+        for body in self._bodies.values():
+            body.friction = friction
+
+    def set_wind(self, acceleration: tuple[float, float, float]) -> None:
+        """A steady acceleration [m/s²] (3,) of everything beside the actions, until it is set again."""
+        wind = np.array(acceleration, np.float64)
+        if wind.shape != (3,) or not np.isfinite(wind).all():
+            raise RolloutError(
+                f"wind must be three finite numbers [m/s²], got {acceleration}", code=ErrorCode.INVALID_ACTION
+            )
+        self._wind = wind
+        self._schedule.wind = wind
+
+    def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
+        """Put this state in place exactly, and forget actions. `read` gives it back to the bit.
+
+        Any state is taken that is finite and lies in `settings.inside`: a corrected one need not be one that a rollout
+        came to. Materials, friction and wind stay as they were set.
+
+        Raises:
+            RolloutError: ROLLOUT_UNKNOWN if the state is not one of this scene's, UNSTABLE if it is not finite or
+                turned inside out, OUT_OF_BOUNDS if it lies outside the simulated domain.
         """
         count = len(self.scene.rest)
         if len(physics.particles.positions) != count or not set(self._bodies) <= set(physics.bodies):
@@ -87,6 +162,7 @@ class Simulation:
                 f"this scene has {count} and {sorted(self._bodies)}"
             )
         self._judge(physics.particles.positions, "at the start of the rollout")
+        self._judge_start(physics.particles)
         self._base = physics.particles
         if len(self._index):
             engine.write_particles(self._solver, self._world, physics.particles, self._index)
@@ -105,7 +181,7 @@ class Simulation:
         check_actions(actions, self.scene, self.settings)
         self._schedule = Schedule(
             actions, self.scene, gravity=self.scene.config.simulation.gravity_m_s2, masses=self._masses,
-            entity_ids=self.scene.entity_ids,
+            entity_ids=self.scene.entity_ids, wind=self._wind,
         )  # fmt: skip
         for body in self._bodies.values():
             body.tools = [t for t in self._schedule.tools if t.entity == body.entity.name]
@@ -175,6 +251,12 @@ class Simulation:
         """
         self._judge(self._positions(), f"{self.time_s:.4g} s into the rollout")
 
+    def _write_materials(self) -> None:
+        size, substep = self.settings.particle_size_m, self.settings.substep_s
+        self._table.write(
+            np.array([parameters(e, particle_size_m=size, substep_s=substep) for e in self._soft]).reshape(-1, COLUMNS)
+        )
+
     def _judge(self, positions: F32, when: str) -> None:
         low, high = self.settings.inside
         for entity in self.scene.entities:
@@ -196,6 +278,26 @@ class Simulation:
                     f"({x:.3f}, {y:.3f}, {z:.3f}) m: widen simulation.margin_m "
                     f"({self.scene.config.simulation.margin_m:g} m) or act more gently",
                     code=ErrorCode.OUT_OF_BOUNDS,
+                )
+
+    def _judge_start(self, particles: Particles) -> None:
+        """What a rollout never breaks but a state from elsewhere may: shapes, finite numbers, no matter inside out."""
+        shapes = {k: v.shape for k, v in self.scene.particles.arrays().items()}
+        for entity in self._soft:
+            for key, value in particles.arrays().items():
+                if value.shape != shapes[key]:
+                    raise RolloutError(f"the state's {key} have shape {value.shape}, this scene's have {shapes[key]}")
+                if not np.isfinite(value[entity.particles]).all():
+                    raise RolloutError(
+                        f"entity '{entity.name}' at the start of the rollout: {key} are not all finite",
+                        code=ErrorCode.UNSTABLE,
+                    )
+            volume = np.linalg.det(particles.F[entity.particles].astype(np.float64))
+            if (volume <= 0).any():
+                raise RolloutError(
+                    f"entity '{entity.name}' at the start of the rollout: {int((volume <= 0).sum())} particles are "
+                    "turned inside out: the determinant of their F must be positive",
+                    code=ErrorCode.UNSTABLE,
                 )
 
     def _positions(self) -> F32:

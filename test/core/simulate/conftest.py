@@ -16,6 +16,12 @@ _SPEC.loader.exec_module(_BALL)
 
 
 @pytest.fixture(scope="session")
+def make_ball():
+    """Makes the scene of a ball of some material."""
+    return _BALL.ball_scene
+
+
+@pytest.fixture(scope="session")
 def elastic():
     from pw_core.simulate import Simulation
 

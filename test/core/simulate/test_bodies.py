@@ -92,3 +92,30 @@ def test_replay_with_a_tool_is_bit_identical(rolling_pin) -> None:
     for key, value in first.particles.arrays().items():
         assert np.array_equal(value, again.particles.arrays()[key]), key
     assert np.array_equal(first.bodies["pin"].position, again.bodies["pin"].position)
+
+
+def test_the_simulator_collides_with_the_body_where_it_is(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    start, pin = scene.initial_physics(), scene.entities[1]
+    quarter = np.array([np.cos(0.7), np.sin(0.7) * 0.6, 0, np.sin(0.7) * 0.8])
+    simulation.reset(
+        PhysicsState(start.particles, {"pin": Body(np.array([0.5, 0.1, 0.2]), quarter, *np.zeros((2, 3)))})
+    )
+    theirs = simulation._bodies["pin"]._handle.geoms[0].get_verts().cpu().numpy()
+    ours = (pin.mesh.vertices - pin.origin) @ rotation(quarter).T + [0.5, 0.1, 0.2]
+    assert np.abs(np.sort(theirs, 0) - np.sort(ours, 0)).max() < 1e-5
+
+
+def test_what_a_held_tool_presses_cannot_push_it_back(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    simulation.reset(scene.initial_physics())
+    simulation.set_actions([parse_action(press(0.13, 0.07, 0.07))])
+    simulation.advance_to(0.3)
+    simulation.step()
+    body = simulation.read().bodies["pin"]
+    assert body.position[2] == pytest.approx(0.07, abs=1e-4) and np.linalg.norm(body.linear) < 1e-3
+    ball = simulation.read().particles.positions[scene.entities[0].particles]
+    from_axis = np.hypot(ball[:, 0] - 0.6, ball[:, 2] - 0.07)[abs(ball[:, 1]) < 0.04]
+    assert from_axis.min() > 0.02 - 0.5 * simulation.settings.cell_m
+    simulation.advance_to(0.45)  # let go at 0.4: it has its own weight again
+    assert simulation.read().bodies["pin"].linear[2] != 0

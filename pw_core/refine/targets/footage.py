@@ -104,12 +104,11 @@ def _picture(path: Path) -> NDArray[np.uint8]:
 
 
 def _video(path: Path) -> Iterator[NDArray[np.uint8]]:
-    import imageio.v2 as iio
+    import imageio.v3 as iio
 
     try:
-        with iio.get_reader(path, format="FFMPEG") as reader:
-            for picture in reader.iter_data():
-                yield np.asarray(picture, np.uint8)[..., :3]
+        for picture in iio.imiter(path, plugin="FFMPEG"):
+            yield np.asarray(picture, np.uint8)[..., :3]
     except (OSError, RuntimeError, ValueError) as error:
         raise RefineError(
             f"{path}: is not a video that can be read: {error}", code=ErrorCode.INVALID_TARGET

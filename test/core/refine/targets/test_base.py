@@ -49,7 +49,7 @@ def test_providers_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     film = CameraFilm("cam0", np.zeros(1), make_request().frames[0, :1])
     assert load_provider("observed", films=[film]).name == "observed"
     for name, settings, code, words in (
-        ("sora", {}, ErrorCode.UNKNOWN_PROVIDER, "'sora' is not known; there are: dull, lost, mine, observed, video_di"),
+        ("sora", {}, ErrorCode.UNKNOWN_PROVIDER, "'sora' is not known; there are: dull, lost, mine, observed, vid"),
         ("lost", {}, ErrorCode.PROVIDER_FAILED, "no_such_module"),
         ("dull", {}, ErrorCode.PROVIDER_FAILED, "lacks `name` or `frames"),
         ("mine", {"speed": 1}, ErrorCode.PROVIDER_FAILED, "does not take the settings .'speed'."),

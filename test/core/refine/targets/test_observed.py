@@ -89,12 +89,12 @@ GOOD = pictures([90] * 5)
         (("cam0", STAMPS[:4], GOOD), ErrorCode.INVALID_TARGET, "'cam0': found 5 frames and 4 stamps"),
         (("cam0", STAMPS[::-1], GOOD), ErrorCode.INVALID_STAMPS, "'cam0': stamps are out of order: number 1"),
         (("cam0", STAMPS, pictures([90, 90, 0, 90, 90])), ErrorCode.INVALID_TARGET, "'cam0': frame 2: all black"),
-        (("cam0", STAMPS, np.full((5, H, W, 3), np.nan)), ErrorCode.INVALID_TARGET, r"frame 0 holds NaN at pixel \(0, 0"),
+        (("cam0", STAMPS, np.full((5, H, W, 3), np.nan)), ErrorCode.INVALID_TARGET, "frame 0 holds NaN at pixel"),
         (("cam0", STAMPS, np.full((5, H, W, 3), 3.0)), ErrorCode.INVALID_TARGET, "floats from 3 to 3, expected 0 to 1"),
         (("cam0", STAMPS, GOOD[..., 0]), ErrorCode.INVALID_TARGET, r"found shape \(5, 48, 64\), expected \(frames"),
         (("cam0", STAMPS, GOOD, np.ones((5, H, 3), np.bool_)), ErrorCode.INVALID_TARGET, "valid: found bool"),
         (("cam0", STAMPS + 9, GOOD), ErrorCode.INVALID_STAMPS, "no frame within 0.02 s of any .* 9.000 to 9.160 s"),
-        (("other", STAMPS, GOOD), ErrorCode.TARGET_CAMERA_UNKNOWN, "no film of camera 'cam0'; there are films of: other"),
+        (("other", STAMPS, GOOD), ErrorCode.TARGET_CAMERA_UNKNOWN, "no film of camera 'cam0'; .* of: other"),
         ((shifted(camera("cam0")), STAMPS, GOOD), ErrorCode.TARGET_CAMERA_UNKNOWN, "the pose by 0.05"),
         (("cam0", STAMPS, pictures([90] * 5, width=80)), ErrorCode.INVALID_TARGET, "80 x 48 px, expected the shape of"),
         ((camera("cam0", width=80), STAMPS, GOOD), ErrorCode.INVALID_TARGET, "expected the camera's 80 x 48 px"),
@@ -141,7 +141,7 @@ def test_a_folder_of_pictures(tmp_path: Path) -> None:
         with pytest.raises(RefineError, match=words):
             read_film(tmp_path, camera="cam0")
     (tmp_path / "stamps.json").unlink()
-    with pytest.raises(RefineError, match="no stamps; expected .*stamps.csv or"):
+    with pytest.raises(RefineError, match=r"no stamps; expected .*stamps.csv or"):
         read_film(tmp_path, camera="cam0")
     (tmp_path / "s.csv").write_text("stamp,file\n0.1,../2.png\n")
     with pytest.raises(RefineError, match="expected the name of a file in that folder"):

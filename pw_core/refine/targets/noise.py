@@ -24,8 +24,9 @@ if TYPE_CHECKING:
 GAP = 2.0
 """A pixel that no particle reached takes noise from one landed at most so far away [px]; else its noise is new."""
 
-DITHER = np.array([0.7548776662466927, 0.5698402909980532])
-"""Steps of the thresholds: Roberts's R2 sequence, whose any stretch is spread evenly over the unit square."""
+DITHER = (5**0.5 - 1) / 2
+"""Steps of the thresholds: multiples of the golden ratio, of which any stretch is spread evenly from 0 to 1. Steady
+motion is then off by 0.4 px on the average and by 1.5 px at most, at any time in 49 frames."""
 
 I64 = NDArray[np.int64]
 
@@ -40,7 +41,7 @@ class Edges:
 
 def whole_moves(flow: F32, frame: int) -> I64:
     """Flow [px] (H, W, 2) in whole pixels: floor(flow + u), u from 0 to 1 drawn by the frame's number alone."""
-    return np.asarray(np.floor(flow + (0.5 + frame * DITHER) % 1), dtype=np.int64)
+    return np.asarray(np.floor(flow + (0.7 + frame * DITHER) % 1), dtype=np.int64)
 
 
 def edges(moves: I64, *, front: NDArray[np.integer] | None = None) -> Edges:

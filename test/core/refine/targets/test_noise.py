@@ -85,14 +85,14 @@ def test_a_frame_follows_its_predecessor(kind: str) -> None:
 
 @pytest.mark.parametrize("speed", [0.1, 0.3, -0.45, 1.7])
 def test_slow_motion_adds_up(speed: float) -> None:
-    """0.3 px a frame would round to nothing; after 48 frames the noise is 14 px further on, to a quarter of a latent pixel."""
+    """0.3 px a frame would round to nothing; after 48 frames the noise is 14 px further on."""
     flow = np.zeros((48, 24, 160, 2), np.float32)
     flow[..., 0] = speed
     noise = warp_noise(flow, downscale=1, latents=13, channels=4, seed=0).numpy()
     for i, t in enumerate(range(0, 49, 4)):
         m = np.array([(noise[i][:, :, 90:100] * noise[0][:, :, 90 - d : 100 - d]).mean() for d in range(-50, 90)])
         assert m.max() > 0.8
-        assert abs(m.argmax() - 50 - speed * t) < 2
+        assert abs(m.argmax() - 50 - speed * t) <= 1.5  # a latent pixel has 8
 
 
 def test_what_is_in_front_covers_what_is_behind() -> None:

@@ -16,16 +16,20 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numba import njit
 
-from pw_core.render import rasterize
+from pw_core.render import cpu, rasterize
 from pw_core.render.chunks import frames_within, sum_over_frames
 from pw_core.render.flow import optical_flow
 from pw_core.render.prepared import prepare, rasterize_over
 from pw_core.render.reference import covariances
+from pw_core.render.simd import vload, vstore
 
 OPENSPLAT_MS = {"forward": 976.0, "backward": 556.0}
 BLENDS = 22.7e6
@@ -112,7 +116,7 @@ def speed() -> dict[str, Any]:
 def first_call() -> dict[str, float]:
     """Seconds of the first forward and backward pass of a process, with an empty and with a filled kernel cache."""
     code = (
-        "import sys, time; sys.path[:0] = ['.', 'bench']; import torch, render as b; s = b.cloud(100);"
+        "import sys, time; sys.path[:0] = ['.', 'test/benchmark']; import torch, render as b; s = b.cloud(100);"
         "v = b.camera(64, 48); t = time.perf_counter(); b.forward_backward(s, v); print(time.perf_counter() - t)"
     )
     with tempfile.TemporaryDirectory() as cache:
@@ -157,6 +161,120 @@ def frames_over_background() -> dict[str, Any]:
 
     a, b = timed(plain, 2), timed(over, 2)
     return {"frames": 49, "plain_s": a / 1e3, "prepared_s": b / 1e3, "ratio": a / b}
+
+
+def dumpling() -> dict[str, Any]:
+    """49 frames of the dumpling scene at 640 x 352, RGB and depth: the dough is squashed and pushed along the table."""
+    from pw_core.appearance import Appearance
+    from pw_core.config import SceneConfig
+    from pw_core.reconstruct import reconstruct
+
+    scene = reconstruct(SceneConfig.load(Path("config/scenes/dumpling.yaml")))
+    view, appearance, start = scene.cameras[0].resized(640, 352), Appearance(scene), scene.initial_physics()
+    dough = scene.entity("dough").particles
+    states = []
+    for s in np.linspace(0, 1, 49):
+        positions = start.particles.positions.copy()
+        centre = positions[dough].mean(0)
+        squash = np.array([1 + 0.2 * s, 1 + 0.2 * s, 1 - 0.3 * s], np.float32)
+        positions[dough] = (positions[dough] - centre) * squash + centre + np.array([0.05 * s, 0, 0], np.float32)
+        states.append(replace(start, particles=replace(start.particles, positions=positions)))
+    still, look = scene.background, torch.sigmoid(torch.from_numpy(scene.foreground.opacities))
+    back = [torch.from_numpy(x) for x in (still.means, still.covariances(), still.opacities, still.sh)]
+    back[2] = torch.sigmoid(back[2])
+    K, pose = (torch.from_numpy(x.astype(np.float32)) for x in (view.K, view.viewmat))
+    degree = round(scene.foreground.sh.shape[1] ** 0.5) - 1
+    sh = torch.from_numpy(scene.foreground.sh)
+    found = [tuple(torch.from_numpy(x) for x in appearance.foreground(state)) for state in states]
+
+    def whole() -> None:
+        for means, covars in found:
+            parts = zip(back, (means, covars, look, sh), strict=True)
+            m, c, o, h = (torch.cat(pair) for pair in parts)
+            with torch.no_grad():
+                rasterize(m, None, None, o, h, pose[None], K[None], 640, 352, covars=c, sh_degree=degree,
+                          render_depth="expected")  # fmt: skip
+
+    def over() -> None:
+        prepared = prepare(back[0], None, None, *back[2:], pose, K, 640, 352, covars=back[1], sh_degree=degree)
+        for means, covars in found:
+            with torch.no_grad():
+                rasterize_over(prepared, means, None, None, look, sh, covars=covars, sh_degree=degree,
+                               render_depth="expected")  # fmt: skip
+
+    def in_all() -> None:
+        for state in states:
+            appearance.render(view, state)
+
+    return {
+        "gaussians": {"background": len(still), "foreground": len(scene.foreground)}, "frames": 49,
+        "drawn whole_s": timed(whole, 2) / 1e3, "over the prepared background_s": timed(over, 2) / 1e3,
+        "following the particles_s": timed(lambda: [appearance.foreground(x) for x in states], 2) / 1e3,
+        "state to picture in all_s": timed(in_all, 2) / 1e3,
+    }  # fmt: skip
+
+
+@njit(nogil=True, error_model="numpy")
+def _count_rows(rec, offsets, ids, across, height):  # type: ignore[no-untyped-def]
+    """Rows of 16 pixels that the ellipses of the tiles' lists reach, and those pixels of theirs with alpha >= 1/255."""
+    rows = lanes = 0
+    for tile in range(len(offsets) - 1):
+        x0, y0 = (tile % across) * 16, (tile // across) * 16
+        for k in range(offsets[tile], offsets[tile + 1]):
+            r = rec[ids[k]]
+            for y in range(min(16, height - y0)):
+                dy = r[1] - (y0 + y + 0.5)
+                hit = 0
+                for x in range(16):
+                    dx = r[0] - (x0 + x + 0.5)
+                    hit += 0.5 * r[2] * dx * dx + r[3] * dx * dy + 0.5 * r[4] * dy * dy <= r[14]
+                rows += hit > 0
+                lanes += hit
+    return rows, lanes
+
+
+@njit(nogil=True, error_model="numpy")
+def _multiply_add(x, repeats):  # type: ignore[no-untyped-def]
+    a, b = vload(x, 0), vload(x, 16)
+    c, d, e, f, g, h = a, b, a, b, a, b
+    for _ in range(repeats):
+        a, b, c, d = a * x[0] + x[1], b * x[0] + x[1], c * x[0] + x[1], d * x[0] + x[1]
+        e, f, g, h = e * x[0] + x[1], f * x[0] + x[1], g * x[0] + x[1], h * x[0] + x[1]
+    vstore(x, 0, a + b + c + d + e + f + g + h)
+
+
+# Vector instructions that a row of 16 pixels takes, counted in the kernels' source: exponential 14, sums of colour and
+# depth 12 and 8 with their loads, a division counted as 10, and so on.
+ROW_OPS = {"forward": 45, "backward": 80}
+
+
+def roofline() -> dict[str, Any]:
+    """One thread's blending of the benchmark scene against what its arithmetic and memory would take."""
+    scene, shape = cloud(), camera()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    s = cpu.Settings((), shape["width"], shape["height"], -1, 0.01, 1e10, 0.3, 0.0, False, False)
+    arrays = {k: v.numpy() for k, v in scene.items()}
+    rec, rects, _ = cpu.project(
+        arrays["means"], arrays["quats"], arrays["scales"], np.empty((0, 3, 3), np.float32), arrays["opacities"],
+        arrays["colors"], np.eye(4, dtype=np.float32), np.array([1100, 1100, 640, 352], np.float32), s,
+    )  # fmt: skip
+    offsets, ids, _, _ = cpu.bin_tiles(rec, rects, s)
+    rows, lanes = _count_rows(rec, offsets, ids, -(-s.width // 16), s.height)
+    x = np.full(32, 0.5, np.float32)
+    op_ns = timed(lambda: _multiply_add(x, 2_000_000)) * 1e6 / (8 * 2_000_000)
+    big = np.ones(25_000_000, np.float32)
+    copied = np.empty_like(big)
+    gb_s = 2 * big.nbytes / 1e6 / timed(lambda: np.copyto(copied, big))
+    measured = forward_backward(scene, shape)
+    torch.set_num_threads(threads)
+    read = {"forward": len(ids) * 68 + s.width * s.height * 24, "backward": len(ids) * 108 + s.width * s.height * 44}
+    return {
+        "pairs": len(ids), "rows": int(rows), "pixels hit": int(lanes), "lanes that work": lanes / (16 * rows),
+        "16-lane multiply-add_ns": op_ns, "memory_gb_s": gb_s,
+        **{name: {"arithmetic_ms": rows * ops * op_ns / 1e6, "memory_ms": read[name] / gb_s / 1e6,
+                  "measured_one_thread_ms": measured[f"{name}_ms"]} for name, ops in ROW_OPS.items()},
+    }  # fmt: skip
 
 
 def flow_error() -> dict[str, Any]:
@@ -251,6 +369,8 @@ def overhead() -> dict[str, Any]:
         for n in (50_000, 200_000, 1_000_000):
             leaves = {k: v.requires_grad_() for k, v in cloud(n, "cuda").items()}
             view, order = camera(device="cuda"), list(leaves.values())
+            if model == "2dgs":  # its entry takes plain colours one set a camera only
+                order[4] = order[4][None]
 
             def ours(leaves=leaves, view=view, model=model):  # type: ignore[no-untyped-def]
                 return rasterize(**leaves, **view, model=model).rgb
@@ -262,8 +382,9 @@ def overhead() -> dict[str, Any]:
                 a, b = alternating(ours, theirs)
                 runs = alternating(lambda f=ours: [f() for _ in range(20)], lambda f=theirs: [f() for _ in range(20)],
                                    40)  # fmt: skip
-            c, d = alternating(lambda f=ours, x=order: torch.autograd.grad(f().sum(), x),
-                               lambda f=theirs, x=order: torch.autograd.grad(f().sum(), x), 150)  # fmt: skip
+            inputs = list(leaves.values())
+            c, d = alternating(lambda f=ours, x=inputs: torch.autograd.grad(f().sum(), x),
+                               lambda f=theirs, x=inputs: torch.autograd.grad(f().sum(), x), 150)  # fmt: skip
             out[f"{model} n={n}"] = {
                 "ours_ms": a, "gsplat_ms": b, "overhead": a / b - 1,
                 "20 in a row": {"ours_ms": runs[0] / 20, "gsplat_ms": runs[1] / 20, "overhead": runs[0] / runs[1] - 1},
@@ -274,7 +395,7 @@ def overhead() -> dict[str, Any]:
 
 def against_gsplat() -> dict[str, Any]:
     """Agreement, overhead, batches; on this machine's card."""
-    result: dict[str, Any] = {"card": torch.cuda.get_device_name(), "overhead": overhead(), "agreement": agreement()}
+    result: dict[str, Any] = {"card": torch.cuda.get_device_name(), "agreement": agreement(), "overhead": overhead()}
     scene, view = cloud(50_000, "cuda"), camera(640, 352, "cuda")
     moves = torch.linspace(0, 0.2, 49, device="cuda")[:, None, None]
     view["viewmats"], view["Ks"] = view["viewmats"].repeat(3, 1, 1), view["Ks"].repeat(3, 1, 1)
@@ -294,15 +415,17 @@ def against_gsplat() -> dict[str, Any]:
 
 
 PARTS: dict[str, Callable[[], Any]] = {
-    "speed": speed, "first_call": first_call, "frames_over_background": frames_over_background, "flow": flow_error,
+    "speed": speed, "first_call": first_call, "roofline": roofline,
+    "frames_over_background": frames_over_background, "dumpling": dumpling, "flow": flow_error,
     "refinement_step": refinement_step,
     "gsplat": lambda: against_gsplat() if torch.cuda.is_available() else "no CUDA here",
+    "overhead": lambda: overhead() if torch.cuda.is_available() else "no CUDA here",
 }  # fmt: skip
 
 
 def main() -> None:
     """All parts, or those named on the command line."""
-    names = sys.argv[1:] or list(PARTS)
+    names = sys.argv[1:] or [name for name in PARTS if name != "overhead"]  # which is within "gsplat"
     results: dict[str, Any] = {
         "machine": {"cpu": platform.machine(), "cores": os.cpu_count(), "torch_threads": torch.get_num_threads()},
         **{name: PARTS[name]() for name in names},

@@ -120,7 +120,10 @@ def project(
 def bin_tiles(
     rec: NDArray[Any], rects: NDArray[np.int32], settings: Settings
 ) -> tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]:
-    """Depth-sorted tile lists: offsets, ids, starts, slots of `kernels_bin.fill_tiles`."""
+    """Depth-sorted tile lists: offsets [tiles + 1] and starts [N + 1] int64, ids and slots [pairs] int32.
+
+    A tile's Gaussians are ids[offsets[t] : offsets[t + 1]]; for slots see `kernels_bin.fill_tiles`.
+    """
     depth = np.ascontiguousarray(rec[:, kernels_blend.Z])
     visible = np.ascontiguousarray(rects[:, 1])
     if depth.dtype == np.float32:
@@ -129,9 +132,28 @@ def bin_tiles(
         drawn = np.flatnonzero(visible > 0).astype(np.int32)
         order = drawn[np.argsort(depth[drawn], kind="stable")]
     tiles_x, tiles_y = -(-settings.width // TILE), -(-settings.height // TILE)
-    lists: tuple[NDArray[np.int64], NDArray[np.int32], NDArray[np.int64], NDArray[np.int32]]
-    lists = kernels_bin.fill_tiles(order, rects, tiles_x, tiles_y)
-    return lists
+    starts = np.zeros(len(rects) + 1, np.int64)
+    np.cumsum((rects[:, 1] - rects[:, 0]) * (rects[:, 3] - rects[:, 2]), out=starts[1:])
+    # Counts, then each stretch's first place in every list.
+    stretch = max(4096, -(-len(order) // 64))
+    places = np.zeros((max(1, -(-len(order) // stretch)), tiles_x * tiles_y), np.int64)
+
+    def count(first: int, last: int) -> None:
+        kernels_bin.count_tiles(first, last, order, rects, tiles_x, places[first // stretch])
+
+    run_pieces(count, len(order), stretch)
+    offsets = np.zeros(tiles_x * tiles_y + 1, np.int64)
+    np.cumsum(places.sum(axis=0), out=offsets[1:])
+    ends = np.cumsum(places, axis=0)
+    places = ends - places + offsets[:-1]
+    ids, slots = np.empty(starts[-1], np.int32), np.empty(starts[-1], np.int32)
+
+    def fill(first: int, last: int) -> None:
+        cursor = places[first // stretch]
+        kernels_bin.fill_tiles(first, last, order, rects, tiles_x, cursor, starts, ids, slots)
+
+    run_pieces(fill, len(order), stretch)
+    return offsets, ids, starts, slots
 
 
 def camera_position(view: NDArray[Any]) -> NDArray[Any]:

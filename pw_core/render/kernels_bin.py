@@ -1,8 +1,8 @@
 """Depth order and tile lists: one radix sort over the visible Gaussians, then a counting sort into tiles.
 
 Filling the tiles in depth order leaves every tile's list sorted, so the sort costs N keys and not one key per (tile,
-Gaussian)
-pair. Equal depths keep their index order, as in gsplat.
+Gaussian) pair. Threads fill stretches of that order: each first counts its pairs, so that it knows where in every
+tile's list its own begin. Equal depths keep their index order, as in gsplat.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
@@ -48,30 +48,26 @@ def radix_order(keys, visible):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_tiles(order, rects, tiles_x, tiles_y):
-    """Tile lists from Gaussians in depth order.
+def count_tiles(first, last, order, rects, tiles_x, counts):
+    """Add to counts [tiles] how many of Gaussians order[first:last] each tile has.
 
     rects [N, 4] int32: first and one-past-last tile column, first and one-past-last tile row.
-    Returns offsets [tiles + 1] int64, ids [pairs] int32 and slots: for Gaussian n, its pairs' places in `ids` are
-    slots[starts[n] : starts[n + 1]], in row-major order of its tiles.
     """
-    n = rects.shape[0]
-    offsets = np.zeros(tiles_x * tiles_y + 1, np.int64)
-    starts = np.zeros(n + 1, np.int64)
-    total = 0
-    for i in range(n):
-        starts[i] = total
+    for r in range(first, last):
+        i = order[r]
         for ty in range(rects[i, 2], rects[i, 3]):
             for tx in range(rects[i, 0], rects[i, 1]):
-                offsets[ty * tiles_x + tx + 1] += 1
-                total += 1
-    starts[n] = total
-    for t in range(tiles_x * tiles_y):
-        offsets[t + 1] += offsets[t]
-    cursor = offsets[:-1].copy()
-    ids = np.empty(total, np.int32)
-    slots = np.empty(total, np.int32)
-    for r in range(order.shape[0]):
+                counts[ty * tiles_x + tx] += 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fill_tiles(first, last, order, rects, tiles_x, cursor, starts, ids, slots):
+    """Put Gaussians order[first:last] into the tiles' lists, from the places `cursor` [tiles] on.
+
+    Writes ids [pairs], and slots [pairs]: Gaussian n's places in `ids` are slots[starts[n] : starts[n + 1]], in
+    row-major order of its tiles.
+    """
+    for r in range(first, last):
         i = order[r]
         at = starts[i]
         for ty in range(rects[i, 2], rects[i, 3]):
@@ -82,7 +78,6 @@ def fill_tiles(order, rects, tiles_x, tiles_y):
                 slots[at] = place
                 at += 1
                 cursor[t] = place + 1
-    return offsets, ids, starts, slots
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -154,13 +154,14 @@ def test_what_gets_covered_is_not_visible() -> None:
 
 
 def test_compiling_ahead_leaves_nothing_to_compile() -> None:
-    from pw_core.render import kernels_bin, kernels_blend, kernels_project
+    from pw_core.render import kernels_bin, kernels_blend, kernels_project, moving
     from pw_core.render.warm import compile_kernels
 
     assert compile_kernels() > 0
     kernels = [
         kernels_blend.blend_forward, kernels_blend.blend_backward, kernels_project.project_forward,
-        kernels_project.project_backward, kernels_bin.radix_order, kernels_bin.fill_tiles, kernels_bin.merge_tiles,
+        kernels_project.project_backward, kernels_bin.radix_order, kernels_bin.count_tiles,
+        kernels_bin.fill_tiles, kernels_bin.merge_tiles, moving._deform, moving._follow,
     ]  # fmt: skip
     before = [len(k.signatures) for k in kernels]
     assert min(before) >= 1

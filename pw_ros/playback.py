@@ -52,7 +52,12 @@ class Playback:
                 self.node.get_logger().warning(f"playback of {self.trajectory}: {error}")
             if not self._play() or not self.loop:
                 return
-            self._stop.wait(0.05)  # a trajectory of one frame must not spin
+            self._stop.wait(self._pause())
+
+    def _pause(self) -> float:
+        """[s] from the last frame to the first of the next pass: as between two frames; one alone must not spin."""
+        times = [f.time_s for f in self.frames[-2:]]
+        return (times[1] - times[0]) / self.rate if len(times) == 2 else 0.05
 
     def _draw(self) -> None:
         watched = [v for v in self.views() if v.watched]
@@ -69,8 +74,16 @@ class Playback:
             for view in watched:
                 asked.append((k, view, view.ask(trajectory=self.trajectory, time_s=frame.time_s)))
             self._collect(asked, drawn, keep=2 * len(watched))  # the worker draws while this thread converts
+            self._tell(k)
         self._collect(asked, drawn, keep=0)
+        self._tell(len(self.frames))
         self._drawn = drawn
+
+    def _tell(self, done: int) -> None:
+        if self.node.gate.running == "" and self.node.worker.state == "ready":
+            drawing = done < len(self.frames)
+            stage = f"drawing trajectory {self.trajectory}" if drawing else ""
+            self.node.report(status="idle", stage=stage, fraction=done / len(self.frames) if drawing else None)
 
     def _collect(self, asked: deque[tuple[int, PredictedView, Any]], drawn: Drawn, *, keep: int) -> None:
         while len(asked) > keep and not self._stop.is_set():

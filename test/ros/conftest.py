@@ -1,6 +1,52 @@
-"""The stand-in world is imported by name, also by the spawned worker, which inherits this path."""
+"""The stand-in world is imported by name, also by the spawned worker, which inherits this path; and nodes to test."""
 
+from __future__ import annotations
+
+import os
 import sys
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
+
+import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
+os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
+os.environ.setdefault("ROS_DOMAIN_ID", str(20 + os.getpid() % 80))
+
+
+@pytest.fixture(scope="module")
+def start_node() -> Iterator[Callable[..., Any]]:
+    """`start_node(store=..., world_factory=..., parameter=value ...)`: a node that spins in threads of this process."""
+    import rclpy
+    from rclpy.executors import MultiThreadedExecutor
+    from rclpy.parameter import Parameter
+
+    from pw_ros.node import THREADS, WorldNode
+
+    made: list[tuple[Any, ...]] = []
+
+    def start(*, namespace: str = "", **values: Any) -> Any:
+        context = rclpy.Context()
+        rclpy.init(context=context)
+        overrides = [Parameter(k, value=v) for k, v in values.items()]
+        try:
+            node = WorldNode(context=context, namespace=namespace, parameter_overrides=overrides)
+        except BaseException:
+            context.try_shutdown()
+            raise
+        executor = MultiThreadedExecutor(THREADS, context=context)
+        executor.add_node(node)
+        thread = threading.Thread(target=executor.spin, daemon=True)
+        thread.start()
+        made.append((node, executor, thread, context))
+        return node
+
+    yield start
+    for node, executor, thread, context in made:
+        node.close()
+        executor.shutdown(timeout_sec=2.0)
+        thread.join(5)
+        node.destroy_node()
+        context.try_shutdown()

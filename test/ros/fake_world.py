@@ -69,3 +69,22 @@ class FakeWorld(World):
             progress("compiling", 0.0)
         time.sleep(self._compile_s)
         return Drift()
+
+
+class PhotoWorld(World):
+    """The real reconstruction with the stand-in simulator, and a disk that is full while `<store>/full` is there."""
+
+    def _build(self, progress):
+        return Drift()
+
+    def commit(self, state_id):
+        if not (self.store.root / "full").exists():
+            return super().commit(state_id)
+        import resource
+
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # in the middle of a state's file
+        try:
+            return super().commit(state_id)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)

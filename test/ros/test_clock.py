@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import os
-import threading
 import time
 from pathlib import Path
 
 import pytest
-
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-
-import rclpy
 from fake_world import ball_config
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 
@@ -24,39 +17,17 @@ WIND = parse_action({"type": "wind", "duration": 9, "direction": [0, 1, 0], "mag
 
 
 @pytest.fixture
-def make(tmp_path: Path):
-    from pw_ros.node import WorldNode
-
-    made = []
-
+def make(start_node, tmp_path: Path):
     def start(**values):
-        context = rclpy.Context()
-        rclpy.init(context=context, domain_id=20 + (os.getpid() + 1) % 80)
-        values = {"store": str(tmp_path), "world_factory": "fake_world:FakeWorld", **values}
-        try:
-            node = WorldNode(context=context, parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
-        except BaseException:
-            context.try_shutdown()
-            raise
-        executor = MultiThreadedExecutor(4, context=context)
-        executor.add_node(node)
-        thread = threading.Thread(target=executor.spin, daemon=True)
-        thread.start()
-        made.append((node, executor, thread, context))
+        node = start_node(**{"store": str(tmp_path), "world_factory": "fake_world:FakeWorld", **values})
         assert node.worker.wait_ready(60)
         return node
 
-    yield start
-    for node, executor, thread, context in made:
-        node.close()
-        executor.shutdown(timeout_sec=2.0)
-        thread.join(5)
-        node.destroy_node()
-        context.try_shutdown()
+    return start
 
 
 def test_clock_is_off_by_default(make) -> None:
-    assert make().count_publishers("/clock") == 0
+    assert "/clock" not in dict(make().get_publisher_names_and_types_by_node("perpetual_wonder", "/"))
 
 
 def test_clock_follows_committed_time_only(make) -> None:

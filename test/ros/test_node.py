@@ -13,14 +13,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
-os.environ["ROS_DOMAIN_ID"] = str(20 + os.getpid() % 80)
-
 import rclpy
 from fake_world import ball_config
 from geometry_msgs.msg import Pose, PoseStamped, Quaternion
-from rclpy.executors import MultiThreadedExecutor
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
@@ -40,31 +35,17 @@ def wind(name: str = "", **changes):
 
 
 @pytest.fixture(scope="module")
-def node(tmp_path_factory):
-    from pw_ros.node import THREADS, WorldNode
-
+def node(tmp_path_factory, start_node):
     folder = tmp_path_factory.mktemp("world")
     configs = folder / "configs"
     configs.mkdir()
     for name, title in (("ball", ""), ("slow", "slow")):
         fields = {**ball_config().model_dump(mode="json", exclude_unset=True), "name": name, "title": title}
         (configs / f"{name}.yaml").write_text(__import__("yaml").safe_dump(fields))
-    context = rclpy.Context()
-    rclpy.init(context=context)
-    values = {"store": str(folder / "store"), "input_roots": [str(folder)],
-              "config_dirs": [str(configs)], "view_rate": 20.0,
-              "world_factory": "fake_world:FakeWorld"}  # fmt: skip
-    node = WorldNode(context=context, parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
-    executor = MultiThreadedExecutor(THREADS, context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, daemon=True)
-    thread.start()
-    yield node
-    node.close()
-    executor.shutdown(timeout_sec=2.0)
-    thread.join(5)
-    node.destroy_node()
-    context.try_shutdown()
+    return start_node(
+        store=str(folder / "store"), input_roots=[str(folder)], config_dirs=[str(configs)], view_rate=20.0,
+        world_factory="fake_world:FakeWorld",
+    )  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import threading
 from pathlib import Path
 
 import pytest
 import yaml
-
-os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 
 DISPLAYS = yaml.safe_load((Path(__file__).parents[2] / "config/world.rviz").read_text())["Visualization Manager"]
 TYPES = {
@@ -21,11 +17,8 @@ TYPES = {
 
 @pytest.mark.slow
 @pytest.mark.timeout(120)
-def test_every_display_matches_a_publisher(tmp_path: Path) -> None:
-    import rclpy
+def test_every_display_matches_a_publisher(tmp_path: Path, start_node) -> None:
     from fake_world import ball_config
-    from rclpy.executors import MultiThreadedExecutor
-    from rclpy.parameter import Parameter
     from rclpy.qos import (
         DurabilityPolicy,
         LivelinessPolicy,
@@ -35,40 +28,24 @@ def test_every_display_matches_a_publisher(tmp_path: Path) -> None:
         qos_check_compatible,
     )
 
-    from pw_ros.node import WorldNode
-
-    context = rclpy.Context()
-    rclpy.init(context=context, domain_id=20 + os.getpid() % 80)
-    values = {"store": str(tmp_path), "world_factory": "fake_world:FakeWorld"}
-    node = WorldNode(context=context, parameter_overrides=[Parameter(k, value=v) for k, v in values.items()])
-    executor = MultiThreadedExecutor(2, context=context)
-    executor.add_node(node)
-    thread = threading.Thread(target=executor.spin, daemon=True)
-    thread.start()
-    try:
-        assert node.worker.wait_ready(60)
-        node.worker.call("reconstruct", config=ball_config(), timeout=60)  # its camera is "photo", as the scenes'
-        shown = [d for d in DISPLAYS["Displays"] if "Topic" in d]
-        assert len(shown) >= 6
-        assert DISPLAYS["Global Options"]["Fixed Frame"] == node.frames.frame_id
-        for display in shown:
-            topic = display["Topic"]
-            publishers = node.get_publishers_info_by_topic(topic["Value"])
-            assert len(publishers) == 1, f"{display['Name']}: nobody publishes {topic['Value']}"
-            assert publishers[0].topic_type == TYPES[display["Class"]], display["Name"]
-            wanted = QoSProfile(
-                depth=topic["Depth"],
-                reliability=ReliabilityPolicy[topic["Reliability Policy"].upper().replace(" ", "_")],
-                durability=DurabilityPolicy[topic["Durability Policy"].upper().replace(" ", "_")],
-                liveliness=LivelinessPolicy.AUTOMATIC,
-            )
-            verdict, why = qos_check_compatible(publishers[0].qos_profile, wanted)
-            assert verdict == QoSCompatibility.OK, f"{display['Name']}: {why}"
-            # What is latched must be shown as such, or a late RViz shows nothing until the next change.
-            assert publishers[0].qos_profile.durability == wanted.durability, display["Name"]
-    finally:
-        node.close()
-        executor.shutdown(timeout_sec=2.0)
-        thread.join(5)
-        node.destroy_node()
-        context.try_shutdown()
+    node = start_node(store=str(tmp_path), world_factory="fake_world:FakeWorld")
+    assert node.worker.wait_ready(60)
+    node.worker.call("reconstruct", config=ball_config(), timeout=60)  # its camera is "photo", as the scenes'
+    shown = [d for d in DISPLAYS["Displays"] if "Topic" in d]
+    assert len(shown) >= 6
+    assert DISPLAYS["Global Options"]["Fixed Frame"] == node.frames.frame_id
+    for display in shown:
+        topic = display["Topic"]
+        publishers = node.get_publishers_info_by_topic(topic["Value"])
+        assert len(publishers) == 1, f"{display['Name']}: nobody publishes {topic['Value']}"
+        assert publishers[0].topic_type == TYPES[display["Class"]], display["Name"]
+        wanted = QoSProfile(
+            depth=topic["Depth"],
+            reliability=ReliabilityPolicy[topic["Reliability Policy"].upper().replace(" ", "_")],
+            durability=DurabilityPolicy[topic["Durability Policy"].upper().replace(" ", "_")],
+            liveliness=LivelinessPolicy.AUTOMATIC,
+        )
+        verdict, why = qos_check_compatible(publishers[0].qos_profile, wanted)
+        assert verdict == QoSCompatibility.OK, f"{display['Name']}: {why}"
+        # What is latched must be shown as such, or a late RViz shows nothing until the next change.
+        assert publishers[0].qos_profile.durability == wanted.durability, display["Name"]

@@ -50,6 +50,7 @@ class Playback:
                 self._draw()
             except PWError as error:  # the particles can be shown without pictures
                 self.node.get_logger().warning(f"playback of {self.trajectory}: {error}")
+                self._tell(len(self.frames))
             if not self._play() or not self.loop:
                 return
             self._stop.wait(self._pause())

@@ -124,16 +124,16 @@ def test_a_what_if_leaves_the_head_alone(world) -> None:
 
 
 @pytest.mark.parametrize("name", ["slow", "slow compile"])
-def test_cancel_ends_in_300_ms_and_the_next_goal_works(world, name: str) -> None:
+def test_cancel_ends_the_goal_and_the_next_one_works(world, name: str) -> None:
+    """How soon is measured in test/benchmark/parts/node.py."""
     world.rollout([wind(name)], 5.0)
-    time.sleep(0.5)
-    began = time.monotonic()
+    if name == "slow":
+        until(lambda: world.feedback() is not None and world.feedback().fraction > 0)
+    else:
+        until(lambda: world.status().status == WorldStatus.COMPILING)
     assert world.cancel()
-    acknowledged = time.monotonic() - began
     result = world.result(5)
-    ended = time.monotonic() - began
-    print(f"{name}: acknowledged after {acknowledged * 1e3:.0f} ms, result after {ended * 1e3:.0f} ms")
-    assert result.error_code == ErrorCode.CANCELED and acknowledged < 0.1 and ended < 0.3
+    assert result.error_code == ErrorCode.CANCELED
     assert (result.simulated_time > 0) == (name == "slow") == bool(result.tracks)
     assert next(s for s in world.states() if s.head).state_id == "root"  # also while it compiles on
     world.rollout([], 0.04)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from parts.node import SCENE, running_node, until
 from parts.records import ROOT, record
 
@@ -53,7 +54,7 @@ class Receiver:
         out, _ = self.process.communicate(timeout=120)
         got = [g for g in json.loads(out.splitlines()[-1]) if g[0] > since]
         new = [g for before, g in zip(got, got[1:], strict=False) if g[1] != before[1]]
-        return len(new) / (got[-1][0] - got[0][0]), got[-1][2]
+        return (len(new) - 1) / (new[-1][0] - new[0][0]), got[-1][2]
 
 
 def median_ms(work: Any, repeats: int = 30) -> float:

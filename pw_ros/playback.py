@@ -45,15 +45,19 @@ class Playback:
         self._stop.set()
 
     def _run(self) -> None:
-        while not self._stop.is_set():
-            try:
-                self._draw()
-            except PWError as error:  # the particles can be shown without pictures
-                self.node.get_logger().warning(f"playback of {self.trajectory}: {error}")
-                self._tell(len(self.frames))
-            if not self._play() or not self.loop:
-                return
-            self._stop.wait(self._pause())
+        try:
+            while not self._stop.is_set():
+                try:
+                    self._draw()
+                except PWError as error:  # the particles can be shown without pictures
+                    self.node.get_logger().warning(f"playback of {self.trajectory}: {error}")
+                    self._tell(len(self.frames))
+                if not self._play() or not self.loop:
+                    return
+                self._stop.wait(self._pause())
+        except Exception as error:  # its topics were destroyed under it: another scene, or the end of the node
+            if not self._stop.is_set() and not self.node.closing:
+                self.node.get_logger().error(f"playback of {self.trajectory}: {type(error).__name__}: {error}")
 
     def _pause(self) -> float:
         """[s] from the last frame to the first of the next pass: as between two frames; one alone must not spin."""

@@ -57,6 +57,8 @@ class Publishers:
     def head(self, snapshot: Snapshot) -> None:
         """The world changed."""
         key = (snapshot.scene_id, snapshot.created, tuple(c.name for c in snapshot.cameras))
+        if key != self._cameras:
+            self.stop()
         with self._lock:
             if key != self._cameras:
                 for view in [*self._views, *self._predicted]:

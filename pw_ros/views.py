@@ -33,11 +33,12 @@ class ViewTopics:
         self.compressed = node.create_publisher(CompressedImage, f"{base}/image_raw/compressed", qos)
         self.info = node.create_publisher(CameraInfo, f"{base}/camera_info", qos)
         self.depth = node.create_publisher(Image, f"{base}/depth", qos)
-        self._version, self._pending = 0, False
+        self._version, self._pending, self._gone = 0, False, False
         self._have: tuple[int, Picture] | None = None
 
     def destroy(self) -> None:
-        """The topics go."""
+        """The topics go; what is still being drawn is not shown."""
+        self._gone = True
         for publisher in (self.raw, self.compressed, self.info, self.depth):
             self.node.destroy_publisher(publisher)
 
@@ -86,6 +87,8 @@ class ViewTopics:
 
     def _drawn(self, future: Any, version: int) -> None:
         self._pending = False
+        if self._gone:
+            return
         if future.exception() is None:
             self._have = (version, future.result())
             self.drawn()

@@ -132,3 +132,18 @@ def test_a_playback_can_be_stopped_and_gives_way_to_a_rollout(world, listen) -> 
     count = len(clouds)
     time.sleep(0.5)
     assert len(clouds) == count
+
+
+def test_another_scene_ends_a_playback(world, node, listen) -> None:
+    world.rollout([WIND], 0.2)
+    result = world.result(30)
+    images, clouds = listen(Image, "view/photo/image_raw"), listen(PointCloud2, "particles")
+    world.call("PlayTrajectory", trajectory_id=result.trajectory_id, loop=True)
+    count = len(clouds)
+    until(lambda: len(clouds) > count + 5 and images)
+    node.worker.call("reconstruct", config=ball_config().model_copy(update={"name": "other"}), timeout=60)
+    until(lambda: world.status().scene_id == "other")
+    time.sleep(0.2)
+    count = len(clouds)
+    time.sleep(0.5)
+    assert len(clouds) == count and world.render("photo").shape == (64, 96, 3)

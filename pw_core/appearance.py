@@ -126,9 +126,8 @@ class Appearance:
         drawn = rasterize_over(
             self._prepare(camera), self._tensor(means), None, None, self._opacities, self._colors,
             covars=self._tensor(covariances), sh_degree=self._sh_degree, render_depth="expected",
-            background=torch.zeros(3, device=self.device),
         )  # fmt: skip
-        rgb = (drawn.rgb[0].clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
+        rgb = (drawn.rgb[0] * 255).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
         assert drawn.depth is not None
         return View(rgb, drawn.depth[0, ..., 0].cpu().numpy(), drawn.alpha[0, ..., 0].cpu().numpy())
 

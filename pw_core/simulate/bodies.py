@@ -99,6 +99,13 @@ class RigidBody:
         v = self._handle.get_dofs_velocity().cpu().numpy().astype(np.float64)
         return Body(q[:3], q[3:], v[:3], v[3:])
 
+    def reset(self, body: Body) -> None:
+        """Put pose and twist in place, and forget what acted on it before."""
+        from pw_core.simulate.engine import take_coupling
+
+        take_coupling(self._handle)
+        self.write(body)
+
     def write(self, body: Body) -> None:
         """Put pose and twist in place."""
         q = np.concatenate([body.position, body.orientation]).astype(np.float32)
@@ -142,13 +149,26 @@ class RigidBody:
             linear, angular = landed
         self.write(Body(position, now.orientation, linear, angular))
 
-    def settle(self) -> None:
-        """After a step: lift the body out of the table, where deformables have pressed it in during the step."""
+    def settle(self, substep_s: float) -> None:
+        """After a step: take the impulse of its last substep [s], and lift the body out of the table, where deformables
+        have pressed it in during the step."""
+        from pw_core.simulate.engine import take_coupling
+
+        force, torque = take_coupling(self._handle)
+        if self._held:
+            return
         now = self.read()
-        lowest = float((self._support @ rotation(now.orientation)[2]).min() + now.position[2])
-        if lowest < -CONTACT_M and not self._held:
-            linear = np.array([now.linear[0], now.linear[1], max(now.linear[2], 0.0)])
-            self.write(Body(now.position - [0, 0, lowest], now.orientation, linear, now.angular))
+        turn = rotation(now.orientation)
+        lowest = float((self._support @ turn[2]).min() + now.position[2])
+        if not force.any() and not torque.any() and lowest >= -CONTACT_M:
+            return
+        linear = now.linear + substep_s * force / self.entity.mass_kg
+        angular = now.angular + substep_s * (turn @ self._inertia_inverse @ turn.T) @ torque
+        position = now.position
+        if lowest < -CONTACT_M:
+            position = position - [0, 0, lowest]
+            linear[2] = max(linear[2], 0.0)
+        self.write(Body(position, now.orientation, linear, angular))
 
     def _hold(self, held: bool) -> None:
         """A held body is as heavy as a mountain, so that what it presses cannot push it back within a step."""

@@ -108,6 +108,22 @@ def write_friction(world: Any, geom: int, friction: float) -> None:
     world.sim.rigid_solver.dyn_info.geoms.coup_friction[geom] = friction
 
 
+def take_coupling(handle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Force [N] and torque [N m] about its centre that the deformables gave a body in the last substep; then none.
+
+    Genesis lets them act in the substep after. Left there they would be a part of the state that no one can read.
+    """
+    links, link = handle.solver.dyn_state.links, handle.base_link_idx
+    out = []
+    for field in (links.cfrc_coupling_vel, links.cfrc_coupling_ang):
+        values = field.to_numpy()
+        out.append(-values[link].reshape(3).astype(np.float64))
+        if out[-1].any():
+            values[link] = 0
+            field.from_numpy(values)
+    return out[0], out[1]
+
+
 def read_particles(solver: Any, world: Any) -> dict[str, NDArray[Any]]:
     """All MPM particles' arrays under the names of `Particles`."""
     raw = _read(solver, world)

@@ -167,7 +167,7 @@ class Simulation:
         if len(self._index):
             engine.write_particles(self._solver, self._world, physics.particles, self._index)
         for name, body in self._bodies.items():
-            body.write(physics.bodies[name])
+            body.reset(physics.bodies[name])
         self.time_s = self._start = time_s
         self._steps = 0
         self.set_actions(())
@@ -219,7 +219,7 @@ class Simulation:
                 code=ErrorCode.UNSTABLE,
             ) from error
         for body in self._bodies.values():
-            body.settle()
+            body.settle(self.settings.substep_s)
         self._steps += 1
         self.time_s = self._start + self._steps * dt
 

@@ -119,3 +119,17 @@ def test_what_a_held_tool_presses_cannot_push_it_back(rolling_pin) -> None:
     assert from_axis.min() > 0.02 - 0.5 * simulation.settings.cell_m
     simulation.advance_to(0.45)  # let go at 0.4: it has its own weight again
     assert simulation.read().bodies["pin"].linear[2] != 0
+
+
+def test_a_body_in_contact_goes_on_the_same_from_a_restored_state(rolling_pin) -> None:
+    scene, simulation = rolling_pin
+    start = scene.initial_physics()
+    above = Body(np.array([0.6, 0.0, 0.15]), start.bodies["pin"].orientation, np.zeros(3), np.zeros(3))
+    whole = run(simulation, PhysicsState(start.particles, {"pin": above}), 0.2)
+    middle = run(simulation, PhysicsState(start.particles, {"pin": above}), 0.1)
+    assert middle.bodies["pin"].linear[2] > -0.9 * 9.81 * 0.1  # it has met the ball
+    run(simulation, start, 0.1, press(0.13, 0.09))  # leaves other forces behind
+    halves = run(simulation, middle, 0.1)
+    for key, value in whole.particles.arrays().items():
+        assert np.array_equal(value, halves.particles.arrays()[key]), key
+    assert np.array_equal(whole.bodies["pin"].linear, halves.bodies["pin"].linear)

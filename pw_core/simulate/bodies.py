@@ -222,8 +222,9 @@ class RigidBody:
         if total[:, 2].any() and spin > 0:
             angular = angular * max(0.0, 1 - ROLLING_DAMPING * dt)
             # A torque of so much of the load, at the arm from centre to table: in the end nothing rolls.
-            brake = inverse @ (angular / spin) * (ROLLING_RESISTANCE * float(-arms[:, 2].mean() * total[:, 2].sum()))
-            angular = angular - brake * min(1.0, spin / max(float(np.linalg.norm(brake)), 1e-12))
+            # Along the spin only: torque through an uneven inertia would turn one axis's rolling into another's.
+            axis, load = angular / spin, float(-arms[:, 2].mean() * total[:, 2].sum())
+            angular = angular * max(0.0, 1 - ROLLING_RESISTANCE * load * float(axis @ inverse @ axis) / spin)
         return linear, angular
 
 

@@ -164,7 +164,7 @@ def pin_falls(lab: Lab, pin: Entity) -> None:
     body = first.bodies[pin.name]
     fall = float((body.position - lab.run(first, 0.1).bodies[pin.name].position)[2] / (0.5 * GRAVITY * 0.1**2))
     record(f"{lab.name}: {pin.name}'s free fall over half g t squared", fall, "", "1 +- 0.01", abs(fall - 1) <= 0.01)
-    end = lab.run(first, 1.5).bodies[pin.name]
+    end = lab.run(first, 2.0).bodies[pin.name]
     axis = rotation(end.orientation) @ long_axis(pin)
     record(f"{lab.name}: {pin.name}'s axis off level, lying", float(abs(axis[2])), "", "<= 0.05", abs(axis[2]) <= 0.05)
     gap = float(lowest(pin, end) * 1e3)

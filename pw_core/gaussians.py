@@ -64,7 +64,7 @@ class Camera:
         """Points [m], shape (..., 3), at `depth` [m] along the optical axis through `pixels` [px], shape (..., 2)."""
         return np.asarray(self.centre + self.rays(pixels) * np.asarray(depth)[..., None])
 
-    def project(self, points: F64) -> tuple[F64, F64]:
+    def project(self, points: NDArray[np.floating]) -> tuple[F64, F64]:
         """Pixels (..., 2) and depths (...) [m] of `points` [m], shape (..., 3)."""
         local = np.asarray(points) @ self.viewmat[:3, :3].T + self.viewmat[:3, 3]
         depth = local[..., 2]

@@ -100,8 +100,37 @@ class PhysicsState:
 
 
 @dataclass(frozen=True)
+class Look:
+    """The part of the appearance that refinement corrects; geometry at rest stays the scene's.
+
+    raw (N, 3): offsets of the foreground's Gaussians from their particles, as in `Binding`; opacities [logit] (N,) and
+    sh (N, K, 3) of the foreground; background_sh (M, K, 3).
+    """
+
+    raw: F32
+    opacities: F32
+    sh: F32
+    background_sh: F32
+
+    def arrays(self) -> dict[str, F32]:
+        """The arrays by name."""
+        return {
+            "raw": self.raw, "opacities": self.opacities, "sh": self.sh, "background_sh": self.background_sh,
+        }  # fmt: skip
+
+    def bind(self, scene: Scene) -> Binding:
+        """The scene's binding with this look's offsets."""
+        return replace(scene.binding, raw=self.raw)
+
+
+@dataclass(frozen=True)
 class State:
-    """An immutable snapshot in the tree. time_s is simulated time since the reconstruction."""
+    """An immutable snapshot in the tree. time_s is simulated time since the reconstruction.
+
+    look: the appearance as refined so far, None while it is the reconstruction's. parameters: physical constants that
+    refinement estimated, by names as in `pw_core.refine.parameters`. figures: what was measured when a refinement made
+    the state. views: the last refined frame of each camera, uint8 (H, W, 3). A rollout hands look and parameters on.
+    """
 
     id: str
     parent: str
@@ -110,6 +139,10 @@ class State:
     trajectory_id: str = ""
     created: float = 0.0
     label: str = ""
+    look: Look | None = None
+    parameters: dict[str, float] = field(default_factory=dict)
+    figures: dict[str, float] = field(default_factory=dict)
+    views: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,6 +201,10 @@ class Scene:
         """At rest, as reconstructed."""
         bodies = {e.name: Body.at_rest(e.origin) for e in self.entities if e.kind != "deformable"}
         return PhysicsState(self.particles, bodies)
+
+    def initial_look(self) -> Look:
+        """As reconstructed."""
+        return Look(self.binding.raw, self.foreground.opacities, self.foreground.sh, self.background.sh)
 
     def with_id(self, scene_id: str) -> Scene:
         """The same scene under another id."""

@@ -1,0 +1,1 @@
+"""The closed loop: target frames correct appearance and physics of a rollout."""

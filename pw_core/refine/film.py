@@ -1,0 +1,147 @@
+"""Target frames at the working size, with what tracking reads off them: grey pictures, outlines, flow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.gaussians import F32, F64, Camera
+
+UNCERTAIN = -1
+"""In masks: a pixel of which it is not known what it shows."""
+
+
+@dataclass(frozen=True, eq=False)
+class Film:
+    """V views of T frames. rgb 0 to 1 (V, T, H, W, 3); valid (V, T, H, W): observed; masks (V, T, H, W): entity id + 1,
+    0 for the background, -1 uncertain; weights (V,): how much a view counts."""
+
+    cameras: tuple[Camera, ...]
+    rgb: F32
+    valid: NDArray[np.bool_]
+    masks: NDArray[np.int32]
+    weights: tuple[float, ...]
+
+    @property
+    def frames(self) -> int:
+        """T."""
+        return self.rgb.shape[1]
+
+    @classmethod
+    def scaled(
+        cls,
+        cameras: tuple[Camera, ...],
+        frames: NDArray[np.uint8],
+        valid: NDArray[np.bool_],
+        masks: NDArray[np.int32],
+        *,
+        width: int,
+        weights: tuple[float, ...],
+    ) -> Film:
+        """From targets of any size (V, T, H, W, 3), scaled to about `width` px and never up."""
+        import cv2
+
+        w = min(width, frames.shape[3])
+        h = max(16, round(frames.shape[2] * w / frames.shape[3]))
+        flat = frames.reshape(-1, *frames.shape[2:])
+        rgb = np.stack([cv2.resize(f, (w, h), interpolation=cv2.INTER_AREA) for f in flat]).astype(np.float32)
+        rgb /= 255
+        # A pixel that is part this and part that is uncertain: the mean of an indicator says so.
+        out = np.full((len(flat), h, w), UNCERTAIN, np.int32)
+        for i, mask in enumerate(masks.reshape(-1, *masks.shape[2:])):
+            for label in np.unique(mask):
+                share = cv2.resize((mask == label).astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
+                if label >= 0:
+                    out[i][share > 0.75] = label
+        seen = np.stack([
+            cv2.resize(v.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA) > 0.99
+            for v in valid.reshape(-1, *valid.shape[2:])
+        ])  # fmt: skip
+        shape = frames.shape[:2]
+        return cls(
+            tuple(c.resized(w, h) for c in cameras), rgb.reshape(*shape, h, w, 3), seen.reshape(*shape, h, w),
+            out.reshape(*shape, h, w), weights,
+        )  # fmt: skip
+
+    def grey(self, view: int, frame: int) -> NDArray[np.uint8]:
+        """uint8 (H, W)."""
+        return grey(self.rgb[view, frame])
+
+    def seen(self, view: int, frame: int) -> bool:
+        """Whether enough of that frame was observed to be worth a look."""
+        return bool(self.valid[view, frame].mean() > 0.05)
+
+    @lru_cache(maxsize=256)  # noqa: B019  (a film lives as long as one refinement)
+    def flow_from(self, view: int, frame: int) -> F32:
+        """The film's own flow [px] from `frame` to the next, (H, W, 2), NaN where it is not believed."""
+        return trusted_flow(self.grey(view, frame), self.grey(view, frame + 1))
+
+    @lru_cache(maxsize=1024)  # noqa: B019
+    def outline(self, view: int, frame: int, label: int) -> tuple[F64, F64]:
+        """Outline of an entity against the background: points [px] (P, 2) and outward normals (P, 2).
+
+        Left out: where the picture ends, where it is not observed, and where something else may stand in front.
+        """
+        known = self.valid[view, frame] & (self.masks[view, frame] != UNCERTAIN)
+        other = (self.masks[view, frame] > 0) & (self.masks[view, frame] != label)
+        inside = self.masks[view, frame] == label
+        unsure = self.valid[view, frame] & (self.masks[view, frame] == UNCERTAIN)
+        return outline((inside | (unsure & near(inside, 1))).astype(np.float32), blocked=other | ~(known | unsure))
+
+
+def grey(rgb: F32) -> NDArray[np.uint8]:
+    """Luma of a picture 0 to 1, as uint8."""
+    import cv2
+
+    return np.asarray(cv2.cvtColor((np.clip(rgb, 0, 1) * 255).astype(np.uint8), cv2.COLOR_RGB2GRAY))
+
+
+def near(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    """The mask grown by that many pixels."""
+    import cv2
+
+    side = 2 * pixels + 1
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
+
+
+def trusted_flow(a: NDArray[np.uint8], b: NDArray[np.uint8], *, tolerance: float = 1.0) -> F32:
+    """Dense flow [px] from `a` to `b` (H, W, 2), NaN where going there and back does not end where it began.
+
+    Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", as OpenCV has it.
+    """
+    import cv2
+
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    there = np.asarray(search.calc(a, b, np.zeros((*a.shape, 2), np.float32)))
+    back = np.asarray(search.calc(b, a, np.zeros((*a.shape, 2), np.float32)))
+    y, x = np.mgrid[: a.shape[0], : a.shape[1]].astype(np.float32)
+    returned = cv2.remap(back, x + there[..., 0], y + there[..., 1], cv2.INTER_LINEAR, borderValue=(np.nan, np.nan))
+    gap = np.linalg.norm(there + returned, axis=-1)
+    there[~(gap < tolerance)] = np.nan
+    return np.asarray(there, np.float32)
+
+
+def outline(cover: F32, *, blocked: NDArray[np.bool_] | None = None) -> tuple[F64, F64]:
+    """Points [px] (P, 2) where `cover` (H, W) passes one half, to a part of a pixel, and outward normals (P, 2)."""
+    import cv2
+
+    smooth = cv2.GaussianBlur(cover, (0, 0), 1.0)
+    contours, _ = cv2.findContours((smooth > 0.5).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return np.zeros((0, 2)), np.zeros((0, 2))
+    p = np.concatenate([c[:, 0] for c in contours])
+    h, w = cover.shape
+    slope = -np.stack([cv2.Sobel(smooth, cv2.CV_32F, 1, 0) / 8, cv2.Sobel(smooth, cv2.CV_32F, 0, 1) / 8], -1)
+    n = slope[p[:, 1], p[:, 0]].astype(np.float64)
+    steep = np.linalg.norm(n, axis=1)
+    keep = (steep > 0.05) & (p > 1).all(1) & (p[:, 0] < w - 2) & (p[:, 1] < h - 2)
+    if blocked is not None:
+        keep &= ~near(blocked, 2)[p[:, 1], p[:, 0]]
+    p, n, steep = p[keep], n[keep], steep[keep]
+    n /= steep[:, None]
+    # Contour pixels lie just inside; walk the rest of the way along the slope.
+    rest = np.clip((smooth[p[:, 1], p[:, 0]] - 0.5) / steep, -1, 1)
+    return p + 0.5 + n * rest[:, None], n

@@ -1,0 +1,77 @@
+"""A scene as refinement moves it: particle positions in, Gaussians and pictures out."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
+from pw_core.scene import Look, Scene
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The foreground alone, over nothing: rgb (V, H, W, 3) premultiplied 0 to 1, alpha of each entity (V, H, W, E),
+    depth [m] (V, H, W), infinite where nothing is seen."""
+
+    rgb: F32
+    alpha: F32
+    depth: F32
+
+
+class Model:
+    """What of a scene stays the same while refinement looks for where it was."""
+
+    def __init__(self, scene: Scene, look: Look, *, device: str = "cpu") -> None:
+        self.scene = scene
+        self.look = look
+        self.device = device
+        self.near = scene.neighbours()
+        self.binding = look.bind(scene)
+        self.covariances = scene.foreground.covariances()
+        self.own = self.binding.index[:, 0]
+        self.entity_of = scene.entity_ids[self.own]
+
+    def stretch(self, positions: F32, turns: dict[str, F64]) -> F32:
+        """Deformation A of each particle, (J, 3, 3); rigid entities have their `turns` (3, 3), exactly."""
+        from pw_core.render.moving import deformations
+
+        A = deformations(self.scene.rest, positions, self.near)
+        for name, turn in turns.items():
+            A[self.scene.entity(name).particles] = turn
+        return A
+
+    def gaussians_at(self, positions: F32, turns: dict[str, F64]) -> tuple[F32, F32]:
+        """Means [m] (N, 3) and covariances [m²] (N, 3, 3) for particles at `positions` [m] (J, 3)."""
+        from pw_core.render.moving import follow
+
+        return follow(self.binding, self.scene.rest, positions, self.stretch(positions, turns), self.covariances)
+
+    def draw(self, means: F32, covariances: F32, cameras: tuple[Camera, ...]) -> Drawn:
+        """The foreground through cameras of one size."""
+        import torch
+
+        from pw_core.render import rasterize
+
+        def tensor(a: NDArray[np.generic]) -> torch.Tensor:
+            return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device)
+
+        entities = len(self.scene.entities)
+        onehot = np.eye(entities, dtype=np.float32)[self.entity_of]
+        with torch.no_grad():
+            out = rasterize(
+                tensor(means), None, None, torch.sigmoid(tensor(self.look.opacities)), tensor(self.look.sh),
+                tensor(np.stack([c.viewmat for c in cameras])), tensor(np.stack([c.K for c in cameras])),
+                cameras[0].width, cameras[0].height, covars=tensor(covariances),
+                sh_degree=int(np.sqrt(self.look.sh.shape[1])) - 1, features=tensor(onehot), render_depth="expected",
+            )  # fmt: skip
+        assert out.features is not None and out.depth is not None
+        depth = out.depth[..., 0].cpu().numpy()
+        alpha = out.alpha[..., 0].cpu().numpy()
+        return Drawn(out.rgb.cpu().numpy(), out.features.cpu().numpy(), np.where(alpha > 0.3, depth, np.inf))
+
+    def turns(self, bodies: dict[str, F64]) -> dict[str, F64]:
+        """Rotation matrices of bodies given as rows of `Trajectory.bodies` (13,)."""
+        return {name: np.asarray(quats_to_rotations(row[3:7])) for name, row in bodies.items()}

@@ -1,0 +1,99 @@
+"""The background under refinement: frozen in shape, one picture a view, under a smooth gain where shadows can fall."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from pw_core.gaussians import F32, SH_C0, Camera
+from pw_core.scene import Look, Scene
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+CELLS = 24
+MARGIN_M = 0.15
+"""How far about the entities a shadow may fall."""
+
+
+class Shade:
+    """Logarithmic gain on a grid over the table round all entities, one grid a frame: gain (T, G, G).
+
+    Smooth by its size, and it cannot draw an object: a gain has no texture and no colour.
+    """
+
+    def __init__(self, scene: Scene, look: Look, cameras: tuple[Camera, ...], positions: F32, *, device: str) -> None:
+        import torch
+
+        self.scene, self.look = scene, look
+        flat = positions.reshape(-1, 3)
+        low, high = flat.min(0)[:2] - MARGIN_M, flat.max(0)[:2] + MARGIN_M
+        self.low, self.size = low, np.maximum(high - low, 1e-6)
+        self.gain: F32 = np.zeros((len(positions), CELLS, CELLS), np.float32)
+        self.device = device
+        drawn = [_draw(scene, look, c, device) for c in cameras]
+        self._pictures = [torch.from_numpy(rgb).to(device) for rgb, _ in drawn]
+        self._places = []
+        for camera, (_, depth) in zip(cameras, drawn, strict=True):
+            y, x = np.mgrid[: camera.height, : camera.width] + 0.5
+            points = camera.unproject(np.stack([x, y], -1), depth)
+            at = 2 * (points[..., :2] - low) / self.size - 1
+            # Only what lies on the table is shaded; elsewhere the place is outside the grid, where the gain is 0.
+            at[np.abs(points[..., 2]) > 0.01] = 9.0
+            self._places.append(torch.from_numpy(at.astype(np.float32)).to(device))
+
+    def picture(self, view: int, gain: Tensor) -> Tensor:
+        """The background (H, W, 3), 0 to 1, of that view under a gain (G, G); rows of the grid run along y."""
+        import torch.nn.functional as F
+
+        at = F.grid_sample(gain[None, None], self._places[view][None], align_corners=False, padding_mode="zeros")
+        return self._pictures[view] * at[0, 0, ..., None].exp()
+
+    def plain(self, view: int) -> F32:
+        """The background (H, W, 3) as it was."""
+        return np.asarray(self._pictures[view].cpu().numpy())
+
+    def roughness(self, gain: Tensor) -> Tensor:
+        """Mean squared steps of the gain in place and time, and its size."""
+        out = (gain**2).mean() + 4 * (gain.diff(dim=1) ** 2).mean() + 4 * (gain.diff(dim=2) ** 2).mean()
+        return out + 4 * (gain.diff(dim=0) ** 2).mean() if len(gain) > 1 else out
+
+    def baked(self, gain: F32) -> F32:
+        """The background's spherical harmonics (M, K, 3) under that gain (G, G)."""
+        if not gain.any():
+            return self.look.background_sh
+        import torch
+        import torch.nn.functional as F
+
+        means = self.scene.background.means
+        at = 2 * (means[:, :2] - self.low) / self.size - 1
+        at[np.abs(means[:, 2]) > 0.01] = 9.0
+        field = torch.from_numpy(gain)[None, None]
+        grid = torch.from_numpy(at.astype(np.float32))[None, None]
+        g = F.grid_sample(field, grid, align_corners=False, padding_mode="zeros")[0, 0, 0].exp().numpy()
+        out = self.look.background_sh * g[:, None, None]
+        out[:, 0] += (0.5 * (g - 1) / SH_C0)[:, None]  # colour = 0.5 + SH_C0 * sh: the 0.5 is scaled too
+        return np.asarray(out, np.float32)
+
+
+def _draw(scene: Scene, look: Look, camera: Camera, device: str) -> tuple[F32, Any]:
+    """The background alone: picture 0 to 1 (H, W, 3) and depth [m] (H, W)."""
+    import torch
+
+    from pw_core.render import rasterize
+
+    b = scene.background
+
+    def tensor(a: Any) -> Tensor:
+        return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device)
+
+    with torch.no_grad():
+        out = rasterize(
+            tensor(b.means), None, None, torch.sigmoid(tensor(b.opacities)), tensor(look.background_sh),
+            tensor(camera.viewmat)[None], tensor(camera.K)[None], camera.width, camera.height,
+            covars=tensor(b.covariances()), sh_degree=int(np.sqrt(look.background_sh.shape[1])) - 1,
+            render_depth="expected",
+        )  # fmt: skip
+    assert out.depth is not None
+    return out.rgb[0].clamp(0, 1).cpu().numpy(), out.depth[0, ..., 0].cpu().numpy()

@@ -23,6 +23,8 @@ from typing import Any
 import numpy as np
 import torch
 from numba import njit
+from parts.records import RECORDS
+from parts.views import views
 
 from pw_core.render import cpu, rasterize
 from pw_core.render.chunks import frames_within, sum_over_frames
@@ -414,10 +416,16 @@ def against_gsplat() -> dict[str, Any]:
     return result
 
 
+def view_topics() -> list[dict[str, Any]]:
+    """View topics of the node, received by another process."""
+    views()
+    return RECORDS
+
+
 PARTS: dict[str, Callable[[], Any]] = {
     "speed": speed, "first_call": first_call, "roofline": roofline,
     "frames_over_background": frames_over_background, "dumpling": dumpling, "flow": flow_error,
-    "refinement_step": refinement_step,
+    "refinement_step": refinement_step, "view_topics": view_topics,
     "gsplat": lambda: against_gsplat() if torch.cuda.is_available() else "no CUDA here",
     "overhead": lambda: overhead() if torch.cuda.is_available() else "no CUDA here",
 }  # fmt: skip

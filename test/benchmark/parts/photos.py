@@ -7,9 +7,8 @@ import time
 from pathlib import Path
 
 import cv2
-import numpy as np
-from parts.records import ROOT, psnr, record
 
+from parts.records import ROOT, psnr, record
 from pw_core.appearance import Appearance
 from pw_core.config import SceneConfig
 from pw_core.reconstruct import reconstruct

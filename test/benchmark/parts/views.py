@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import subprocess
 import sys
@@ -53,7 +54,7 @@ class Receiver:
         (time.monotonic, one clock for all processes)."""
         out, _ = self.process.communicate(timeout=120)
         got = [g for g in json.loads(out.splitlines()[-1]) if g[0] > since]
-        new = [g for before, g in zip(got, got[1:], strict=False) if g[1] != before[1]]
+        new = [g for before, g in itertools.pairwise(got) if g[1] != before[1]]
         return (len(new) - 1) / (new[-1][0] - new[0][0]), got[-1][2]
 
 
@@ -122,7 +123,7 @@ def views() -> None:
                 fps, size = receiver.frames(drawn)
                 world.call("PlayTrajectory", stop=True)
                 note = (
-                    f"{size / 1e6:.1f} MB each, 26 frames at {50 * rate:.3g} a second, drawn and converted before they play "
-                    f"in {drawn - began:.1f} s, so that conversion takes nothing of the playback"
+                    f"{size / 1e6:.1f} MB each, 26 frames at {50 * rate:.3g} a second, drawn and converted before "
+                    f"they play in {drawn - began:.1f} s, so that conversion takes nothing of the playback"
                 )
                 record(f"played back, {topic}, rate {rate:g}", fps, "frames/s", ">= 30", fps >= 30, note)

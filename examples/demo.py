@@ -6,13 +6,16 @@ python examples/demo.py [--scene play_doh] [--out out/demo]
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +54,7 @@ def main() -> int:
         node = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
         with WorldClient() as world:
-            sections = run(world, config, args.out)
+            sections = run(world, config, args.out, Memory())
     finally:
         node.send_signal(signal.SIGINT)
         try:
@@ -64,7 +67,7 @@ def main() -> int:
     return 0
 
 
-def run(world: WorldClient, config: SceneConfig, out: Path) -> list[Section]:
+def run(world: WorldClient, config: SceneConfig, out: Path, memory: Memory) -> list[Section]:
     """The steps, each reported with its time [s]; the page's sections."""
     began = time.perf_counter()
     with step("node and its worker start"):
@@ -73,23 +76,29 @@ def run(world: WorldClient, config: SceneConfig, out: Path) -> list[Section]:
         response = world.reconstruct(config.name)
     shape = world.render().shape
     sections = [_scene_section(world, config, out, shape, reconstructed.seconds, response)]
+    # Films are written beside the next round: encoding needs the core that physics leaves free.
+    films = ThreadPoolExecutor(1)
+    written: list[Future[float]] = []
+    shown = 0.0
     for number, round_ in enumerate(config.rounds, 1):
         with step(f"round {number}: {round_.name}") as timing:
             world.rollout(round_.actions, round_.duration, commit=True, return_views=True)
+            simulated_at = 0.0
             with CONSOLE.status("") as status:
                 while not world.is_done():
                     feedback = world.feedback()
                     if feedback is not None:
                         status.update(f"{feedback.stage} {feedback.fraction:.0%}")
-                    time.sleep(0.1)
+                        if not simulated_at and feedback.fraction >= 1:
+                            simulated_at = time.perf_counter()
+                    time.sleep(0.02)
             result = world.result()
-        pictures = [compressed_to_numpy(v.image) for v in result.views]
-        write_film(out / f"round_{number}.mp4", pictures, fps=config.playback_fps)
+            shown += time.perf_counter() - simulated_at if simulated_at else 0.0
         last = f"round_{number}.png"
-        cv2.imwrite(str(out / last), pictures[-1][..., ::-1])
+        written.append(films.submit(_write_round, result.views, out, number, config.playback_fps))
         rows = [
             ("simulated", f"{result.simulated_time:.2f} s in {timing.seconds:.1f} s of wall time"),
-            ("frames", str(len(pictures))),
+            ("frames", str(len(result.views))),
             ("state", result.state_id),
         ]
         for track in result.tracks:
@@ -98,14 +107,28 @@ def run(world: WorldClient, config: SceneConfig, out: Path) -> list[Section]:
             rows.append((track.name, f"moved ({moved}) mm in x, y, z"))
         media = [(f"round_{number}.mp4", "as predicted"), (last, "where it ends; the next round starts here")]
         sections.append(Section(f"Round {number}: {round_.name}", media=media, rows=rows))
+    with step("the last film"):
+        encoding = sum(f.result() for f in written)
+    films.shutdown()
+    total = time.perf_counter() - began
     states = world.states()
-    peak = peak_memory_gb()
     sections.append(Section("All in all", rows=[
         ("states", " → ".join(s.state_id for s in states if s.committed)),
-        ("wall time", f"{time.perf_counter() - began:.0f} s"),
-        ("memory now", f"{peak:.1f} GB in node, worker and client together"),
+        ("wall time", f"{total:.0f} s"),
+        ("rendering and sending pictures", f"{shown:.1f} s, {shown / total:.0%}"),
+        ("encoding films, beside the next round", f"{encoding:.1f} s, {encoding / total:.0%}"),
+        ("most memory", f"{memory.peak_gb:.1f} GB in node, worker and client together"),
     ]))  # fmt: skip
     return sections
+
+
+def _write_round(views: list[Any], out: Path, number: int, fps: float) -> float:
+    """Film and last picture of a round; the seconds that took."""
+    began = time.perf_counter()
+    pictures = [compressed_to_numpy(v.image) for v in views]
+    write_film(out / f"round_{number}.mp4", pictures, fps=fps)
+    cv2.imwrite(str(out / f"round_{number}.png"), pictures[-1][..., ::-1])
+    return time.perf_counter() - began
 
 
 def _scene_section(
@@ -141,12 +164,24 @@ def _scene_section(
     return Section("Photo to scene", media=media, rows=rows)
 
 
-def peak_memory_gb() -> float:
-    """Resident memory [GB] of this process and its children now."""
-    import psutil
+class Memory:
+    """The most resident memory [GB] of this process and its children so far, looked at twice a second."""
 
-    me = psutil.Process()
-    return float(sum(p.memory_info().rss for p in [me, *me.children(recursive=True)]) / 1e9)
+    def __init__(self) -> None:
+        self.peak_gb = 0.0
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        import psutil
+
+        me = psutil.Process()
+        while True:
+            total = 0
+            for process in [me, *me.children(recursive=True)]:
+                with contextlib.suppress(psutil.NoSuchProcess):  # ended since it was listed
+                    total += process.memory_info().rss
+            self.peak_gb = max(self.peak_gb, total / 1e9)
+            time.sleep(0.5)
 
 
 class step:

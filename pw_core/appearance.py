@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
-from pw_core.scene import PhysicsState, Scene
+from pw_core.scene import Look, PhysicsState, Scene
 
 PREPARED_CAMERAS = 8
 
@@ -85,15 +85,27 @@ class Appearance:
         self.device = device
         self._near = scene.neighbours()
         self._covariances = scene.foreground.covariances()
-        self._opacities = torch.sigmoid(self._tensor(scene.foreground.opacities))
-        self._colors = self._tensor(scene.foreground.sh)
         b = scene.background
-        self._background = {
+        self._background: dict[str, Any] = {
             "means": self._tensor(b.means), "quats": None, "scales": None, "covars": self._tensor(b.covariances()),
-            "opacities": torch.sigmoid(self._tensor(b.opacities)), "colors": self._tensor(b.sh),
+            "opacities": torch.sigmoid(self._tensor(b.opacities)),
         }  # fmt: skip
         self._sh_degree = int(np.sqrt(scene.foreground.sh.shape[1])) - 1
         self._prepared: dict[bytes, Any] = {}
+        self._reconstructed = scene.initial_look()
+        self._wear(self._reconstructed)
+
+    def _wear(self, look: Look) -> None:
+        """Draw with these offsets and colours from now on."""
+        import torch
+
+        self._look = look
+        self._binding = look.bind(self.scene)
+        self._opacities = torch.sigmoid(self._tensor(look.opacities))
+        self._colors = self._tensor(look.sh)
+        if self._background.get("of") is not look.background_sh:
+            self._background |= {"of": look.background_sh, "colors": self._tensor(look.background_sh)}
+            self._prepared.clear()
 
     def _tensor(self, array: NDArray[Any]) -> Any:
         import torch
@@ -110,10 +122,13 @@ class Appearance:
             body = physics.bodies.get(e.name)
             if body is not None:  # exact, where least squares would round
                 A[e.particles] = quats_to_rotations(body.orientation)
-        return follow(self.scene.binding, self.scene.rest, now, A, self._covariances)
+        return follow(self._binding, self.scene.rest, now, A, self._covariances)
 
-    def render(self, camera: Camera, physics: PhysicsState) -> View:
+    def render(self, camera: Camera, physics: PhysicsState, *, look: Look | None = None) -> View:
         """The picture that `camera` takes.
+
+        Args:
+            look: as refinement left it; None: as reconstructed.
 
         Raises:
             RenderError: a camera that cannot be drawn (size, pose).
@@ -122,6 +137,9 @@ class Appearance:
 
         from pw_core.render.prepared import rasterize_over
 
+        wanted = self._reconstructed if look is None else look
+        if wanted is not self._look:
+            self._wear(wanted)
         means, covariances = self.foreground(physics)
         drawn = rasterize_over(
             self._prepare(camera), self._tensor(means), None, None, self._opacities, self._colors,
@@ -139,8 +157,9 @@ class Appearance:
         if key not in self._prepared:
             if len(self._prepared) >= PREPARED_CAMERAS:
                 self._prepared.pop(next(iter(self._prepared)))
+            still = {k: v for k, v in self._background.items() if k != "of"}
             self._prepared[key] = prepare(
-                **self._background, viewmat=self._tensor(camera.viewmat), K=self._tensor(camera.K),
+                **still, viewmat=self._tensor(camera.viewmat), K=self._tensor(camera.K),
                 width=camera.width, height=camera.height, sh_degree=self._sh_degree,
             )  # fmt: skip
         return self._prepared[key]

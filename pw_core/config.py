@@ -103,6 +103,28 @@ class SimulationConfig(Part):
     floor_friction: float = Field(default=0.5, ge=0)
 
 
+class RefineConfig(Part):
+    """How target frames correct a rollout (design section 5)."""
+
+    provider: str = Field(default="observed", description="where target frames come from")
+    settings: dict[str, Any] = Field(default_factory=dict, description="of the provider, e.g. a model's folder")
+    prompt: str = Field(default="", description="what the film shows, for a video model")
+    strength: float = Field(default=0.8, ge=0, le=1, description="how far a video model may leave the prediction")
+    side_weight: float = Field(default=1.0, ge=0, description="of views but the first, against the first")
+    width_px: int = Field(default=320, ge=64, le=4096, description="working width; wider films are scaled down")
+    iterations: int = Field(default=100, ge=0, le=10_000, description="of Adam, after tracking")
+    frames_per_step: int = Field(default=1, ge=1, le=64, description="frames drawn at once: memory against steadiness")
+    nodes: int = Field(default=40, ge=0, le=2000, description="control nodes of a deformable's displacement field")
+    lambda_sim: float = Field(default=1e-4, ge=0, description="pull towards the simulation")
+    temporal_opacity: bool = Field(default=False, description="let Gaussians fade in and out over the round")
+    velocity: Literal["inherit", "estimate"] = "estimate"
+    stress: Literal["transport", "relax"] = "transport"
+    estimate: tuple[Literal["stiffness", "viscosity", "yield_stress", "friction", "wind"], ...] = Field(
+        default=(), description="physical constants fitted to the corrected motion; costs rollouts"
+    )
+    seed: int = 0
+
+
 class Round(Part):
     """One rollout of the scene's own story."""
 
@@ -122,6 +144,7 @@ class SceneConfig(Part):
     entities: tuple[EntityConfig, ...] = Field(min_length=1)
     reconstruct: ReconstructConfig = ReconstructConfig()
     simulation: SimulationConfig = SimulationConfig()
+    refine: RefineConfig = RefineConfig()
     frame_interval_s: float = Field(default=1 / 50, gt=0, description="simulated time between frames")
     playback_fps: float = Field(default=25.0, gt=0, description="of the films")
     rounds: tuple[Round, ...] = ()

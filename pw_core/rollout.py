@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.actions import Action
+from pw_core.errors import ErrorCode, RolloutError
+from pw_core.gaussians import F64
 from pw_core.scene import Body, PhysicsState, State, Trajectory
+
+MAX_DURATION_S = 60.0
+MAX_FRAMES = 5000
 
 
 @dataclass(frozen=True)
@@ -51,6 +57,27 @@ class Rollout:
         return self._result()[1]
 
 
+def frame_times(duration: float, interval: float) -> F64:
+    """Times [s] of a rollout's frames: every `interval`, and the end.
+
+    Raises:
+        RolloutError (INVALID_DURATION): either is not in its range, or there would be too many frames.
+    """
+    for what, value, top in (("duration", duration, MAX_DURATION_S), ("frame_interval", interval, duration)):
+        if not (math.isfinite(value) and 0 < value <= top):
+            raise RolloutError(
+                f"{what} must be over 0 and at most {top:g} s, got {value}", code=ErrorCode.INVALID_DURATION
+            )
+    count = math.ceil(duration / interval - 1e-9)
+    if count > MAX_FRAMES:
+        raise RolloutError(
+            f"{count} frames are too many: at most {MAX_FRAMES}, so a frame_interval of "
+            f"{duration / MAX_FRAMES:.3g} s or more",
+            code=ErrorCode.INVALID_DURATION,
+        )
+    return np.append(np.arange(count) * interval, duration)
+
+
 def record(
     origin: State, frames: list[Frame], actions: tuple[Action, ...], ids: tuple[str, str]
 ) -> tuple[Trajectory, State]:
@@ -66,7 +93,10 @@ def record(
         bodies={name: np.stack([_flat(f.physics.bodies[name]) for f in frames]) for name in last.physics.bodies},
         actions=actions,
     )
-    state = State(ids[1], origin.id, origin.time_s + last.time_s, last.physics, ids[0], time.time())
+    state = State(
+        ids[1], origin.id, origin.time_s + last.time_s, last.physics, ids[0], time.time(), look=origin.look,
+        parameters=origin.parameters, views=origin.views,
+    )  # fmt: skip
     return trajectory, state
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -14,15 +13,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.actions import Action
-from pw_core.config import SceneConfig
+from pw_core.config import RefineConfig, SceneConfig
 from pw_core.errors import ErrorCode, RenderError, RolloutError, SceneError
 from pw_core.gaussians import Camera
-from pw_core.rollout import Frame, Rollout, record
-from pw_core.scene import Body, PhysicsState, Scene, State, Trajectory
+from pw_core.rollout import Frame, Rollout, frame_times, record
+from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
 from pw_core.store import Store
 
 if TYPE_CHECKING:
     from pw_core.appearance import Appearance, EntityPose, View
+    from pw_core.refine.rounds import Refining
+    from pw_core.refine.targets.base import TargetProvider
     from pw_core.simulate import Simulation
 
 Progress = Callable[[str, float], None]
@@ -30,8 +31,6 @@ Progress = Callable[[str, float], None]
 
 ROOT = "root"
 """The id of the state that the reconstruction made."""
-MAX_DURATION_S = 60.0
-MAX_FRAMES = 5000
 
 
 @dataclass(frozen=True)
@@ -75,6 +74,7 @@ class World:
         self._last_committed_trajectory = ""
         self._appearance: Appearance | None = None
         self._simulation: Simulation | None = None
+        self._applied: dict[str, float] = {}
 
     @classmethod
     def open(cls, store: Path | str, *, scene: str = "", **options: Any) -> World:
@@ -267,18 +267,7 @@ class World:
         scene = self._need_scene()
         origin = self.state(start)
         interval = scene.config.frame_interval_s if frame_interval is None else frame_interval
-        for what, value, top in (("duration", duration, MAX_DURATION_S), ("frame_interval", interval, duration)):
-            if not (math.isfinite(value) and 0 < value <= top):
-                raise RolloutError(
-                    f"{what} must be over 0 and at most {top:g} s, got {value}", code=ErrorCode.INVALID_DURATION
-                )
-        count = math.ceil(duration / interval - 1e-9)
-        if count > MAX_FRAMES:
-            raise RolloutError(
-                f"{count} frames are too many: at most {MAX_FRAMES}, so a frame_interval of "
-                f"{duration / MAX_FRAMES:.3g} s or more",
-                code=ErrorCode.INVALID_DURATION,
-            )
+        times = frame_times(duration, interval)
         names = [e.name for e in scene.entities]
         for action in actions:
             if action.entity and action.entity not in names:
@@ -286,7 +275,6 @@ class World:
                     f"action '{action.name or action.type}': entity '{action.entity}' is none of {', '.join(names)}",
                     code=ErrorCode.UNKNOWN_ENTITY,
                 )
-        times = np.append(np.arange(count) * interval, duration)
         frames: list[Frame] = []
         ids = (_new_id("t"), _new_id("s"))
         kept: list[tuple[Trajectory, State]] = []
@@ -300,7 +288,7 @@ class World:
 
         def run() -> Iterator[Frame]:
             try:
-                simulation = self._build(progress)
+                simulation = self._build(progress, origin.parameters)
                 simulation.reset(origin.physics, time_s=0.0)
                 simulation.set_actions(actions)
                 for index, t in enumerate(times):
@@ -320,12 +308,75 @@ class World:
 
         return Rollout(run(), keep)
 
-    def _build(self, progress: Progress | None) -> Simulation:
-        if self._simulation is None:
-            from pw_core.simulate import Simulation
+    def _build(self, progress: Progress | None, parameters: dict[str, float]) -> Simulation:
+        """The scene's simulation, built once, with these constants and the config's others."""
+        from pw_core.refine.parameters import HEADROOM, apply
+        from pw_core.simulate import Simulation
 
-            self._simulation = Simulation.build(self._need_scene(), device=self.device, progress=progress)
+        scene = self._need_scene()
+        if self._simulation is None:
+            headroom = HEADROOM if scene.config.refine.estimate else 1.0
+            self._simulation = Simulation.build(scene, device=self.device, headroom=headroom, progress=progress)
+            self._applied = {}
+        if parameters != self._applied:
+            apply(self._simulation, scene, parameters)
+            self._applied = dict(parameters)
         return self._simulation
+
+    def refine(
+        self,
+        provider: TargetProvider,
+        *,
+        trajectory: str = "",
+        cameras: Sequence[Camera | str] = (),
+        config: RefineConfig | None = None,
+        commit: bool = False,
+        keep_best: bool = False,
+    ) -> Refining:
+        """Correct a trajectory (empty: the last committed) by target frames; the corrected end is a new state.
+
+        Nothing runs before the first step is asked for. The new state's parent is the trajectory's end, which stays.
+
+        Args:
+            provider: where the target frames come from, see `pw_core.refine.targets`.
+            cameras: the views, by name or as they are; empty: those of the provider's films, or the photo's.
+            config: settings; None: those of the scene.
+            commit: make the corrected state the head.
+            keep_best: a refinement that is closed before its end leaves what it has as an uncommitted state.
+
+        Raises:
+            RefineError: targets that do not fit, here or as it runs; nothing is changed.
+            SceneError: UNKNOWN_TRAJECTORY, UNKNOWN_STATE, NO_SCENE. RenderError: UNKNOWN_CAMERA.
+        """
+        from pw_core.refine.refinement import Refinement
+        from pw_core.refine.rounds import Refining
+
+        scene = self._need_scene()
+        found = self.trajectory(trajectory)
+        start, end = self.state(found.start), self.state(found.end)
+        views = [self._camera(c) if isinstance(c, str) else c for c in cameras]
+        if not views:
+            of_films = getattr(provider, "cameras", None)
+            views = list(of_films(scene.cameras)) if of_films is not None else [scene.cameras[0]]
+        work = Refinement(
+            scene, found, start, end, provider=provider, cameras=views, config=config or scene.config.refine,
+            simulation=lambda: self._for_refinement(start), device=self.device,
+        )  # fmt: skip
+
+        def keep(state: State, corrected: Trajectory) -> None:
+            self._states[state.id] = state
+            self._trajectories[corrected.id] = corrected
+            self._drop_old()
+            if commit:
+                self.commit(state.id)
+
+        return Refining(work, keep, keep_best=keep_best)
+
+    def _for_refinement(self, start: State) -> Simulation:
+        """The simulation, which refinement may give other constants: they are put back before the next rollout."""
+        simulation = self._build(None, start.parameters)
+        self._applied = {"": 0.0}
+        return simulation
 
     def _drop_old(self) -> None:
         parents = {s.parent for s in self._states.values()}
@@ -365,23 +416,38 @@ class World:
             self._appearance = Appearance(self._need_scene(), device=self.device)
         return self._appearance
 
-    def render(self, camera: Camera | str = "", *, physics: PhysicsState | None = None, state: str = "") -> View:
-        """The picture a camera (its name in the scene; empty: the photo's) takes of `physics`, or of a state.
+    def render(
+        self,
+        camera: Camera | str = "",
+        *,
+        physics: PhysicsState | None = None,
+        state: str = "",
+        look: Look | None = None,
+    ) -> View:
+        """The picture a camera (its name in the scene; empty: the photo's) takes of a state (empty: the head).
+
+        Args:
+            physics: drawn in place of the state's, as in a frame of a rollout.
+            look: drawn in place of the state's.
 
         Raises:
             RenderError: UNKNOWN_CAMERA, or a camera that cannot be drawn.
         """
-        scene = self._need_scene()
         if isinstance(camera, str):
-            cameras = {c.name: c for c in scene.cameras}
-            name = camera or scene.cameras[0].name
-            if name not in cameras:
-                raise RenderError(
-                    f"camera '{name}' is not in the scene; there are: {', '.join(cameras)}",
-                    code=ErrorCode.UNKNOWN_CAMERA,
-                )
-            camera = cameras[name]
-        return self.appearance.render(camera, self.state(state).physics if physics is None else physics)
+            camera = self._camera(camera)
+        if physics is None or look is None:
+            shown = self.state(state)
+            physics, look = physics or shown.physics, look or shown.look
+        return self.appearance.render(camera, physics, look=look)
+
+    def _camera(self, name: str) -> Camera:
+        cameras = {c.name: c for c in self._need_scene().cameras}
+        name = name or next(iter(cameras))
+        if name not in cameras:
+            raise RenderError(
+                f"camera '{name}' is not in the scene; there are: {', '.join(cameras)}", code=ErrorCode.UNKNOWN_CAMERA
+            )
+        return cameras[name]
 
     def entity_poses(self, physics: PhysicsState) -> list[EntityPose]:
         """Where every entity is."""

@@ -78,6 +78,9 @@ class Observed:
     """
 
     name = "observed"
+    progressive = False
+    """All views were seen: there is nothing to imagine from a first correction."""
+    uses_flow = False
 
     def __init__(
         self,

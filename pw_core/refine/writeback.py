@@ -1,0 +1,133 @@
+"""From a corrected motion to a state that a simulator can go on with (design section 5)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from pw_core.gaussians import F32, F64, deformations
+from pw_core.scene import Body, Entity, Look, Particles, PhysicsState, Scene
+
+Velocity = Literal["inherit", "estimate"]
+Stress = Literal["transport", "relax"]
+SLOPE_FRAMES = 5
+"""Over how many of the last frames the correction's rate is taken."""
+
+
+def write_back(
+    scene: Scene,
+    base: PhysicsState,
+    corrections: F32,
+    times: F64,
+    *,
+    bodies: dict[str, Body],
+    inside: tuple[F64, F64],
+    velocity: Velocity = "estimate",
+    stress: Stress = "transport",
+) -> PhysicsState:
+    """The state `base` with its matter moved by the last of `corrections`.
+
+    Args:
+        base: what the simulator had at the last of `times`.
+        corrections: displacements [m] (T, J, 3) from the simulator's positions; those of rigid entities are not used.
+        times: of the frames [s] (T,).
+        bodies: the corrected pose of each rigid entity; twists too.
+        inside: corners [m] (3,) of the simulated domain; nothing is put outside, nor below the table.
+        velocity: `inherit` keeps the simulator's, `estimate` adds the rate at which the correction grows at the end.
+        stress: `transport` carries elastic deformation along with the gradient G of the correction, F <- G F (a plastic
+            material then yields as it would); `relax` makes the corrected shape stress-free. A liquid keeps its volume
+            ratio either way.
+
+    A correction of exactly zero gives back the same arrays.
+    """
+    p = base.particles
+    positions, velocities, F, Jp = p.positions.copy(), p.velocities.copy(), p.F.copy(), p.Jp.copy()
+    near = scene.neighbours()
+    for e in scene.entities:
+        if e.kind != "deformable":
+            continue
+        s = e.particles
+        u = corrections[-1, s]
+        if u.any():
+            positions[s] = _within(p.positions[s] + u, p.positions[s], e, inside)
+            if e.material.model != "liquid":
+                G = deformations(p.positions, _moved(p.positions, s, positions[s]), near)[s]
+                F[s] = G @ F[s] if stress == "transport" else np.eye(3, dtype=np.float32)
+                if e.material.model == "plastic" and stress == "transport":
+                    F[s] = yielded(F[s], e)
+        if velocity == "estimate":
+            rate = _rate(corrections[:, s], times)
+            if rate.any():
+                velocities[s] = velocities[s] + rate
+    particles = Particles(positions, velocities, p.C, F, Jp, p.active)
+    return PhysicsState(particles, {**base.bodies, **bodies})
+
+
+def settle_offsets(scene: Scene, before: Look, after: Look, A: F32) -> tuple[F32, Look]:
+    """Hand the common part of each particle's changed offsets to the particle: shifts [m] (J, 3), and the look without.
+
+    p_j <- p_j + A mean_k (offset - offset at rest). The plain mean of a surface's one-sided offsets would inflate the
+    body every round, so only their change counts.
+    """
+    old, new = before.bind(scene), after.bind(scene)
+    own = scene.binding.index[:, 0]
+    change = new.offsets() - old.offsets()
+    count = np.bincount(own, minlength=len(scene.rest))
+    total = np.stack([np.bincount(own, change[:, k], len(scene.rest)) for k in range(3)], 1).astype(np.float64)
+    mean = total / np.maximum(count, 1)[:, None]
+    for e in scene.entities:
+        if e.kind != "deformable":
+            mean[e.particles] = 0.0  # a rigid body moves by its pose alone
+    if not mean.any():
+        return np.zeros_like(scene.rest), after
+    left = np.clip((new.offsets() - mean[own]) / new.delta[:, None], -0.999, 0.999)
+    raw = np.where(mean[own] == 0, after.raw, np.arctanh(left))
+    shifts = np.einsum("jik,jk->ji", A, mean)
+    return np.asarray(shifts, np.float32), replace(after, raw=np.asarray(raw, np.float32))
+
+
+def yielded(F: F32, entity: Entity) -> F32:
+    """Elastic deformations (J, 3, 3) brought back to the yield surface, volume kept.
+
+    Von Mises in logarithmic strain, as the simulator's own return map (Gao et al. 2017): the norm of 2 mu times the
+    deviatoric strain is at most sqrt(2/3) of the yield stress.
+    """
+    m = entity.material
+    mu = m.youngs_modulus_pa / (2 * (1 + m.poisson_ratio))
+    u, s, vt = np.linalg.svd(F.astype(np.float64))
+    strain = np.log(np.maximum(s, 1e-6))
+    mean = strain.mean(1, keepdims=True)
+    shear = strain - mean
+    norm = np.linalg.norm(shear, axis=1, keepdims=True)
+    most = (2 / 3) ** 0.5 * m.yield_stress_pa / (2 * mu)
+    over = norm[:, 0] > most
+    out = F.copy()
+    shear = shear * np.minimum(1, most / np.maximum(norm, 1e-12))
+    out[over] = ((u * np.exp(mean + shear)[:, None, :]) @ vt)[over]
+    return out
+
+
+def _within(wanted: F32, was: F32, entity: Entity, inside: tuple[F64, F64]) -> F32:
+    """Positions kept in the domain and above the table; what the simulator itself had lower may stay so low."""
+    low, high = inside
+    gap = 1e-4
+    out = np.clip(wanted, low + gap, high - gap)
+    out[:, 2] = np.maximum(out[:, 2], np.minimum(was[:, 2], 0.25 * entity.particle_size_m))
+    return np.asarray(out, np.float32)
+
+
+def _moved(positions: F32, where: slice, now: F32) -> F32:
+    out = positions.copy()
+    out[where] = now
+    return out
+
+
+def _rate(corrections: F32, times: F64) -> F32:
+    """Slope [m/s] (J, 3) of the corrections (T, J, 3) over the last frames, by least squares."""
+    k = min(SLOPE_FRAMES, len(times))
+    if k < 2:
+        return np.zeros_like(corrections[-1])
+    t = times[-k:] - times[-k:].mean()
+    return np.asarray(np.tensordot(t / (t @ t), corrections[-k:].astype(np.float64), 1), np.float32)

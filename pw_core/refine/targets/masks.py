@@ -1,0 +1,264 @@
+"""Entities followed through a real film, without weights: the masks of targets that bring none.
+
+Each frame is labelled from the frames before it, not from the prediction, which may be tens of pixels off: what each
+pixel would look like if the background were seen (shadows allowed), which colours each entity had, and where optical
+flow carried its last mask; then neighbours of like colour are made to agree.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.errors import ErrorCode, RefineError
+from pw_core.gaussians import F32
+from pw_core.refine.targets.backdrop import Backdrop, noise_level
+from pw_core.refine.targets.base import Frames, Masks, Progress
+from pw_core.refine.targets.checks import check_shape
+
+UNCERTAIN = -1
+BINS = 32
+"""Colours of an entity: a histogram of so many bins a channel."""
+SURE = 0.9
+"""A pixel whose likeliest label has less probability is not certain."""
+STRANGE = 0.02
+"""Prior of something that is neither background nor a known entity: a hand, a bird."""
+LEVELS = -3 * math.log(256)
+"""Log of a density that knows nothing: any of 256 cubed colours."""
+
+
+class Colours:
+    """Which colours an entity has: a smoothed histogram that follows the light slowly."""
+
+    def __init__(self) -> None:
+        self.counts = np.zeros((BINS,) * 3, np.float32)
+
+    def learn(self, pixels: F32, *, rate: float = 0.1) -> None:
+        """From colours (N, 3), 0 to 255."""
+        from scipy import ndimage
+
+        if len(pixels) < 20:
+            return
+        at = np.clip((pixels * BINS / 256).astype(np.int64), 0, BINS - 1)
+        fresh = np.bincount(np.ravel_multi_index(tuple(at.T), self.counts.shape), minlength=BINS**3).astype(np.float32)
+        fresh = ndimage.gaussian_filter(fresh.reshape(self.counts.shape), 0.8, mode="nearest")
+        share = rate if self.counts.any() else 1.0
+        self.counts = (1 - share) * self.counts + share * fresh / fresh.sum()
+
+    def log_density(self, frame: F32) -> F32:
+        """(H, W), per level cubed; one in ten pixels may have any colour."""
+        at = np.clip((frame * BINS / 256).astype(np.int64), 0, BINS - 1)
+        density = self.counts[at[..., 0], at[..., 1], at[..., 2]] * (BINS / 256) ** 3
+        return np.log(0.9 * density + 0.1 * math.exp(LEVELS)).astype(np.float32)
+
+
+def track_masks(
+    frames: Frames,
+    *,
+    start_masks: Masks,
+    predicted_masks: Masks | None = None,
+    background: Frames | None = None,
+    valid: NDArray[np.bool_] | None = None,
+    progress: Progress | None = None,
+) -> Masks:
+    """Masks (T, H, W) of a film from a camera that stands still: entity id + 1, 0 background, -1 not certain.
+
+    Args:
+        frames: (T, H, W, 3).
+        start_masks: (H, W), the first frame's; -1 where not certain.
+        predicted_masks: (T, H, W) of the prediction; a faint hint where an entity may turn up again.
+        background: (H, W, 3), the scene drawn without its entities; tells what stands behind them at first.
+        valid: (T, H, W): False where nothing was observed; those pixels are not certain.
+
+    Raises:
+        RefineError: INVALID_TARGET for sizes that do not fit, or start masks that hold no entity.
+    """
+    t, h, w = _checked(frames, start_masks, predicted_masks, background, valid)
+    labels = sorted(int(v) for v in np.unique(start_masks) if v > 0)
+    seen = np.ones((t, h, w), np.bool_) if valid is None else valid
+    pictures = [_calm(f) for f in frames]
+    noise = max(noise_level(frames[0].astype(np.float32)), 1.0)
+    start = np.where(seen[0], start_masks, UNCERTAIN)
+    free = (start == 0) & ~_grown(start > 0, 4)
+    # Smoothing leaves a third of the noise; the start masks are ours, and a pixel or two off.
+    scene = Backdrop(pictures[0], free, None if background is None else _calm(background), noise=0.5 * noise)
+    colours = [Colours() for _ in labels]
+    for k, label in enumerate(labels):
+        inside = start == label
+        core = _shrunk(inside, 2)
+        colours[k].learn(pictures[0][core if core.sum() >= 20 else inside])
+    ambient = Colours()
+    ambient.learn(pictures[0][free])
+    hints = None if predicted_masks is None else [_hint(m, labels) for m in predicted_masks]
+
+    out = np.empty((t, h, w), np.int32)
+    likely = _spread(np.stack([start == v for v in labels]).astype(np.float32), 1.5)
+    for i in range(t):
+        if progress is not None:
+            progress("following masks", i / t)
+        if i > 0:
+            likely = _carried(likely, frames[i - 1], frames[i])
+        where = np.clip(_spread(likely, 2.0), 0, 1)
+        if hints is not None:
+            where = np.maximum(where, hints[i])
+        chance = _label(pictures[i], where, scene, colours, ambient, noise=noise)
+        mask = _decided(chance, likely, labels)
+        mask[~seen[i]] = UNCERTAIN
+        out[i] = mask
+        # What was not seen stays where it was carried.
+        likely = np.where(seen[i], chance[1:-1], likely)
+        likely = likely * np.stack([_near(mask == v, 12) | ~seen[i] for v in labels])
+        scene.learn(pictures[i], (mask == 0) & seen[i] & ~_grown(mask != 0, 5))
+        for k, label in enumerate(labels):
+            colours[k].learn(pictures[i][_shrunk(mask == label, 3)])
+    return out
+
+
+def _label(
+    frame: F32, where: F32, scene: Backdrop, colours: list[Colours], ambient: Colours, *, noise: float
+) -> F32:
+    """Probabilities (1 + K + 1, H, W) of background, entities, and something strange."""
+    k = len(colours)
+    somewhere = np.clip(where.sum(0), 0, 1)
+    prior = np.empty((k + 2, *frame.shape[:2]), np.float32)
+    prior[0] = np.clip(1 - somewhere, 0.02, 1)
+    prior[1:-1] = np.clip(where, 0.01, 0.98)
+    prior[-1] = STRANGE
+    evidence = np.log(prior / prior.sum(0))
+    back = scene.log_density(frame, 1 - somewhere)
+    evidence[0] += np.where(np.isnan(back), ambient.log_density(frame), back)
+    for i, c in enumerate(colours):
+        evidence[i + 1] += c.log_density(frame)
+    evidence[-1] += LEVELS
+    return _agreed(evidence, frame, noise=noise)
+
+
+def _agreed(evidence: F32, frame: F32, *, noise: float, strength: float = 2.5, rounds: int = 6) -> F32:
+    """Mean field of a Potts model whose neighbours agree the more the more alike their colours are."""
+    links = []
+    for axis in (0, 1):
+        step = (np.diff(frame, axis=axis) ** 2).sum(-1)
+        links.append((strength * np.exp(-step / (2 * (3 * noise) ** 2 + step.mean()))).astype(np.float32))
+    evidence = np.clip(evidence - evidence.max(0), -25, 0)
+    chance = _softmax(evidence)
+    for _ in range(rounds):
+        votes = np.zeros_like(chance)
+        for axis, link in zip((1, 2), links):
+            ahead = [slice(None)] * 3
+            behind: list[Any] = [slice(None)] * 3
+            ahead[axis], behind[axis] = slice(1, None), slice(None, -1)
+            votes[tuple(behind)] += link * chance[tuple(ahead)]
+            votes[tuple(ahead)] += link * chance[tuple(behind)]
+        chance = _softmax(evidence + votes)
+    return chance
+
+
+def _softmax(x: F32) -> F32:
+    e = np.exp(x - x.max(0))
+    return np.asarray(e / e.sum(0), dtype=np.float32)
+
+
+def _decided(chance: F32, likely: F32, labels: list[int]) -> Masks:
+    """Labels (H, W): what is likely enough, without crumbs and pieces far from where the entity was carried to."""
+    from scipy import ndimage
+
+    best = chance.argmax(0)
+    mask = np.where(chance.max(0) >= SURE, best, UNCERTAIN).astype(np.int32)
+    mask[best == len(chance) - 1] = UNCERTAIN
+    for k, _ in enumerate(labels):
+        parts, count = ndimage.label(best == k + 1)
+        if count < 1:
+            continue
+        sizes = ndimage.sum_labels(np.ones_like(parts), parts, np.arange(1, count + 1))
+        reach = _near(likely[k] > 0.3, 20)
+        held = ndimage.maximum(reach, parts, np.arange(1, count + 1))
+        crumbs = (sizes < max(9, 0.03 * sizes.max())) | (held == 0)
+        mask[np.isin(parts, np.flatnonzero(crumbs) + 1)] = UNCERTAIN
+    known = np.array([0, *labels, UNCERTAIN], np.int32)
+    # Holes of a few pixels in an entity are noise.
+    named = np.where(mask == UNCERTAIN, UNCERTAIN, known[np.clip(mask, 0, len(labels))])
+    for label in labels:
+        parts, count = ndimage.label(named != label)
+        if count > 1:
+            sizes = ndimage.sum_labels(np.ones_like(parts), parts, np.arange(1, count + 1))
+            named[np.isin(parts, np.flatnonzero(sizes < 9) + 1)] = label
+    return np.asarray(named, dtype=np.int32)
+
+
+def _carried(likely: F32, before: Frames, after: Frames) -> F32:
+    """Probabilities (K, H, W) pulled along the film's flow (Kroeger et al. 2016, as OpenCV has it)."""
+    import cv2
+
+    search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    a, b = (cv2.GaussianBlur(cv2.cvtColor(f, cv2.COLOR_RGB2GRAY), (0, 0), 1.0) for f in (before, after))
+    back = np.asarray(search.calc(b, a, np.zeros((*a.shape, 2), np.float32)))
+    there = np.asarray(search.calc(a, b, np.zeros((*a.shape, 2), np.float32)))
+    y, x = np.mgrid[: a.shape[0], : a.shape[1]].astype(np.float32)
+    # An entity is where either pull or push says: at its front edge, the pull sees the background.
+    pulled = np.stack([cv2.remap(p, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR) for p in likely])
+    pushed = np.zeros_like(pulled)
+    tx = np.clip(np.rint(x + there[..., 0]).astype(np.int64), 0, a.shape[1] - 1)
+    ty = np.clip(np.rint(y + there[..., 1]).astype(np.int64), 0, a.shape[0] - 1)
+    for k, p in enumerate(likely):
+        np.maximum.at(pushed[k], (ty, tx), p)
+        pushed[k] = cv2.morphologyEx(pushed[k], cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    return np.maximum(pulled, pushed)
+
+
+def _hint(masks: Masks, labels: list[int]) -> F32:
+    return 0.05 * _spread(np.stack([masks == v for v in labels]).astype(np.float32), 15.0)
+
+
+def _calm(frame: Frames) -> F32:
+    import cv2
+
+    return np.asarray(cv2.GaussianBlur(frame.astype(np.float32), (0, 0), 0.7), dtype=np.float32)
+
+
+def _spread(planes: F32, sigma: float) -> F32:
+    import cv2
+
+    return np.stack([cv2.GaussianBlur(p, (0, 0), sigma) for p in planes]).astype(np.float32)
+
+
+def _near(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    return _grown(mask, pixels)
+
+
+def _grown(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    import cv2
+
+    kernel = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * pixels + 1,) * 2)
+    return np.asarray(cv2.dilate(mask.astype(np.uint8), kernel) > 0)
+
+
+def _shrunk(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
+    return ~_grown(~mask, pixels)
+
+
+def _checked(
+    frames: Frames, start: Masks, predicted: Masks | None, background: Frames | None, valid: NDArray[np.bool_] | None
+) -> tuple[int, int, int]:
+    if not isinstance(frames, np.ndarray) or frames.ndim != 4 or frames.shape[3] != 3 or frames.dtype != np.uint8:
+        raise RefineError(
+            f"film: found {getattr(frames, 'dtype', type(frames).__name__)} {np.shape(frames)}, expected uint8 "
+            "(frames, height, width, 3)",
+            code=ErrorCode.INVALID_TARGET,
+        )
+    t, h, w = frames.shape[:3]
+    check_shape("start masks", start, (h, w), np.int32)
+    if predicted is not None:
+        check_shape("predicted masks", predicted, (t, h, w), np.int32)
+    if background is not None:
+        check_shape("background", background, (h, w, 3), np.uint8)
+    if valid is not None:
+        check_shape("valid", valid, (t, h, w), np.bool_)
+    if not (start > 0).any():
+        raise RefineError(
+            "start masks: no pixel belongs to an entity, expected entity id + 1 somewhere",
+            code=ErrorCode.INVALID_TARGET,
+        )
+    return t, h, w

@@ -78,7 +78,11 @@ class TargetFrames:
 
 @runtime_checkable
 class TargetProvider(Protocol):
-    """Anything that makes targets. Made from its settings: `Provider(**settings)`."""
+    """Anything that makes targets. Made from its settings: `Provider(**settings)`.
+
+    Two more attributes may be there: `progressive` (False: all views at once, where True asks first for the input view,
+    then for the others) and `uses_flow` (False: the request's flow may be zero).
+    """
 
     name: str
 

@@ -7,6 +7,7 @@ our entry are measured too.
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import platform
@@ -416,8 +417,10 @@ def against_gsplat() -> dict[str, Any]:
     return result
 
 
-def view_topics() -> list[dict[str, Any]]:
+def view_topics() -> list[dict[str, Any]] | str:
     """View topics of the node, received by another process."""
+    if importlib.util.find_spec("rclpy") is None:
+        return "no ROS here"
     views()
     return RECORDS
 

@@ -75,9 +75,44 @@ def fill(photo: Rgb, hidden: Mask, table: Mask) -> Rgb:
             use = table[y, a:b]
             assert line is not None
             result[y, a:b][use] = line[use]
+    result = _joined(result, target, hidden & table, ~hidden & table)
     soft = cv2.GaussianBlur(result, (0, 0), 1.0)
     result[hidden] = 0.5 * result[hidden] + 0.5 * soft[hidden]
     return np.asarray(result.round().clip(0, 255), np.uint8)
+
+
+def _joined(filled: NDArray[np.float32], photo: NDArray[np.float32], hole: Mask, known: Mask) -> NDArray[np.float32]:
+    """`filled` (H, W, 3) with the hole's gradients and, at its border, the photo's values (Pérez et al. 2003, "Poisson
+    image editing"); where the border is neither, no slope."""
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
+    rows, columns = np.nonzero(hole)
+    if len(rows) == 0:
+        return filled
+    height, width = hole.shape
+    number = np.full(hole.shape, -1)
+    number[rows, columns] = np.arange(len(rows))
+    diagonal = np.zeros(len(rows))
+    # What must be added to `filled` is smooth: it solves Laplace's equation with the step at the border as its values.
+    step = np.zeros((len(rows), 3))
+    pairs = []
+    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        y, x = rows + dy, columns + dx
+        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
+        y, x = y.clip(0, height - 1), x.clip(0, width - 1)
+        within = inside & hole[y, x]
+        outer = inside & known[y, x]
+        pairs.append((np.flatnonzero(within), number[y, x][within]))
+        diagonal += within | outer
+        # The filling's own next value is not known: it is taken to go on as it is.
+        step[outer] += photo[y, x][outer] - filled[rows, columns][outer]
+    i, j = (np.concatenate(p) for p in zip(*pairs))
+    tie = 1e-4  # a hole without known neighbours stays as it is
+    matrix = sparse.diags(diagonal + tie).tocsc() - sparse.csc_matrix((np.ones(len(i)), (i, j)), shape=(len(rows),) * 2)
+    out = filled.copy()
+    out[rows, columns] += splu(matrix.tocsc()).solve(step).astype(np.float32)
+    return out
 
 
 def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integer]:

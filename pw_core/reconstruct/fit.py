@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pw_core.gaussians import SH_C0, Camera, Gaussians
 from pw_core.reconstruct.image import Rgb
 
-GAIN = 0.9
+GAIN = 0.5
 REACH = 0.15
 
 

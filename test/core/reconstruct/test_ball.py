@@ -111,6 +111,17 @@ def test_backdrop_is_filled_from_the_backdrop_alone() -> None:
     assert np.abs(filled[33:].astype(int) - (10, 120, 10)).max() < 5
 
 
+def test_a_stain_beside_the_hole_leaves_no_step_at_its_lower_edge() -> None:
+    photo = np.full((60, 80, 3), 200, np.uint8)
+    photo[40:, 25:55] = 120  # a reflection below the thing, wider than the hole is
+    table, hidden = np.ones((60, 80), bool), np.zeros((60, 80), bool)
+    hidden[20:41, 30:50] = True
+    photo[hidden] = (255, 0, 0)
+    filled = fill(photo, hidden, table).astype(int)
+    assert np.abs(filled[40, 32:48] - filled[41, 32:48]).max() < 25  # 80 where rows are filled one by one
+    assert np.abs(filled[24, 32:48] - 200).max() < 15
+
+
 def test_scene_looks_like_its_photo_and_binds_every_gaussian() -> None:
     from pw_core.appearance import Appearance
 

@@ -1,0 +1,106 @@
+"""What the entities hid of the plane they stand on, filled from the plane around, so that a moved entity leaves no
+hole."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from pw_core.gaussians import F64, Camera, Gaussians
+from pw_core.reconstruct.masks import Mask
+from pw_core.reconstruct.splats import surface_gaussians
+from pw_core.reconstruct.views.fit import Params, draw
+from pw_core.reconstruct.views.fuse import Fused
+from pw_core.reconstruct.views.poses import View
+
+SIZE = 384
+WIDE = 2.6
+"""Side of the plane's picture, in sizes of what stands on it."""
+
+
+def fill_behind(
+    background: Gaussians, solids: Sequence[Fused], views: Sequence[View], union: Mapping[str, Mask]
+) -> tuple[Gaussians, dict[str, float]]:
+    """The background without what is left of the entities, and with the ground below them; and a report.
+
+    The plane is drawn from straight above; where no view saw it past the entities it is filled with patches from
+    around, one Gaussian a pixel.
+    """
+    import torch
+    from scipy import ndimage
+
+    from pw_core.reconstruct.exemplar import fill_from_exemplars
+
+    corners = np.concatenate([s.mesh.vertices for s in solids])
+    low, high = corners.min(0), corners.max(0)
+    side = WIDE * float((high - low)[:2].max())
+    camera = _above((low + high)[:2] / 2, side, float(high[2]))
+    y, x = np.mgrid[0:SIZE, 0:SIZE]
+    pixel = np.stack([x + 0.5, y + 0.5], -1)
+    ground = camera.unproject(pixel, np.full((SIZE, SIZE), camera.centre[2]))
+    hidden = ~_seen(ground.reshape(-1, 3), views, union).reshape(SIZE, SIZE)
+    foot = np.zeros((SIZE, SIZE), bool)
+    for solid in solids:
+        foot |= solid.distance(ground.reshape(-1, 3) + np.array([0, 0, 0.5 * solid.step])).reshape(SIZE, SIZE) < 0
+    near = ndimage.binary_dilation(foot, iterations=SIZE // 6)
+    hole = ndimage.binary_dilation((hidden & near) | foot, iterations=3)
+    keep = ~_in_hole(background, camera, hole, float(high[2]))
+    for solid in solids:
+        keep &= solid.distance(background.means.astype(np.float64)) > 0.5 * solid.step
+    left = background[keep]
+    with torch.no_grad():
+        flat = left[np.abs(left.means[:, 2]) < 0.25 * high[2]]
+        drawn = draw(Params(flat, 1.0, "cpu").drawn(), camera, sh_degree=int(np.sqrt(left.sh.shape[1])) - 1)
+    rgb, alpha = drawn.rgb[0].numpy(), drawn.alpha[0, ..., 0].numpy()
+    rgb = np.clip(rgb / np.maximum(alpha, 0.05)[..., None], 0, 1)
+    hole |= near & (alpha < 0.6)
+    known = (alpha > 0.8) & ~hole & ~hidden
+    picture = np.ascontiguousarray(255 * rgb, np.float32)
+    filled = fill_from_exemplars(picture, hole, known=known) / 255
+    step = side / SIZE
+    n = int(hole.sum())
+    across, down = np.zeros((n, 3)), np.zeros((n, 3))
+    across[:, 1], down[:, 0] = -1.3 * step, -1.3 * step
+    points = ground[hole]
+    points[:, 2] = -0.2 * step
+    patch = surface_gaussians(points, across, down, filled[hole])
+    sh = np.zeros((n, left.sh.shape[1], 3), np.float32)
+    sh[:, :1] = patch.sh
+    patch = Gaussians(patch.means, patch.quats, patch.log_scales, patch.opacities, sh)
+    report = {"filled_m2": round(n * step * step, 6), "dropped": int((~keep).sum()), "added": n}
+    return Gaussians.concatenate([left, patch]), report
+
+
+def _above(middle: F64, side: float, top: float) -> Camera:
+    """Straight down, x of the picture along -y and its y along -x, far away so that it is nearly orthographic."""
+    far = 20 * max(side, top)
+    f = SIZE * far / side
+    K = np.array([[f, 0, SIZE / 2], [0, f, SIZE / 2], [0, 0, 1.0]])
+    R = np.array([[0, -1.0, 0], [-1.0, 0, 0], [0, 0, -1.0]])
+    m = np.eye(4)
+    m[:3, :3] = R
+    m[:3, 3] = -R @ np.array([middle[0], middle[1], far])
+    return Camera("above", K, m, SIZE, SIZE)
+
+
+def _seen(points: F64, views: Sequence[View], union: Mapping[str, Mask]) -> np.ndarray:
+    from scipy import ndimage
+
+    out = np.zeros(len(points), bool)
+    for v in views:
+        uv, z = v.camera.project(points)
+        x, y = np.floor(uv[:, 0]).astype(int), np.floor(uv[:, 1]).astype(int)
+        i = np.flatnonzero((z > 0) & (x >= 0) & (x < v.camera.width) & (y >= 0) & (y < v.camera.height))
+        wide = ndimage.binary_dilation(union[v.name], iterations=2)
+        out[i] |= ~wide[y[i], x[i]]
+    return out
+
+
+def _in_hole(g: Gaussians, camera: Camera, hole: Mask, top: float) -> np.ndarray:
+    uv, _ = camera.project(g.means.astype(np.float64))
+    x, y = np.floor(uv[:, 0]).astype(int), np.floor(uv[:, 1]).astype(int)
+    inside = (x >= 0) & (x < SIZE) & (y >= 0) & (y < SIZE) & (g.means[:, 2] < 1.2 * top)
+    out = np.zeros(len(g), bool)
+    out[inside] = hole[y[inside], x[inside]]
+    return out

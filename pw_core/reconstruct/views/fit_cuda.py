@@ -1,0 +1,108 @@
+"""The fit on CUDA: gsplat's rasteriser and its default strategy of densification."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import Gaussians
+from pw_core.reconstruct.views.fit import (
+    Fitted,
+    Params,
+    Tell,
+    camera_tensors,
+    extent,
+    read_checkpoint,
+    write_checkpoint,
+)
+from pw_core.reconstruct.views.losses import picture_loss
+from pw_core.reconstruct.views.poses import View
+from pw_core.reconstruct.views.settings import ViewsSettings
+
+DEGREE_EVERY = 1000
+
+
+def fit_cuda(
+    views: Sequence[View], first: Gaussians, settings: ViewsSettings, *, tell: Tell, checkpoint: Path | None = None
+) -> Fitted:
+    """As `fit`, on CUDA, 3DGS and 2DGS; step sizes, loss and schedule as gsplat's own trainer has them by default.
+
+    Raises:
+        ReconstructError (INVALID_CONFIG): gsplat is not installed.
+    """
+    import torch
+
+    try:
+        import gsplat
+    except ImportError as error:
+        raise ReconstructError(f"the fit on CUDA needs gsplat (pip install gsplat): {error}",
+                               code=ErrorCode.INVALID_CONFIG) from None  # fmt: skip
+    began, done = time.perf_counter(), 0
+    resumed = read_checkpoint(checkpoint)
+    if resumed is not None:
+        first, done = resumed
+    size = extent(views)
+    params = Params(first, size, "cuda")
+    tensors: Any = torch.nn.ParameterDict({k: torch.nn.Parameter(v.detach()) for k, v in params.tensors.items()})
+    # gsplat's strategies know the parameters by these names.
+    named = {"means": "means", "log_scales": "scales", "quats": "quats", "opacities": "opacities", "sh0": "sh0",
+             "shN": "shN"}  # fmt: skip
+    tensors = torch.nn.ParameterDict({named[k]: v for k, v in tensors.items()})
+    optimisers = {
+        named[k]: torch.optim.Adam([{"params": tensors[named[k]], "lr": params.rates[k], "name": named[k]}], eps=1e-15)
+        for k in named
+    }
+    flat = settings.model == "2dgs"
+    strategy = gsplat.DefaultStrategy(key_for_gradient="gradient_2dgs" if flat else "means2d")
+    strategy.check_sanity(tensors, optimisers)
+    state = strategy.initialize_state(scene_scale=size)
+    schedule = torch.optim.lr_scheduler.ExponentialLR(optimisers["means"], 0.01 ** (1 / settings.steps))
+    for _ in range(done):
+        schedule.step()
+    targets = [torch.from_numpy(v.image.astype(np.float32) / 255).cuda() for v in views]
+    cameras = [camera_tensors(v.camera, "cuda") for v in views]
+    rng = np.random.default_rng(done)
+    queue: list[int] = []
+    recent: list[Any] = []
+
+    def gaussians() -> Gaussians:
+        for k, name in named.items():
+            params.tensors[k] = tensors[name]
+        return params.gaussians()
+
+    for step in range(done, settings.steps):
+        if not queue:
+            queue = list(rng.permutation(len(views)))
+        k = queue.pop()
+        cam, (view, K) = views[k].camera, cameras[k]
+        degree = min(settings.sh_degree, step // DEGREE_EVERY)
+        shape = (tensors["means"], tensors["quats"], torch.exp(tensors["scales"]), torch.sigmoid(tensors["opacities"]),
+                 torch.cat([tensors["sh0"], tensors["shN"]], 1))  # fmt: skip
+        draw = gsplat.rasterization_2dgs if flat else gsplat.rasterization
+        result = draw(*shape, view, K, cam.width, cam.height, sh_degree=degree, packed=False)
+        drawn, info = result[0][0], result[-1]
+        strategy.step_pre_backward(tensors, optimisers, state, step, info)
+        loss = picture_loss(drawn, targets[k])
+        loss.backward()
+        with torch.no_grad():
+            recent = [*recent[1 - len(views) :], ((drawn - targets[k]) ** 2).mean()]
+        for optimiser in optimisers.values():
+            optimiser.step()
+            optimiser.zero_grad(set_to_none=True)
+        schedule.step()
+        strategy.step_post_backward(tensors, optimisers, state, step, info, packed=False)
+        if (step + 1) % 100 == 0 or step + 1 == settings.steps:
+            psnr = -10 * math.log10(max(float(torch.stack(recent).mean()), 1e-12))
+            left = (time.perf_counter() - began) / (step + 1 - done) * (settings.steps - step - 1)
+            tell(f"fit: step {step + 1} of {settings.steps}, PSNR {psnr:.2f} dB, ETA {left:.0f} s",
+                 (step + 1) / settings.steps)  # fmt: skip
+        if checkpoint is not None and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps):
+            write_checkpoint(checkpoint, gaussians(), step + 1)
+    psnr = -10 * math.log10(max(float(torch.stack(recent).mean()), 1e-12)) if recent else 0.0
+    return Fitted(gaussians(), psnr, settings.steps, time.perf_counter() - began)

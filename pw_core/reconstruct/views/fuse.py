@@ -1,0 +1,180 @@
+"""Depth maps and silhouettes of an entity to a closed mesh that stands on the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import F32, F64, Camera
+from pw_core.reconstruct.masks import Mask
+from pw_core.scene import Mesh
+
+TRUNCATION = 3.0
+"""Voxels on either side of a surface that its depth speaks for."""
+SMOOTH = 0.8
+
+
+@dataclass(frozen=True)
+class Look:
+    """What one camera says: depth [m] (H, W), 0 where it sees none of the entity; mask (H, W): its silhouette, None
+    where something may stand before it."""
+
+    camera: Camera
+    depth: F32
+    mask: Mask | None
+
+
+@dataclass(frozen=True)
+class Fused:
+    """field [m] (x, y, z), negative inside, of voxels from `origin` [m] (3,) every `step` [m]; and its mesh."""
+
+    mesh: Mesh
+    field: NDArray[np.float32]
+    origin: F64
+    step: float
+
+    def distance(self, points: F64) -> F64:
+        """Of `points` [m] (n, 3) from the surface [m], negative inside; exact within a few voxels of it."""
+        from scipy import ndimage
+
+        index = (points - self.origin) / self.step
+        return np.asarray(ndimage.map_coordinates(self.field, index.T, order=1, mode="nearest"))
+
+
+def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused:
+    """Truncated signed distances (Curless and Levoy 1996) averaged over the looks, carved by the silhouettes.
+
+    What no look sees free is solid down to the plane z = 0, where the mesh is closed. bounds [m] (2, 3).
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): nothing is left, or the surface does not close.
+    """
+    from scipy import ndimage
+
+    step = float((bounds[1] - bounds[0]).max()) / voxels
+    low, high = bounds[0] - 4 * step, bounds[1] + 4 * step
+    low[2] = -2.5 * step  # the plane lies between two layers
+    axes = [np.arange(a, b + step, step) for a, b in zip(low, high)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    reach = TRUNCATION * step
+    total, weight = np.zeros(len(grid)), np.zeros(len(grid))
+    outside = np.full(len(grid), -reach)  # furthest outside that a silhouette says
+    for look in looks:
+        cam = look.camera
+        uv, z = cam.project(grid)
+        x, y = np.floor(uv[:, 0]).astype(int), np.floor(uv[:, 1]).astype(int)
+        inside = (z > 1e-6) & (x >= 0) & (x < cam.width) & (y >= 0) & (y < cam.height)
+        i = np.flatnonzero(inside)
+        depth = look.depth[y[i], x[i]]
+        if look.mask is not None:
+            edge = ndimage.distance_transform_edt(~look.mask) - ndimage.distance_transform_edt(look.mask)
+            away = ndimage.map_coordinates(edge, [uv[i, 1] - 0.5, uv[i, 0] - 0.5], order=1, mode="nearest")
+            outside[i] = np.maximum(outside[i], away * z[i] / cam.K[0, 0])
+        near = (depth > 0) & (depth - z[i] > -reach)
+        j = i[near]
+        total[j] += np.clip((z[j] - depth[near]), -reach, reach) * 1.0
+        # Free space counts for less than surface: grazing and wrong depths would eat into the solid.
+        weight[j] += 1.0
+    field = np.where(weight > 0, total / np.maximum(weight, 1), -reach)
+    # z - depth is negative in front of the surface: outside.
+    field = np.where(weight > 0, -field, -reach)
+    field = np.maximum(field, np.clip(outside, -reach, reach))
+    field = np.maximum(field, np.clip(-grid[:, 2], -reach, reach))
+    shape = tuple(map(len, axes))
+    volume = ndimage.gaussian_filter(field.reshape(shape), SMOOTH)
+    volume = np.maximum(volume, np.clip(-grid[:, 2], -reach, reach).reshape(shape))
+    return _close(volume, low, step, reach, name)
+
+
+def fuse_between(camera: Camera, mask: Mask, front: F64, back: F64, *, voxels: int, name: str) -> Fused:
+    """What lies between two depth maps [m] (H, W) of one camera, inside its silhouette and above z = 0, as a mesh.
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): nothing is left, or the surface does not close.
+    """
+    from scipy import ndimage
+
+    y, x = np.nonzero(mask)
+    pixel = np.stack([x, y], 1).astype(np.float64) + 0.5
+    ends = np.concatenate([camera.unproject(pixel, front[y, x]), camera.unproject(pixel, back[y, x])])
+    bounds = np.stack([ends.min(0), ends.max(0)])
+    step = float((bounds[1] - bounds[0]).max()) / voxels
+    low, high = bounds[0] - 4 * step, bounds[1] + 4 * step
+    low[2] = -2.5 * step
+    axes = [np.arange(a, b + step, step) for a, b in zip(low, high)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    reach = TRUNCATION * step
+    uv, z = camera.project(grid)
+    nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    edge = ndimage.distance_transform_edt(~mask) - ndimage.distance_transform_edt(mask)
+    at = [uv[:, 1] - 0.5, uv[:, 0] - 0.5]
+
+    def sample(field: F64) -> F64:
+        return np.asarray(ndimage.map_coordinates(field, at, order=1, mode="nearest"))
+
+    f, b = (sample(d[tuple(nearest)]) for d in (front, back))
+    parts = [f - z, z - b, sample(edge) * z / camera.K[0, 0], -grid[:, 2]]
+    field = np.clip(np.max(parts, axis=0), -reach, reach)
+    shape = tuple(map(len, axes))
+    volume = ndimage.gaussian_filter(field.reshape(shape), 0.5)
+    volume = np.maximum(volume, np.clip(-grid[:, 2], -reach, reach).reshape(shape))
+    return _close(volume, low, step, reach, name)
+
+
+def _close(volume: NDArray[np.floating], low: F64, step: float, reach: float, name: str) -> Fused:
+    """The largest part without its hollows, as a watertight mesh."""
+    import trimesh
+    from scipy import ndimage
+    from skimage.measure import marching_cubes
+
+    solid, count = ndimage.label(volume < 0)
+    if count == 0:
+        raise ReconstructError(f"entity '{name}': its views leave no solid between them; check its masks and the plane",
+                               code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
+    sizes = np.bincount(solid.ravel())
+    sizes[0] = 0
+    own = solid == sizes.argmax()
+    volume = np.where((volume < 0) & ~own, 0.5 * step, volume)
+    hollow = ndimage.binary_fill_holes(own) & ~own
+    volume = np.where(hollow, -0.5 * step, volume)
+    volume = np.pad(volume, 1, constant_values=reach).astype(np.float32)
+    vertices, faces, _, _ = marching_cubes(volume, 0.0)
+    mesh = trimesh.Trimesh((vertices - 1) * step + low, faces, process=True)
+    if mesh.volume < 0:
+        mesh.invert()
+    parts = mesh.split(only_watertight=True)
+    if len(parts) == 0:
+        raise ReconstructError(f"entity '{name}': its surface does not close; check its masks",
+                               code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
+    mesh = max(parts, key=lambda m: abs(m.volume))
+    return Fused(Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces, np.int64)), volume, low - step, step)
+
+
+def bounds_of(points: F64, *, grow: float = 0.1) -> F64:
+    """Box [m] (2, 3) round points without their outermost per cent, on the plane."""
+    low, high = np.percentile(points, [1, 99], axis=0)
+    margin = grow * float((high - low).max())
+    low, high = low - margin, high + margin
+    low[2] = 0.0
+    return np.stack([low, high])
+
+
+def hull_bounds(masks: dict[str, Mask], cameras: dict[str, Camera], around: F64) -> F64:
+    """Box [m] (2, 3) of the visual hull: voxels of `around` (2, 3) that fall into every mask that sees them."""
+    axes = [np.linspace(a, b, 64) for a, b in zip(*around)]
+    grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
+    keep = np.ones(len(grid), bool)
+    for name in cameras.keys() & masks.keys():
+        mask = masks[name]
+        uv, z = cameras[name].project(grid)
+        x, y = np.floor(uv[:, 0]).astype(int), np.floor(uv[:, 1]).astype(int)
+        inside = (z > 0) & (x >= 0) & (x < mask.shape[1]) & (y >= 0) & (y < mask.shape[0])
+        keep[inside] &= mask[y[inside], x[inside]]
+    if keep.sum() < 8:
+        return around
+    size = (around[1] - around[0]) / 63
+    return np.stack([grid[keep].min(0) - size, grid[keep].max(0) + size])

@@ -1,0 +1,140 @@
+"""One RGB-D picture: the depth is the visible side; what is behind it is mirrored about the silhouette's middle."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from pw_core.config import SceneConfig
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import F32, F64, Camera, Gaussians
+from pw_core.reconstruct.masks import Mask
+from pw_core.reconstruct.solid import pixel_centres
+from pw_core.reconstruct.splats import steps_of, surface_gaussians
+from pw_core.reconstruct.views import plane as planes
+from pw_core.reconstruct.views.bind import refit
+from pw_core.reconstruct.views.fuse import Fused, fuse_between
+from pw_core.reconstruct.views.inputs import ViewInput
+from pw_core.reconstruct.views.masks import from_prompt
+from pw_core.reconstruct.views.poses import View, single
+from pw_core.reconstruct.views.settings import ViewsSettings
+from pw_core.scene import Scene
+
+Progress = Callable[[str, float], None]
+
+
+def lift_rgbd(
+    config: SceneConfig, view: ViewInput, *, settings: ViewsSettings, progress: Progress | None = None
+) -> Scene:
+    """A scene from one picture with depth; intrinsics as given, or from config.camera.hfov_deg.
+
+    Raises:
+        ReconstructError: INVALID_IMAGE (an entity without depth), INVALID_PROMPT, RECONSTRUCT_FAILED.
+    """
+    from pw_core.reconstruct.views.run import assemble
+
+    tell = progress or (lambda stage, fraction: None)
+    began = time.perf_counter()
+    tell("plane", 0.05)
+    posed = single(view, settings, hfov_deg=config.camera.hfov_deg)
+    posed, standing = planes.stand(posed, settings, metric=True)
+    seen = posed.views[0]
+    camera = seen.camera
+    assert seen.depth is not None
+    tell("masks", 0.15)
+    masks = [from_prompt(seen, e, original_width=view.image.shape[1]) for e in config.entities]
+    tell("solids", 0.4)
+    solids, skins = [], []
+    for entity, mask in zip(config.entities, masks):
+        known = mask & (seen.depth > 0)
+        if known.sum() < 0.5 * mask.sum():
+            raise ReconstructError(
+                f"entity '{entity.name}': only {100 * known.sum() / mask.sum():.0f} % of its pixels have a depth",
+                code=ErrorCode.INVALID_IMAGE,
+            )
+        front = _filled(seen.depth, known, mask)
+        back = behind(front, mask, camera, depth_ratio=entity.depth_ratio)
+        solid = fuse_between(camera, mask, front, back, voxels=settings.voxels, name=entity.name)
+        solids.append(solid)
+        skins.append(_skin(seen.image, front, mask, camera, solid))
+    tell("background", 0.6)
+    union = np.any(masks, axis=0)
+    background = _background(seen, union)
+    scene = assemble(config, solids, skins, background)
+    binding, foreground = refit(
+        [seen], {seen.name: union}, scene.rest, scene.binding, scene.foreground, background,
+        steps=min(settings.bind_steps, 40), tell=lambda s, f: tell(s, 0.7 + 0.29 * f),
+    )  # fmt: skip
+    tell("done", 1.0)
+    return replace(
+        scene, binding=binding, foreground=foreground, cameras=(replace(camera, name="photo"),),
+        provenance={"method": "RGB-D lift", "plane": standing, "working_size_px": [camera.width, camera.height],
+                    "seconds": round(time.perf_counter() - began, 2)},
+    )  # fmt: skip
+
+
+def behind(front: F64, mask: Mask, camera: Camera, *, depth_ratio: float) -> F64:
+    """Depth [m] (H, W) of the unseen side: as far behind the entity's rim as the front is before it.
+
+    The rim's depth is carried inwards; a flat front (a box seen head on) gets `depth_ratio` times half the silhouette's
+    width as depth, at least.
+    """
+    from scipy import ndimage
+
+    inner = ndimage.distance_transform_edt(mask)
+    rim = mask & (inner < 2.5)
+    nearest = ndimage.distance_transform_edt(~rim, return_distances=False, return_indices=True)
+    edge = ndimage.gaussian_filter(front[tuple(nearest)], 6.0)
+    half = depth_ratio * np.sqrt(np.maximum(inner * (2 * inner.max() - inner), 0)) * front / camera.K[0, 0]
+    return np.asarray(np.where(mask, np.maximum(2 * edge - front, front + half), np.nan))
+
+
+def _filled(depth: F32, known: Mask, mask: Mask) -> F64:
+    from scipy import ndimage
+
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    return np.where(mask, depth[tuple(nearest)], np.nan).astype(np.float64)
+
+
+def _skin(image: np.ndarray, front: F64, mask: Mask, camera: Camera, solid: Fused) -> Gaussians:
+    """A Gaussian a pixel on the front, and one a face of the mesh elsewhere, coloured as what lies before it."""
+    height, width = mask.shape
+    grid = camera.unproject(pixel_centres(height, width), np.nan_to_num(front, nan=1.0))
+    grid[~mask] = np.nan
+    across, down = (np.nan_to_num(s) for s in steps_of(grid))
+    use = mask & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
+    seen = surface_gaussians(grid[use], across[use], down[use], image[use] / 255.0)
+    tri = solid.mesh.vertices[solid.mesh.faces]
+    normal = np.cross(tri[:, 1] - tri[:, 0], tri[:, 2] - tri[:, 0])
+    away = np.einsum("ij,ij->i", normal, camera.centre - tri.mean(1)) < 0
+    uv, _ = camera.project(tri[away].mean(1))
+    x = np.clip(uv[:, 0].astype(int), 0, width - 1)
+    y = np.clip(uv[:, 1].astype(int), 0, height - 1)
+    t = tri[away]
+    hidden = surface_gaussians(t.mean(1), 1.2 * (t[:, 1] - t[:, 0]), 1.2 * (t[:, 2] - t[:, 0]), image[y, x] / 255.0)
+    return Gaussians.concatenate([seen, hidden])
+
+
+def _background(seen: View, union: Mask) -> Gaussians:
+    """One Gaussian a pixel at its depth; under the entities (and where there is no depth) on the plane z = 0."""
+    from scipy import ndimage
+
+    from pw_core.reconstruct.exemplar import fill_from_exemplars
+
+    camera = seen.camera
+    assert seen.depth is not None
+    wide = ndimage.binary_dilation(union, iterations=4)
+    filled = fill_from_exemplars(seen.image.astype(np.float32), wide)
+    rays = camera.rays(pixel_centres(camera.height, camera.width))
+    down = rays[..., 2] < -1e-6
+    plane = np.where(down, -camera.centre[2] / np.minimum(rays[..., 2], -1e-9), np.inf)
+    far = float(seen.depth.max())
+    depth = np.where(wide | (seen.depth <= 0), np.minimum(plane, far), seen.depth)
+    grid = camera.unproject(pixel_centres(camera.height, camera.width), depth)
+    a, d = (np.nan_to_num(s).reshape(-1, 3) for s in steps_of(grid))
+    use = (np.linalg.norm(a, axis=-1) > 0) & (np.linalg.norm(d, axis=-1) > 0)
+    return surface_gaussians(grid.reshape(-1, 3)[use], a[use], d[use], filled.reshape(-1, 3)[use] / 255.0,
+                             max_stretch=40.0)  # fmt: skip

@@ -1,0 +1,334 @@
+"""Many views to a scene: the order of the stages, and what each leaves in the folder."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pw_core.config import SceneConfig
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import Binding, Camera, Gaussians
+from pw_core.reconstruct.masks import Mask
+from pw_core.reconstruct.particles import RIGID_PARTICLES
+from pw_core.reconstruct.views import plane as planes
+from pw_core.reconstruct.views.behind import fill_behind
+from pw_core.reconstruct.views.bind import bound, refit
+from pw_core.reconstruct.views.fit import Params, choose_device, draw, fit, score, start
+from pw_core.reconstruct.views.fuse import Fused, Look, bounds_of, fuse, hull_bounds
+from pw_core.reconstruct.views.inputs import Inputs, check, check_mask
+from pw_core.reconstruct.views.masks import carry, cut_again, from_prompt
+from pw_core.reconstruct.views.poses import Posed, View, pose
+from pw_core.reconstruct.views.segment import classify
+from pw_core.reconstruct.views.settings import ViewsSettings
+from pw_core.scene import Entity, Particles, Scene
+
+Progress = Callable[[str, float], None]
+Masks = dict[str, dict[str, Mask]]
+AGREE = 0.9
+
+
+def reconstruct_views(
+    config: SceneConfig, inputs: Inputs, *, settings: ViewsSettings | None = None, folder: Path | str | None = None,
+    progress: Progress | None = None,
+) -> Scene:
+    """A scene from whatever pictures were given; `inputs.route` says which way was chosen, `scene.provenance` too.
+
+    Args:
+        config: entities with prompts [px of the picture `settings.prompt_view` as given]; its camera and table count
+            for a single photo alone.
+        folder: where poses, masks, checkpoints, splats and the report stay; a run that was cancelled goes on there. A
+            temporary one if None.
+        progress: called with stage and fraction; what it raises ends the work.
+
+    Raises:
+        ReconstructError: INVALID_IMAGE, INVALID_CAMERA, INVALID_PROMPT, INVALID_CONFIG, MISSING_WEIGHTS,
+            RECONSTRUCT_FAILED; the message says which picture and what would be right.
+    """  # fmt: skip
+    settings = settings or ViewsSettings()
+    tell = progress or (lambda stage, fraction: None)
+    check(inputs, shared_camera=settings.shared_camera)
+    if inputs.route == "photo":
+        from pw_core.reconstruct.photo import reconstruct
+
+        return reconstruct(config, photo=inputs.views[0].image, progress=progress)
+    if inputs.route == "rgbd":
+        from pw_core.reconstruct.views.rgbd import lift_rgbd
+
+        return lift_rgbd(config, inputs.views[0], settings=settings, progress=progress)
+    if folder is not None:
+        place = Path(folder)
+        place.mkdir(parents=True, exist_ok=True)
+        return _many(config, inputs, settings, place, tell)
+    place = Path(tempfile.mkdtemp(prefix="pw_views_"))
+    try:
+        return _many(config, inputs, settings, place, tell)
+    finally:
+        shutil.rmtree(place, ignore_errors=True)
+
+
+def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Progress) -> Scene:
+    began = time.perf_counter()
+    _same_job(config, inputs, settings, folder)
+    posed = pose(inputs, settings, folder, tell)
+    metric = inputs.route != "photos"
+    prompt = _prompt_view(inputs, settings, posed)
+    tell("plane", 0.14)
+    posed, standing = planes.stand(posed, settings, metric=metric)
+    tell("masks", 0.15)
+    masks = _masks(config, inputs, settings, posed, prompt, folder)
+    if not metric and settings.camera_height_m == 0:
+        posed, standing = _scaled(posed, masks[config.entities[0].name], settings, standing)
+    device = choose_device(settings)
+    held = posed.views[:: settings.holdout_every] if settings.holdout_every else ()
+    train = [v for v in posed.views if v not in held]
+    first = start(posed.points, posed.colors, sh_degree=settings.sh_degree)
+    fitted = fit(train, first, settings, tell=_part(tell, 0.2, 0.7), checkpoint=folder / "fit.safetensors")
+    figures: dict[str, Any] = {"fit_steps": fitted.steps, "fit_seconds": round(fitted.seconds, 1),
+                               "gaussians": len(fitted.gaussians),
+                               "train": score(train, fitted.gaussians, device=device)}  # fmt: skip
+    if held:
+        figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
+    whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
+    if _settle(train, masks, likely, config):
+        whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
+    tell("meshes", 0.8)
+    solids = [
+        _mesh(e.name, i, train, fitted.gaussians[whose == 1 + i], masks, settings, inputs, device)
+        for i, e in enumerate(config.entities)
+    ]
+    union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
+    tell("what is behind", 0.84)
+    background, hole = fill_behind(fitted.gaussians[whose == 0], solids, train, union)
+    tell("particles", 0.87)
+    scene = assemble(config, solids, [fitted.gaussians[whose == 1 + i] for i in range(len(solids))], background)
+    binding, foreground = refit(
+        train, union, scene.rest, scene.binding, scene.foreground, background, steps=settings.bind_steps,
+        tell=_part(tell, 0.88, 0.98), device=device,
+    )  # fmt: skip
+    bound_score = score(train, Gaussians.concatenate([foreground, background]), device=device)
+    figures["bound"] = bound_score
+    figures["psnr_lost_by_the_move_db"] = figures["train"]["psnr_db"] - bound_score["psnr_db"]
+    order = sorted(posed.views, key=lambda v: v.name != prompt)
+    scene = replace(
+        scene, binding=binding, foreground=foreground, cameras=tuple(_named(v.camera) for v in order),
+        provenance={
+            "method": f"many views: {inputs.route}", "poses": posed.report, "plane": standing, "background": hole,
+            "figures": figures, "working_size_px": [order[0].camera.width, order[0].camera.height],
+            "seconds": round(time.perf_counter() - began, 1),
+        },
+    )  # fmt: skip
+    from pw_core.reconstruct.views.report import write_report
+
+    write_report(folder, scene, posed, masks, fitted.gaussians)
+    tell("done", 1.0)
+    return scene
+
+
+def assemble(config: SceneConfig, solids: list[Fused], skins: list[Gaussians], background: Gaussians) -> Scene:
+    """Entities with particles and bound Gaussians, not yet fitted again; no cameras."""
+    import trimesh
+
+    meshes = [trimesh.Trimesh(s.mesh.vertices, s.mesh.faces) for s in solids]
+    volumes = [float(m.volume) for m in meshes]
+    soft = sum(v for v, e in zip(volumes, config.entities) if e.kind == "deformable")
+    entities: list[Entity] = []
+    points: list[np.ndarray] = []
+    fronts: list[Gaussians] = []
+    bindings: list[tuple[Any, ...]] = []
+    for i, (entity, solid, skin) in enumerate(zip(config.entities, solids, skins)):
+        deformable = entity.kind == "deformable"
+        count = max(100, round(config.simulation.particles * volumes[i] / soft)) if deformable else RIGID_PARTICLES
+        b = bound(solid, skin, entity, volume_m3=volumes[i], count=count)
+        j, n = sum(map(len, points)), sum(map(len, fronts))
+        points.append(b.positions)
+        fronts.append(b.gaussians)
+        bindings.append((b.index + j, b.weights, b.raw, np.full(len(b.raw), b.spacing_m)))
+        entities.append(Entity(
+            name=entity.name, id=i, kind=entity.kind, material=entity.material, mesh=solid.mesh,
+            origin=np.asarray(meshes[i].center_mass), volume_m3=volumes[i],
+            particle_size_m=float((volumes[i] / len(b.positions)) ** (1 / 3)),
+            particles=slice(j, j + len(b.positions)), gaussians=slice(n, n + len(b.gaussians)),
+        ))  # fmt: skip
+    index, weights, raw, delta = (np.concatenate(x) for x in zip(*bindings))
+    binding = Binding(index.astype(np.int64), *(x.astype(np.float32) for x in (weights, raw, delta)))
+    rest = np.concatenate(points).astype(np.float32)
+    foreground = replace(Gaussians.concatenate(fronts), means=rest[binding.index[:, 0]] + binding.offsets())
+    return Scene(
+        id=config.name, config=config, entities=tuple(entities), particles=Particles.at_rest(rest),
+        entity_ids=np.concatenate([np.full(len(p), i, np.int32) for i, p in enumerate(points)]),
+        foreground=foreground, binding=binding, background=background, cameras=(),
+    )  # fmt: skip
+
+
+def _same_job(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path) -> None:
+    """Empty the folder of another job's intermediate files."""
+    import hashlib
+
+    sums = [hashlib.sha256(v.image.tobytes()).hexdigest()[:16] for v in inputs.views]
+    keep = {"bind_steps", "checkpoint_every"}
+    key = json.dumps([sums, config.model_dump(mode="json"), settings.model_dump(mode="json", exclude=keep)])
+    digest = hashlib.sha256(key.encode()).hexdigest()
+    note = folder / "job.txt"
+    if note.is_file() and note.read_text() != digest:
+        (folder / "fit.safetensors").unlink(missing_ok=True)
+        shutil.rmtree(folder / "masks", ignore_errors=True)
+    pictures = hashlib.sha256(json.dumps([sums, settings.mapper, settings.matching]).encode()).hexdigest()
+    poses = folder / "pictures.txt"
+    if poses.is_file() and poses.read_text() != pictures:
+        shutil.rmtree(folder / "sfm", ignore_errors=True)
+    poses.write_text(pictures)
+    note.write_text(digest)
+
+
+def _prompt_view(inputs: Inputs, settings: ViewsSettings, posed: Posed) -> str:
+    name = settings.prompt_view or inputs.views[0].name
+    names = [v.name for v in posed.views]
+    if name not in names:
+        raise ReconstructError(f"the prompts belong to {name}, which is not among the pictures that could be placed: "
+                               f"{', '.join(names)}", code=ErrorCode.INVALID_PROMPT)  # fmt: skip
+    return name
+
+
+def _masks(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, posed: Posed, prompt: str, folder: Path
+           ) -> Masks:  # fmt: skip
+    import cv2
+
+    views = {v.name: v for v in posed.views}
+    width = next(v.image.shape[1] for v in inputs.views if v.name == prompt)
+    out: Masks = {}
+    for e in config.entities:
+        given = {
+            n: np.asarray(cv2.resize(m.astype(np.uint8), (views[n].camera.width, views[n].camera.height))) > 0
+            for n, m in inputs.masks.get(e.name, {}).items() if n in views
+        }  # fmt: skip
+        kept = _read_masks(folder / "masks" / e.name, views)
+        if kept is not None:
+            out[e.name] = kept
+            continue
+        if settings.masks == "sam2":
+            from pw_core.reconstruct.views.sam import follow
+
+            out[e.name] = follow(posed.views, e, settings.sam2, prompt_view=prompt, original_width=width)
+        elif len(given) == len(views):
+            out[e.name] = given
+        else:
+            first = given[prompt] if prompt in given else from_prompt(views[prompt], e, original_width=width)
+            out[e.name] = carry(posed, e, first, prompt_view=prompt) | given
+        for name, mask in out[e.name].items():
+            if mask.any():
+                check_mask(mask, views[name].image.shape[1::-1], what=f"mask found of '{e.name}' in {name}")
+        _write_masks(folder / "masks" / e.name, out[e.name])
+    return out
+
+
+def _write_masks(folder: Path, masks: Mapping[str, Mask]) -> None:
+    import cv2
+
+    part = folder.with_name(folder.name + ".part")
+    part.mkdir(parents=True, exist_ok=True)
+    for name, mask in masks.items():
+        cv2.imwrite(str(part / f"{name}.png"), mask.astype(np.uint8) * 255)
+    shutil.rmtree(folder, ignore_errors=True)
+    part.rename(folder)
+
+
+def _read_masks(folder: Path, views: Mapping[str, View]) -> dict[str, Mask] | None:
+    import cv2
+
+    files = [folder / f"{n}.png" for n in views]
+    if not all(f.is_file() for f in files):
+        return None
+    return {n: np.asarray(cv2.imread(str(f), cv2.IMREAD_GRAYSCALE)) > 127 for n, f in zip(views, files)}
+
+
+def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, standing: Any) -> tuple[Posed, Any]:
+    """Metres from the first entity's size."""
+    around = bounds_of(_own_points(posed, masks), grow=0.5)
+    box = hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
+    longest = float((box[1] - box[0]).max())
+    assumed = settings.object_size_m or planes.ASSUMED_SIZE_M
+    scale = assumed / longest
+    source = (f"object size {assumed} m" if settings.object_size_m
+              else f"unknown; the first entity is assumed to be {assumed} m long")  # fmt: skip
+    T = np.diag([scale, scale, scale, 1.0])
+    whole = (T @ np.array(standing["world_from_given"])).tolist()
+    standing = standing | {"scale": standing["scale"] * scale, "scale_from": source, "world_from_given": whole}
+    return planes.moved(posed, T), standing
+
+
+def _own_points(posed: Posed, masks: Mapping[str, Mask]) -> np.ndarray:
+    yes, no = np.zeros(len(posed.points)), np.zeros(len(posed.points))
+    for v in posed.views:
+        seen = posed.seen[v.name]
+        uv, _ = v.camera.project(posed.points[seen])
+        x = np.clip(uv[:, 0].astype(int), 0, v.camera.width - 1)
+        y = np.clip(uv[:, 1].astype(int), 0, v.camera.height - 1)
+        inside = masks[v.name][y, x]
+        yes[seen[inside]] += 1
+        no[seen[~inside]] += 1
+    own = posed.points[yes > no]
+    if len(own) < 4:
+        raise ReconstructError("none of the sparse points lies on the entity; check its prompts or masks",
+                               code=ErrorCode.INVALID_PROMPT)  # fmt: skip
+    return own
+
+
+def _settle(views: list[View], masks: Masks, likely: Mapping[str, np.ndarray], config: SceneConfig) -> bool:
+    """Cut masks anew that the fitted Gaussians contradict; whether there were any."""
+    changed = False
+    for i, e in enumerate(config.entities):
+        for v in views:
+            p = likely[v.name][..., 1 + i]
+            mine, theirs = masks[e.name][v.name], p > 0.5
+            either = int((mine | theirs).sum())
+            if either and (mine & theirs).sum() < AGREE * either:
+                masks[e.name][v.name] = cut_again(v.image, p)
+                changed = True
+    return changed
+
+
+def _mesh(
+    name: str, i: int, views: list[View], own: Gaussians, masks: Masks, settings: ViewsSettings, inputs: Inputs,
+    device: str,
+) -> Fused:  # fmt: skip
+    import torch
+
+    if len(own) < 10:
+        raise ReconstructError(f"entity '{name}': no Gaussians are its own; check its masks",
+                               code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
+    cameras = {v.name: v.camera for v in views}
+    box = hull_bounds(masks[name], cameras, bounds_of(own.means.astype(np.float64), grow=0.3))
+    box[0, 2] = 0.0
+    others = [m for n, m in masks.items() if n != name]
+    looks = []
+    with torch.no_grad():
+        tensors = Params(own, 1.0, device).drawn()
+        for v in views:
+            mask = masks[name][v.name]
+            if v.depth is not None:
+                depth = np.where(mask, v.depth, 0).astype(np.float32)
+            else:
+                drawn = draw(tensors, v.camera, device=device, render_depth="expected",
+                             sh_degree=int(np.sqrt(own.sh.shape[1])) - 1)  # fmt: skip
+                solid = (drawn.alpha[0, ..., 0].cpu().numpy() > 0.7) & mask
+                depth = np.where(solid, drawn.depth[0, ..., 0].cpu().numpy(), 0).astype(np.float32)
+            blocked = np.any([m[v.name] for m in others], axis=0) if others else False
+            looks.append(Look(v.camera, depth, mask | blocked))
+    return fuse(looks, box, voxels=settings.voxels, name=name)
+
+
+def _named(camera: Camera) -> Camera:
+    return replace(camera, name=re.sub(r"[^A-Za-z0-9_]", "_", Path(camera.name).stem))
+
+
+def _part(tell: Progress, low: float, high: float) -> Progress:
+    return lambda stage, fraction: tell(stage, low + (high - low) * fraction)

@@ -1,0 +1,80 @@
+"""A ball on a patterned floor, ray-cast: pictures, depth, masks and cameras are all exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pw_core.config import SceneConfig
+from pw_core.gaussians import Camera
+from pw_core.reconstruct.views.inputs import Inputs, ViewInput
+from pw_core.render.cameras import look_at
+
+RADIUS = 0.05
+CENTRE = np.array([0.0, 0.0, RADIUS])
+WIDTH, HEIGHT = 240, 180
+
+
+def pattern(points: np.ndarray, *, scale: float, seed: int) -> np.ndarray:
+    """Smooth colour noise (n, 3), 0 to 1, fixed to the surface."""
+    rng = np.random.default_rng(seed)
+    waves = rng.normal(size=(14, 3)) / scale
+    phase = rng.uniform(0, 6.3, (14, 3))
+    value = sum(np.sin(points @ waves[i][:, None] + phase[i]) for i in range(14))
+    return np.clip(0.5 + 0.14 * value, 0, 1)
+
+
+def camera(angle: float, *, height: float = 0.3, distance: float = 0.4, name: str = "view") -> Camera:
+    eye = np.array([-distance * np.cos(angle), -distance * np.sin(angle), height])
+    f = 1.15 * WIDTH
+    K = np.array([[f, 0, WIDTH / 2], [0, f, HEIGHT / 2], [0, 0, 1.0]])
+    return Camera(name, K, look_at(eye, CENTRE), WIDTH, HEIGHT)
+
+
+def shot(cam: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, depth [m] and the ball's mask."""
+    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    rays = cam.rays(np.stack([x, y], -1)).reshape(-1, 3)
+    eye = cam.centre
+    ground = np.where(rays[:, 2] < 0, -eye[2] / np.minimum(rays[:, 2], -1e-9), 5.0)
+    a, b = (rays**2).sum(1), rays @ (eye - CENTRE)
+    root = b**2 - a * (((eye - CENTRE) ** 2).sum() - RADIUS**2)
+    ball = np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / a, np.inf)
+    mask = ball < ground
+    depth = np.minimum(ball, ground)
+    points = eye + rays * depth[:, None]
+    floor, skin = pattern(points, scale=0.02, seed=1), pattern(points, scale=0.015, seed=2)
+    color = np.where(mask[:, None], skin * [1.0, 0.35, 0.25], 0.25 + floor * [0.35, 0.5, 0.6])
+    picture = (255 * color).round().astype(np.uint8).reshape(HEIGHT, WIDTH, 3)
+    return picture, depth.reshape(HEIGHT, WIDTH).astype(np.float32), mask.reshape(HEIGHT, WIDTH)
+
+
+def shots(count: int, *, depth: bool, poses: bool = True) -> tuple[Inputs, dict[str, np.ndarray]]:
+    views, masks = [], {}
+    for i in range(count):
+        cam = camera(2 * np.pi * i / count, height=0.22 + 0.16 * (i % 3) / 2, name=f"v{i:02d}.png")
+        picture, d, mask = shot(cam)
+        views.append(ViewInput(cam.name, picture, d if depth else None, cam.K if poses else None,
+                               cam.viewmat if poses else None))  # fmt: skip
+        masks[cam.name] = mask
+    return Inputs(tuple(views)), masks
+
+
+def config(**changes: object) -> SceneConfig:
+    _, _, mask = shot(camera(0.0, height=0.22))
+    rows, columns = np.nonzero(mask)
+    box = [float(v) for v in (columns.min() - 3, rows.min() - 3, columns.max() + 4, rows.max() + 4)]
+    return SceneConfig.parse({
+        "name": "ball", "camera": {"height_m": 0.3, "pitch_deg": 30, "hfov_deg": 47}, "table": {"edge_m": 3},
+        "entities": [{"name": "ball", "material": {"model": "elastic"}, "prompt": {"box": box}} | changes],
+        "simulation": {"particles": 800},
+    })  # fmt: skip
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / max((a | b).sum(), 1))
+
+
+@pytest.fixture(scope="session")
+def ball_rgbd() -> tuple[Inputs, dict[str, np.ndarray]]:
+    return shots(9, depth=True)

@@ -1,0 +1,148 @@
+"""Input that cannot be used, each with its reason."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
+from pw_core.reconstruct.views.fit import read_checkpoint
+from pw_core.reconstruct.views.inputs import check, metres
+from pw_core.reconstruct.views.sam import predictor
+from pw_core.reconstruct.views.settings import Sam2Settings
+
+from .conftest import config, shots
+
+
+def refused(inputs: Inputs, match: str, code: ErrorCode) -> None:
+    with pytest.raises(ReconstructError, match=match) as caught:
+        check(inputs)
+    assert caught.value.code == code
+
+
+def photos(count: int = 4) -> Inputs:
+    return shots(count, depth=False, poses=False)[0]
+
+
+def changed(inputs: Inputs, index: int, **changes: object) -> Inputs:
+    views = list(inputs.views)
+    views[index] = replace(views[index], **changes)
+    return replace(inputs, views=tuple(views))
+
+
+def test_two_identical_photos() -> None:
+    inputs = photos()
+    twin = changed(inputs, 2, image=inputs.views[0].image)
+    refused(twin, "v00.png and v02.png are the same", ErrorCode.INVALID_IMAGE)
+
+
+def test_a_blurred_photo() -> None:
+    inputs = photos()
+    soft = cv2.GaussianBlur(inputs.views[1].image, (0, 0), 9)
+    refused(changed(inputs, 1, image=soft), "blurred: v01.png", ErrorCode.INVALID_IMAGE)
+
+
+def test_mixed_sizes() -> None:
+    inputs = photos()
+    small = np.ascontiguousarray(inputs.views[3].image[:90])
+    refused(changed(inputs, 3, image=small), r"most are 240 x 180 px, but v03.png is 240 x 90", ErrorCode.INVALID_IMAGE)
+
+
+def test_one_corrupt_file_among_many(tmp_path: Path) -> None:
+    for v in photos().views:
+        cv2.imwrite(str(tmp_path / v.name), v.image)
+    whole = (tmp_path / "v02.png").read_bytes()
+    (tmp_path / "v02.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ReconstructError, match=r"v02\.png") as caught:
+        Inputs.load(tmp_path)
+    assert caught.value.code == ErrorCode.INVALID_IMAGE
+
+
+def test_folders_without_pictures_and_films_without_frames(tmp_path: Path) -> None:
+    with pytest.raises(ReconstructError, match="holds no picture"):
+        Inputs.load(tmp_path)
+    (tmp_path / "film.mp4").write_bytes(b"not a film")
+    with pytest.raises(ReconstructError, match="no frame"):
+        Inputs.load(tmp_path / "film.mp4")
+
+
+def test_wrong_intrinsics_and_poses() -> None:
+    inputs = shots(3, depth=False)[0]
+    K = inputs.views[0].K.copy()
+    K[0, 2] = 900
+    refused(changed(inputs, 0, K=K), "cx 900", ErrorCode.INVALID_CAMERA)
+    refused(changed(inputs, 1, viewmat=2 * inputs.views[1].viewmat), "v01.png: its pose holds no rotation",
+            ErrorCode.INVALID_CAMERA)  # fmt: skip
+
+
+def test_depth_of_another_size_or_kind() -> None:
+    inputs = shots(3, depth=True)[0]
+    refused(changed(inputs, 0, depth=inputs.views[0].depth[::2, ::2]), "depth is 120 x 90 px", ErrorCode.INVALID_IMAGE)
+    with pytest.raises(ReconstructError, match="uint8"):
+        metres(np.ones((4, 4), np.uint8))
+    with pytest.raises(ReconstructError, match="no pixel"):
+        metres(np.full((4, 4), np.nan, np.float32))
+    assert metres(np.full((4, 4), 1500, np.uint16))[0, 0] == pytest.approx(1.5)
+
+
+@pytest.mark.parametrize("value", [True, False])
+def test_masks_that_cover_everything_or_nothing(value: bool) -> None:
+    inputs = photos()
+    masks = {"ball": {"v00.png": np.full((180, 240), value)}}
+    refused(replace(inputs, masks=masks), "mask of 'ball' in v00.png covers", ErrorCode.INVALID_PROMPT)
+
+
+@pytest.mark.slow
+def test_no_overlap_names_the_pictures() -> None:
+    pytest.importorskip("pycolmap")
+    rng = np.random.default_rng(0)
+    views = tuple(
+        replace(v, image=cv2.resize(rng.integers(0, 255, (45, 60, 3), np.uint8), (240, 180)), K=None, viewmat=None)
+        for v in photos(3).views
+    )
+    with pytest.raises(ReconstructError, match=r"too little overlap.*v00\.png") as caught:
+        reconstruct_views(config(), Inputs(views))
+    assert caught.value.code == ErrorCode.RECONSTRUCT_FAILED
+
+
+def test_missing_and_wrong_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(ReconstructError, match=r"views\.sam2\.checkpoint: none is named") as caught:
+        predictor(Sam2Settings(), video=False)
+    assert caught.value.code == ErrorCode.MISSING_WEIGHTS
+    with pytest.raises(ReconstructError, match=r"sam\.pt does not exist"):
+        predictor(Sam2Settings(checkpoint=str(tmp_path / "sam.pt")), video=True)
+    (tmp_path / "fit.safetensors").write_bytes(b"no")
+    with pytest.raises(ReconstructError, match="not a checkpoint"):
+        read_checkpoint(tmp_path / "fit.safetensors")
+
+
+class StopError(Exception):
+    pass
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["plane", "masks", "fit: step 20", "features", "meshes", "particles", "bound"])
+def test_cancelled_in_every_stage_and_started_again(ball_rgbd, tmp_path: Path, stage: str) -> None:
+    inputs, _ = ball_rgbd
+    small = ViewsSettings(width_px=120, steps=30, bind_steps=9, voxels=32, checkpoint_every=10)
+
+    def stop(now: str, fraction: float) -> None:
+        if now.startswith(stage):
+            raise StopError
+
+    with pytest.raises(StopError):
+        reconstruct_views(config(), inputs, settings=small, folder=tmp_path, progress=stop)
+    assert not list(tmp_path.rglob("*.part")) and not (tmp_path / "report.json").exists()
+    steps: list[str] = []
+    scene = reconstruct_views(config(), inputs, settings=small, folder=tmp_path, progress=lambda s, f: steps.append(s))
+    assert len(scene.entities) == 1
+    fitted = [s for s in steps if s.startswith("fit: step")]
+    if stage in ("features", "meshes", "particles", "bound"):
+        assert not fitted  # the fit was done, and is not done again
+    elif stage.startswith("fit"):
+        assert not any("step 10 of" in s for s in fitted)

@@ -1,0 +1,74 @@
+"""From ray-cast views of a ball to scenes: RGB-D from many sides and from one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from pw_core.appearance import Appearance
+from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
+
+from .conftest import CENTRE, RADIUS, config, iou, shots
+
+SMALL = ViewsSettings(width_px=240, steps=40, bind_steps=20, voxels=48)
+
+
+def surface_error(mesh: trimesh.Trimesh) -> float:
+    """Mean distance of the mesh's surface from the ball's, as a share of its diameter."""
+    points, _ = trimesh.sample.sample_surface(mesh, 4000, seed=0)
+    points = points[points[:, 2] > 0.15 * RADIUS]  # the underside is never seen
+    return float(np.abs(np.linalg.norm(points - CENTRE, axis=1) - RADIUS).mean() / (2 * RADIUS))
+
+
+@pytest.mark.slow
+def test_posed_rgbd_becomes_a_scene_in_the_given_frame(ball_rgbd, tmp_path: Path) -> None:
+    inputs, true = ball_rgbd
+    assert inputs.route == "posed rgbd"
+    told: list[float] = []
+    scene = reconstruct_views(config(), inputs, settings=SMALL, folder=tmp_path,
+                              progress=lambda s, f: told.append(f))  # fmt: skip
+    assert told[-1] == 1.0
+    e = scene.entities[0]
+    mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
+    assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.08)
+    assert surface_error(mesh) < 0.015
+    assert mesh.bounds[0, 2] == pytest.approx(0, abs=0.004)
+    assert np.linalg.norm(e.origin - CENTRE) < 0.06 * RADIUS
+    import cv2
+
+    for name, mask in true.items():
+        found = cv2.imread(str(tmp_path / "masks" / "ball" / f"{name}.png"), 0) > 127
+        assert iou(found, mask) > 0.93
+    assert np.allclose(scene.rest[scene.binding.index[:, 0]] + scene.binding.offsets(), scene.foreground.means,
+                       atol=1e-5)  # fmt: skip
+    drawn = Appearance(scene).render(scene.cameras[0], scene.initial_physics())
+    assert (drawn.alpha > 0.5).mean() > 0.9
+    for left in ("splats.ply", "index.html", "report.json", "meshes/ball.ply", "fit.safetensors"):
+        assert (tmp_path / left).is_file()
+
+
+@pytest.mark.slow
+def test_one_rgbd_picture_keeps_its_depth_on_the_visible_side() -> None:
+    inputs, true = shots(1, depth=True)
+    assert inputs.route == "rgbd"
+    scene = reconstruct_views(config(), inputs, settings=SMALL.model_copy(update={"voxels": 80}))
+    e = scene.entities[0]
+    mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
+    assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.25)
+    view = inputs.views[0]
+    cam, depth = view.camera, view.depth
+    assert cam is not None and depth is not None
+    y, x = np.nonzero(next(iter(true.values())))
+    seen = cam.unproject(np.stack([x, y], 1) + 0.5, depth[y, x].astype(float))
+    distance = trimesh.proximity.ProximityQuery(mesh).on_surface(seen)[1]
+    assert distance.mean() < 0.01 * 2 * RADIUS
+
+
+def test_what_is_given_decides_the_route() -> None:
+    routes = [shots(n, depth=d, poses=p)[0].route for n, d, p in
+              ((1, False, True), (1, True, True), (3, False, False), (3, False, True), (3, True, True))]  # fmt: skip
+    assert routes == ["photo", "rgbd", "photos", "posed", "posed rgbd"]
+    assert isinstance(shots(1, depth=False)[0], Inputs)

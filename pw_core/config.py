@@ -118,7 +118,7 @@ class RefineConfig(Part):
     lambda_sim: float = Field(default=1e-4, ge=0, description="pull towards the simulation")
     temporal_opacity: bool = Field(default=False, description="let Gaussians fade in and out over the round")
     velocity: Literal["inherit", "estimate"] = "estimate"
-    stress: Literal["transport", "relax"] = "transport"
+    stress: Literal["by_material", "transport", "relax"] = "by_material"
     estimate: tuple[Literal["stiffness", "viscosity", "yield_stress", "friction", "wind"], ...] = Field(
         default=(), description="physical constants fitted to the corrected motion; costs rollouts"
     )

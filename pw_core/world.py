@@ -332,6 +332,7 @@ class World:
         config: RefineConfig | None = None,
         commit: bool = False,
         keep_best: bool = False,
+        progress: Progress | None = None,
     ) -> Refining:
         """Correct a trajectory (empty: the last committed) by target frames; the corrected end is a new state.
 
@@ -343,6 +344,7 @@ class World:
             config: settings; None: those of the scene.
             commit: make the corrected state the head.
             keep_best: a refinement that is closed before its end leaves what it has as an uncommitted state.
+            progress: told what a provider is doing.
 
         Raises:
             RefineError: targets that do not fit, here or as it runs; nothing is changed.
@@ -360,7 +362,7 @@ class World:
             views = list(of_films(scene.cameras)) if of_films is not None else [scene.cameras[0]]
         work = Refinement(
             scene, found, start, end, provider=provider, cameras=views, config=config or scene.config.refine,
-            simulation=lambda: self._for_refinement(start), device=self.device,
+            simulation=lambda: self._for_refinement(start), device=self.device, progress=progress,
         )  # fmt: skip
 
         def keep(state: State, corrected: Trajectory) -> None:

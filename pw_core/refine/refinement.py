@@ -62,6 +62,7 @@ class Refinement:
         start, end: the states that the trajectory leads from and to.
         cameras: the views, with the size that the provider is asked for.
         simulation: gives a built simulation; asked for only when the state is written back.
+        progress: told what a provider is doing, and the fraction of it; may raise to cancel.
 
     Raises:
         RefineError: no view, or nothing bound to look at.
@@ -70,12 +71,13 @@ class Refinement:
     def __init__(
         self, scene: Scene, trajectory: Trajectory, start: State, end: State, *, provider: TargetProvider,
         cameras: Sequence[Camera], config: RefineConfig, simulation: Callable[[], Simulation], device: str = "cpu",
+        progress: Callable[[str, float], None] | None = None,
     ) -> None:  # fmt: skip
         if not cameras:
             raise RefineError("no view to compare: name at least one camera", code=ErrorCode.INVALID_TARGET)
         self.scene, self.trajectory, self.start, self.end = scene, trajectory, start, end
         self.provider, self.cameras, self.config, self.device = provider, tuple(cameras), config, device
-        self._simulation = simulation
+        self._simulation, self._progress = simulation, progress
         self.look = start.look or scene.initial_look()
         self.model = Model(scene, self.look, device=device)
         self.motion = Motion.start(self.model, trajectory, nodes=config.nodes)
@@ -131,7 +133,7 @@ class Refinement:
     def _film(self, views: list[int], stage: str) -> Film:
         cameras = tuple(self.cameras[v] for v in views)
         request = self._request(cameras, stage, [0.5 if v and self.config.strength else 1.0 for v in views])
-        targets = provide(self.provider, request)
+        targets = provide(self.provider, request, progress=self._progress)
         masks = targets.masks if targets.masks is not None else self._masks(targets, request, cameras)
         weights = tuple(1.0 if v == 0 else self.config.side_weight for v in views)
         return Film.scaled(cameras, targets.frames, targets.valid, masks, width=self.config.width_px, weights=weights)

@@ -11,7 +11,7 @@ from pw_core.gaussians import F32, F64, deformations
 from pw_core.scene import Body, Entity, Look, Particles, PhysicsState, Scene
 
 Velocity = Literal["inherit", "estimate"]
-Stress = Literal["transport", "relax"]
+Stress = Literal["by_material", "transport", "relax"]
 SLOPE_FRAMES = 5
 """Over how many of the last frames the correction's rate is taken."""
 
@@ -25,7 +25,7 @@ def write_back(
     bodies: dict[str, Body],
     inside: tuple[F64, F64],
     velocity: Velocity = "estimate",
-    stress: Stress = "transport",
+    stress: Stress = "by_material",
 ) -> PhysicsState:
     """The state `base` with its matter moved by the last of `corrections`.
 
@@ -37,8 +37,9 @@ def write_back(
         inside: corners [m] (3,) of the simulated domain; nothing is put outside, nor below the table.
         velocity: `inherit` keeps the simulator's, `estimate` adds the rate at which the correction grows at the end.
         stress: `transport` carries elastic deformation along with the gradient G of the correction, F <- G F (a plastic
-            material then yields as it would); `relax` makes the corrected shape stress-free. A liquid keeps its volume
-            ratio either way.
+            material then yields as it would); `relax` takes the correction for plastic flow, which leaves the stress as
+            it was, turned along; `by_material` transports what is elastic and relaxes the rest: clay that went
+            elsewhere than predicted has flowed there. A liquid keeps its volume ratio in any case.
 
     A correction of exactly zero gives back the same arrays.
     """
@@ -54,8 +55,9 @@ def write_back(
             positions[s] = _within(p.positions[s] + u, p.positions[s], e, inside)
             if e.material.model != "liquid":
                 G = deformations(p.positions, _moved(p.positions, s, positions[s]), near)[s]
-                F[s] = G @ F[s] if stress == "transport" else np.eye(3, dtype=np.float32)
-                if e.material.model == "plastic" and stress == "transport":
+                carried = stress == "transport" or (stress == "by_material" and e.material.model == "elastic")
+                F[s] = (G if carried else _turn(G)) @ F[s]
+                if e.material.model == "plastic" and carried:
                     F[s] = yielded(F[s], e)
         if velocity == "estimate":
             rate = _rate(corrections[:, s], times)
@@ -122,6 +124,13 @@ def _moved(positions: F32, where: slice, now: F32) -> F32:
     out = positions.copy()
     out[where] = now
     return out
+
+
+def _turn(G: F32) -> F32:
+    """The rotation of each (J, 3, 3), by polar decomposition."""
+    u, _, vt = np.linalg.svd(G.astype(np.float64))
+    u[np.linalg.det(u @ vt) < 0, :, 2] *= -1
+    return np.asarray(u @ vt, np.float32)
 
 
 def _rate(corrections: F32, times: F64) -> F32:

@@ -1,0 +1,293 @@
+"""The closed loop on a ball with spots: found where it really went, written back, kept in the tree."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from pw_core.actions import parse_action
+from pw_core.config import RefineConfig
+from pw_core.errors import PWError
+from pw_core.gaussians import SH_C0
+from pw_core.refine.film import Film
+from pw_core.refine.model import Model
+from pw_core.refine.parameters import Fit
+from pw_core.refine.polish import Polish
+from pw_core.refine.shade import Shade
+from pw_core.refine.targets.observed import CameraFilm, Observed
+from pw_core.refine.track import Motion, track
+from pw_core.refine.writeback import settle_offsets, write_back, yielded
+from pw_core.render.cameras import orbit
+from pw_core.scene import PhysicsState, State, Trajectory
+from pw_core.store import Store
+from pw_core.world import ROOT, World
+
+_SPEC = importlib.util.spec_from_file_location("ball", Path(__file__).parents[1] / "conftest.py")
+assert _SPEC and _SPEC.loader
+_BALL = importlib.util.module_from_spec(_SPEC)
+_SPEC.loader.exec_module(_BALL)
+FRAMES = 6
+TIMES = np.arange(FRAMES) * 0.05
+INSIDE = (np.array([-1.0, -1, -0.1]), np.array([2.0, 1, 1]))
+
+
+@pytest.fixture(scope="module")
+def spotted():
+    """The ball in colours that tell places apart, and three cameras."""
+    scene = _BALL.ball_scene()
+    x = (scene.foreground.means - scene.entities[0].origin) / 0.05
+    colour = 0.5 + 0.4 * np.sin(4 * x + [0, 1, 2])
+    sh = ((colour - 0.5) / SH_C0)[:, None].astype(np.float32)
+    foreground = replace(scene.foreground, sh=sh, log_scales=np.full_like(scene.foreground.log_scales, np.log(0.006)))
+    scene = replace(scene, foreground=foreground)
+    first = scene.cameras[0].resized(192, 128)
+    turned = orbit(first.viewmat, scene.entities[0].origin, [math.radians(a) for a in (-40, 40)])
+    return scene, (first, *(first.moved(v, name=f"side{i}") for i, v in enumerate(turned)))
+
+
+def truth(scene) -> np.ndarray:
+    """Positions (T, J, 3): 4 cm to the left and flattened by a tenth, while the prediction stays."""
+    rest = scene.rest
+    out = []
+    for t in range(FRAMES):
+        s = t / (FRAMES - 1)
+        p = rest * np.float32([1, 1, 1 - 0.1 * s]) + np.float32([0, 0.04 * s, 0])
+        out.append(p)
+    return np.stack(out).astype(np.float32)
+
+
+def still(scene) -> Trajectory:
+    positions = np.repeat(scene.rest[None], FRAMES, 0)
+    return Trajectory("t-still", ROOT, "s-still", TIMES, positions, np.zeros_like(positions), {})
+
+
+def filmed(scene, cameras, positions) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures and masks (V, T, H, W) of the truth, with noise."""
+    model = Model(scene, scene.initial_look())
+    shade = Shade(scene, model.look, cameras, positions, device="cpu")
+    rng = np.random.default_rng(0)
+    frames = np.zeros((len(cameras), FRAMES, cameras[0].height, cameras[0].width, 3), np.uint8)
+    masks = np.zeros(frames.shape[:-1], np.int32)
+    for t in range(FRAMES):
+        drawn = model.draw(*model.gaussians_at(positions[t], {}), cameras)
+        for v in range(len(cameras)):
+            alpha = drawn.alpha[v][..., :1]
+            picture = drawn.rgb[v] + (1 - alpha) * shade.plain(v)
+            frames[v, t] = np.clip(picture * 255 + rng.normal(0, 3, picture.shape), 0, 255)
+            masks[v, t] = np.where(alpha[..., 0] > 0.9, 1, np.where(alpha[..., 0] < 0.1, 0, -1))
+    return frames, masks
+
+
+def test_tracking_and_polishing_find_what_is_far_off(spotted) -> None:
+    scene, cameras = spotted
+    real = truth(scene)
+    frames, masks = filmed(scene, cameras, real)
+    film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=192, weights=(1, 1, 1))
+    model = Model(scene, scene.initial_look())
+    motion = Motion.start(model, still(scene), nodes=16)
+
+    def error(m: Motion) -> float:
+        return float(np.linalg.norm(m.positions(model, FRAMES - 1) - real[-1], axis=1).mean())
+
+    open_loop = error(motion)
+    assert list(track(model, film, motion)) == list(range(FRAMES))
+    tracked = error(motion)
+    assert tracked < 0.15 * open_loop
+    shade = Shade(scene, model.look, film.cameras, real, device="cpu")
+    polish = Polish(model, film, motion, shade, iterations=30)
+    losses = [step.loss for step in polish.run()]
+    assert np.mean(losses[-6:]) < np.mean(losses[:6])
+    assert error(polish.motion_now()) < max(1.2 * tracked, 1e-3)
+
+
+def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
+    import torch
+
+    scene, cameras = spotted
+    frames, masks = filmed(scene, cameras, truth(scene))
+    film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=96, weights=(1, 1, 1))
+    model = Model(scene, scene.initial_look())
+    motion = Motion.start(model, still(scene), nodes=8)
+    shade = Shade(scene, model.look, film.cameras, motion.trajectory.positions, device="cpu")
+    polish = Polish(model, film, motion, shade, iterations=1)
+    c = polish.c["ball"]
+    frame = [3]
+    loss, _ = polish.loss(frame)
+    loss.backward()
+    way = torch.zeros_like(c)
+    way[3, 0] = torch.tensor([0.2, 1.0, 0.3])
+    slope = float((c.grad * way).sum())
+    step = 2e-4
+    with torch.no_grad():
+        c += step * way
+        up = float(polish.loss(frame)[0])
+        c -= 2 * step * way
+        down = float(polish.loss(frame)[0])
+    assert slope == pytest.approx((up - down) / (2 * step), rel=0.1)
+
+
+def test_no_correction_changes_nothing(spotted) -> None:
+    scene, _ = spotted
+    base = scene.initial_physics()
+    zero = np.zeros((FRAMES, *scene.rest.shape), np.float32)
+    look = scene.initial_look()
+    A = np.tile(np.eye(3, dtype=np.float32), (len(scene.rest), 1, 1))
+    shifts, same = settle_offsets(scene, look, look, A)
+    assert not shifts.any() and same is look
+    for stress in ("by_material", "transport", "relax"):
+        for velocity in ("inherit", "estimate"):
+            out = write_back(
+                scene, base, zero, TIMES, bodies={}, inside=INSIDE, velocity=velocity, stress=stress
+            )  # fmt: skip
+            for key, value in out.particles.arrays().items():
+                assert np.array_equal(value, base.particles.arrays()[key]), (key, stress, velocity)
+
+
+def test_written_back_matter_carries_its_strain_and_stays_on_the_table(spotted) -> None:
+    scene, _ = spotted
+    stretch = np.float32([1.2, 1, 1])
+    middle = scene.rest.mean(0)
+    u = (scene.rest - middle) * (stretch - 1)
+    corrections = np.linspace(0, 1, FRAMES, dtype=np.float32)[:, None, None] * u
+    base = scene.initial_physics()
+    out = write_back(scene, base, corrections, TIMES, bodies={}, inside=INSIDE).particles
+    assert np.allclose(out.positions, scene.rest + u, atol=1e-6)
+    assert np.median(out.F[:, 0, 0]) == pytest.approx(1.2, abs=0.01)
+    assert np.allclose(out.velocities, u / TIMES[-1], atol=1e-4)
+    relaxed = write_back(scene, base, corrections, TIMES, bodies={}, inside=INSIDE, stress="relax").particles
+    assert np.allclose(relaxed.F, np.eye(3), atol=1e-3)
+    down = np.zeros_like(corrections)
+    down[..., 2] = -0.5
+    assert write_back(scene, base, down, TIMES, bodies={}, inside=INSIDE).particles.positions[:, 2].min() >= 0
+
+
+def test_yield_bounds_the_shear_and_keeps_the_volume() -> None:
+    entity = _BALL.ball_scene("plastic").entities[0]
+    F = np.diag([1.5, 1.0, 1 / 1.5]).astype(np.float32)[None]
+    out = yielded(F, entity)[0]
+    m = entity.material
+    most = (2 / 3) ** 0.5 * m.yield_stress_pa / (m.youngs_modulus_pa / (1 + m.poisson_ratio))
+    assert np.linalg.norm(np.log(np.diag(out))) == pytest.approx(most, rel=1e-3)
+    assert np.linalg.det(out) == pytest.approx(1, rel=1e-4)
+    tiny = np.eye(3, dtype=np.float32)[None] * 1.0001
+    assert np.array_equal(yielded(tiny, entity), tiny)
+
+
+class Still:
+    """A simulator in which wind is all that moves things."""
+
+    settings = SimpleNamespace(inside=INSIDE)
+
+    def set_materials(self, materials) -> None:
+        pass
+
+    def set_floor_friction(self, friction) -> None:
+        pass
+
+    def set_wind(self, wind) -> None:
+        self.wind = np.array(wind)
+
+    def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
+        self.start, self.t = physics, 0.0
+
+    def set_actions(self, actions) -> None:
+        pass
+
+    def advance_to(self, t: float) -> None:
+        self.t = t
+
+    def check(self) -> None:
+        pass
+
+    def read(self) -> PhysicsState:
+        p = self.start.particles
+        moved = replace(p, positions=(p.positions + 0.5 * self.wind * self.t**2).astype(np.float32))
+        return PhysicsState(moved, {})
+
+
+def test_wind_that_nobody_told_of_is_found(spotted) -> None:
+    scene, _ = spotted
+    goal = np.stack([scene.rest + np.float32([0, 1.5 * t**2 / 2, 0]) for t in TIMES])
+    fit = Fit(
+        Still(), scene, scene.initial_physics(), (), TIMES, goal, names=["wind_x", "wind_y"], parameters={}
+    )  # fmt: skip
+    list(fit.run())
+    assert fit.parameters["wind_y"] == pytest.approx(1.5, abs=0.1) and abs(fit.parameters["wind_x"]) < 0.1
+    assert fit.estimates[1].error > 0
+
+
+@pytest.fixture
+def world(spotted, tmp_path: Path) -> World:
+    scene, _ = spotted
+    store = Store(tmp_path / "store")
+    store.save_scene(scene)
+    store.save_state(scene.id, State(ROOT, "", 0.0, scene.initial_physics()))
+    world = World.open(store.root, scene=scene.id)
+    world._simulation = Still()
+    world._simulation.set_wind((0, 0, 0))
+    list(world.rollout([parse_action({"type": "wind", "duration": 1, "direction": [1, 0, 0], "magnitude": 1})],
+                       float(TIMES[-1]), frame_interval=0.05, commit=True))  # fmt: skip
+    return world
+
+
+def observed(scene, cameras) -> Observed:
+    frames, masks = filmed(scene, cameras, truth(scene))
+    return Observed(films=[
+        CameraFilm(camera=c, stamps=TIMES, frames=frames[v], masks=masks[v]) for v, c in enumerate(cameras)
+    ])  # fmt: skip
+
+
+SMALL = RefineConfig(iterations=10, nodes=16, width_px=192)
+
+
+def test_a_refinement_is_a_new_state_that_the_next_rollout_starts_from(world, spotted) -> None:
+    scene, cameras = spotted
+    head = world.head
+    running = world.refine(observed(scene, cameras), config=SMALL, commit=True)
+    steps = list(running)
+    assert steps[-1].fraction == 1 and [s.fraction for s in steps] == sorted(s.fraction for s in steps)
+    state = running.state
+    assert state.parent == head and world.head == state.id
+    assert running.figures["psnr_after"] > running.figures["psnr_before"] + 5
+    real = truth(scene)[-1]
+    gap = np.linalg.norm(state.physics.particles.positions - real, axis=1).mean()
+    assert gap < 0.2 * np.linalg.norm(scene.rest - real, axis=1).mean()
+    again = World.open(world.store.root, scene=scene.id).state()
+    assert again.id == state.id and again.figures == state.figures
+    assert np.array_equal(again.look.sh, state.look.sh) and set(again.views) == {c.name for c in cameras}
+    end = world.rollout([], 0.1, frame_interval=0.05)
+    list(end)
+    assert end.end.look is state.look
+    assert not np.array_equal(world.render(state=state.id).rgb, world.render(state=ROOT).rgb)
+
+
+def test_a_cancelled_refinement_leaves_nothing_or_the_best_so_far(world, spotted) -> None:
+    scene, cameras = spotted
+    before = {s.id for s in world.states()}
+    running = world.refine(observed(scene, cameras), config=SMALL, commit=True)
+    for _ in range(4):
+        next(running)
+    running.close()
+    assert {s.id for s in world.states()} == before and world.head in before
+    running = world.refine(observed(scene, cameras), config=SMALL, keep_best=True)
+    for _ in range(6):
+        next(running)
+    running.close()
+    assert running.state.id in {s.id for s in world.states()} and world.head in before
+
+
+def test_bad_targets_change_nothing(world, spotted) -> None:
+    scene, cameras = spotted
+    before = ({s.id for s in world.states()}, world.head)
+    with pytest.raises(PWError, match="trajectory"):
+        world.refine(observed(scene, cameras), trajectory="t-none")
+    films = observed(scene, cameras)
+    with pytest.raises(PWError, match="camera"):
+        list(world.refine(films, cameras=[replace(cameras[0], name="other")], config=SMALL))
+    assert ({s.id for s in world.states()}, world.head) == before

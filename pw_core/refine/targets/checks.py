@@ -51,9 +51,7 @@ def check_shape(name: str, array: Any, shape: tuple[int, ...], dtype: type | str
     """Of that shape and type, or RefineError (INVALID_TARGET)."""
     if not isinstance(array, np.ndarray) or array.shape != shape or array.dtype != np.dtype(dtype):
         found = f"{array.dtype} {array.shape}" if isinstance(array, np.ndarray) else type(array).__name__
-        raise RefineError(
-            f"{name}: found {found}, expected {np.dtype(dtype)} {shape}", code=ErrorCode.INVALID_TARGET
-        )
+        raise RefineError(f"{name}: found {found}, expected {np.dtype(dtype)} {shape}", code=ErrorCode.INVALID_TARGET)
 
 
 def check_request(request: TargetRequest) -> None:

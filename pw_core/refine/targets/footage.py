@@ -110,9 +110,7 @@ def _video(path: Path) -> Iterator[NDArray[np.uint8]]:
         for picture in iio.imiter(path, plugin="FFMPEG"):
             yield np.asarray(picture, np.uint8)[..., :3]
     except (OSError, RuntimeError, ValueError) as error:
-        raise RefineError(
-            f"{path}: is not a video that can be read: {error}", code=ErrorCode.INVALID_TARGET
-        ) from error
+        raise RefineError(f"{path}: is not a video that can be read: {error}", code=ErrorCode.INVALID_TARGET) from error
 
 
 def _stacked(pictures: Iterator[NDArray[np.uint8]], *, what: Path) -> Frames:

@@ -117,9 +117,7 @@ def track_masks(
     return out
 
 
-def _label(
-    frame: F32, where: F32, scene: Backdrop, colours: list[Colours], ambient: Colours, *, noise: float
-) -> F32:
+def _label(frame: F32, where: F32, scene: Backdrop, colours: list[Colours], ambient: Colours, *, noise: float) -> F32:
     """Probabilities (1 + K + 1, H, W) of background, entities, and something strange."""
     k = len(colours)
     somewhere = np.clip(where.sum(0), 0, 1)

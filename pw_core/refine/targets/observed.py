@@ -91,9 +91,7 @@ class Observed:
         blend: bool = False,
     ) -> None:
         if not films:
-            raise RefineError(
-                "provider 'observed': found no film, expected one or more", code=ErrorCode.INVALID_TARGET
-            )
+            raise RefineError("provider 'observed': found no film, expected one or more", code=ErrorCode.INVALID_TARGET)
         names = [f.name for f in films]
         twice = sorted({n for n in names if names.count(n) > 1})
         if twice:
@@ -159,8 +157,7 @@ class Observed:
         film = self.films.get(camera.name)
         if film is None:
             raise RefineError(
-                f"view {view}: there is no film of camera '{camera.name}'; there are films of: "
-                f"{', '.join(self.films)}",
+                f"view {view}: there is no film of camera '{camera.name}'; there are films of: {', '.join(self.films)}",
                 code=ErrorCode.TARGET_CAMERA_UNKNOWN,
             )
         own = film.camera if isinstance(film.camera, Camera) else _fitted(camera, film)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pw_core.actions import Action
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F64
-from pw_core.scene import Body, PhysicsState, State, Trajectory
+from pw_core.scene import Body, PhysicsState, Scene, State, Trajectory
 
 MAX_DURATION_S = 60.0
 MAX_FRAMES = 5000
@@ -102,3 +102,14 @@ def record(
 
 def _flat(body: Body) -> NDArray[np.float64]:
     return np.concatenate([body.position, body.orientation, body.linear, body.angular])
+
+
+def physics_at(scene: Scene, trajectory: Trajectory, time_s: float) -> PhysicsState:
+    """Positions, velocities and bodies of the frame nearest to `time_s` [s], enough to draw it.
+
+    F, C and Jp are those of the scene at rest: a trajectory does not keep them.
+    """
+    k = int(np.argmin(np.abs(trajectory.times - time_s)))
+    particles = replace(scene.particles, positions=trajectory.positions[k], velocities=trajectory.velocities[k])
+    bodies = {n: Body(p[k, 0:3], p[k, 3:7], p[k, 7:10], p[k, 10:13]) for n, p in trajectory.bodies.items()}
+    return PhysicsState(particles, bodies)

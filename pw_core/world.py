@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +16,10 @@ from pw_core.actions import Action
 from pw_core.config import RefineConfig, SceneConfig
 from pw_core.errors import ErrorCode, RenderError, RolloutError, SceneError
 from pw_core.gaussians import Camera
-from pw_core.rollout import Frame, Rollout, frame_times, record
-from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
+from pw_core.rollout import Frame, Rollout, frame_times, physics_at, record
+from pw_core.scene import Look, PhysicsState, Scene, State, Trajectory
 from pw_core.store import Store
+from pw_core.tree import ROOT, StateTree
 
 if TYPE_CHECKING:
     from pw_core.appearance import Appearance, EntityPose, View
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 """Called with a stage's name and the fraction of it that is done; may raise to cancel."""
-
-ROOT = "root"
-"""The id of the state that the reconstruction made."""
 
 
 @dataclass(frozen=True)
@@ -67,11 +65,7 @@ class World:
         self.device = device
         self.max_uncommitted_states = max_uncommitted_states
         self.scene: Scene | None = None
-        self.head = ""
-        self.committed: set[str] = set()
-        self._states: dict[str, State] = {}
-        self._trajectories: dict[str, Trajectory] = {}
-        self._last_committed_trajectory = ""
+        self._tree: StateTree | None = None
         self._appearance: Appearance | None = None
         self._simulation: Simulation | None = None
         self._applied: dict[str, float] = {}
@@ -146,19 +140,13 @@ class World:
             SceneError: UNKNOWN_SCENE, or a file that cannot be read; the world is as it was.
         """
         scene = self.store.load_scene(scene_id) if _scene is None else _scene
-        tree = self.store.load_tree(scene_id)
-        states = {i: self.store.load_state(scene_id, i) for i in self.store.state_ids(scene_id)}
-        if ROOT not in states:
-            states[ROOT] = State(ROOT, "", 0.0, scene.initial_physics())
+        root = State(ROOT, "", 0.0, scene.initial_physics())
+        tree = StateTree(self.store, scene_id, root, max_uncommitted=self.max_uncommitted_states)
         if self.scene is None or scene is not self.scene:
             self._appearance = None
             self._simulation = None
         self.scene = scene
-        self._states = states
-        self._trajectories = {}
-        self.committed = {ROOT, *(i for i in tree.get("committed", []) if i in states)}
-        self.head = tree.get("head", ROOT) if tree.get("head", ROOT) in states else ROOT
-        self._last_committed_trajectory = tree.get("last_trajectory", "")
+        self._tree = tree
         return scene
 
     def _need_scene(self) -> Scene:
@@ -168,80 +156,50 @@ class World:
 
     # --- states -------------------------------------------------------------------------------------------------------
 
+    @property
+    def tree(self) -> StateTree:
+        """The selected scene's states. SceneError (NO_SCENE) if there is none."""
+        self._need_scene()
+        assert self._tree is not None
+        return self._tree
+
+    @property
+    def head(self) -> str:
+        """Id of the state that the world is in; empty without a scene."""
+        return self._tree.head if self._tree else ""
+
+    @property
+    def committed(self) -> set[str]:
+        """Ids of the states that lie on disk because they were committed."""
+        return self._tree.committed if self._tree else set()
+
     def states(self) -> list[State]:
         """All states of the scene, in the order they were made."""
-        return sorted(self._states.values(), key=lambda s: s.created)
+        return self._tree.states() if self._tree else []
 
     def state(self, state_id: str = "") -> State:
         """That state; empty: the head. SceneError (UNKNOWN_STATE) if there is none."""
-        self._need_scene()
-        wanted = state_id or self.head
-        if wanted not in self._states:
-            raise SceneError(
-                f"state '{wanted}' is not known; there are: {', '.join(self._states)}", code=ErrorCode.UNKNOWN_STATE
-            )
-        return self._states[wanted]
+        return self.tree.state(state_id)
 
     def commit(self, state_id: str) -> State:
         """Make it the head. It, what led to it and its trajectory go to disk."""
-        scene = self._need_scene()
-        state = self.state(state_id)
-        chain, at = [], state
-        while at.id not in self.committed:
-            chain.append(at)
-            if at.parent not in self._states:
-                break
-            at = self._states[at.parent]
-        for each in reversed(chain):
-            if each.trajectory_id in self._trajectories:
-                self.store.save_trajectory(scene.id, self._trajectories[each.trajectory_id])
-            self.store.save_state(scene.id, each)
-        committed = self.committed | {s.id for s in chain}
-        self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
-        return state
-
-    def _move_head(self, head: str, committed: set[str], last_trajectory: str) -> None:
-        # The file first: when it cannot be written, the world in memory is as it was too.
-        tree = {"head": head, "committed": sorted(committed), "last_trajectory": last_trajectory}
-        self.store.save_tree(self._need_scene().id, tree)
-        self.head, self.committed, self._last_committed_trajectory = head, committed, last_trajectory
+        return self.tree.commit(state_id)
 
     def reset(self) -> State:
         """The head goes back to the reconstruction; no state is lost."""
-        self._need_scene()
-        self._move_head(ROOT, self.committed, "")
-        return self.state()
+        return self.tree.reset()
 
     def delete(self, state_id: str) -> None:
-        """Forget a state, in memory and on disk.
-
-        Raises:
-            SceneError: UNKNOWN_STATE; STATE_IN_USE for the head, the root, and states that others come from.
-        """
-        scene = self._need_scene()
-        state = self.state(state_id)
-        children = [s.id for s in self._states.values() if s.parent == state.id]
-        if state.id in (self.head, ROOT) or children:
-            why = f"{', '.join(children)} come from it" if children else "it is the head or the reconstruction"
-            raise SceneError(f"state '{state.id}' cannot be deleted: {why}", code=ErrorCode.STATE_IN_USE)
-        self._move_head(self.head, self.committed - {state.id}, self._last_committed_trajectory)
-        self.store.delete_state(scene.id, state.id)
-        del self._states[state.id]
+        """Forget a state. SceneError: UNKNOWN_STATE, STATE_IN_USE (head, root, or others come from it)."""
+        self.tree.delete(state_id)
 
     def save(self, state_id: str = "", label: str = "") -> State:
         """Keep a state on disk under a label; it is then no longer dropped as an old what-if."""
-        scene = self._need_scene()
-        state = replace(self.state(state_id), label=label)
-        self.store.save_state(scene.id, state)
-        self._states[state.id] = state
-        return state
+        return self.tree.save(state_id, label)
 
     def restore(self, state_id: str) -> State:
         """Make a state, looked for on disk too, the head."""
-        scene = self._need_scene()
-        if state_id not in self._states:
-            self._states[state_id] = self.store.load_state(scene.id, state_id)
-        return self.commit(state_id)
+        return self.tree.restore(state_id)
 
     # --- rollouts -----------------------------------------------------------------------------------------------------
 
@@ -276,7 +234,7 @@ class World:
                     code=ErrorCode.UNKNOWN_ENTITY,
                 )
         frames: list[Frame] = []
-        ids = (_new_id("t"), _new_id("s"))
+        ids = (f"t-{uuid.uuid4().hex[:10]}", f"s-{uuid.uuid4().hex[:10]}")
         kept: list[tuple[Trajectory, State]] = []
 
         def keep() -> tuple[Trajectory, State]:
@@ -300,9 +258,7 @@ class World:
                 if frames:
                     trajectory, state = keep()
                     kept.append((trajectory, state))
-                    self._states[state.id] = state
-                    self._trajectories[trajectory.id] = trajectory
-                    self._drop_old()
+                    self.tree.add(state, trajectory)
             if commit:
                 self.commit(kept[0][1].id)
 
@@ -366,9 +322,7 @@ class World:
         )  # fmt: skip
 
         def keep(state: State, corrected: Trajectory) -> None:
-            self._states[state.id] = state
-            self._trajectories[corrected.id] = corrected
-            self._drop_old()
+            self.tree.add(state, corrected)
             if commit:
                 self.commit(state.id)
 
@@ -380,32 +334,13 @@ class World:
         self._applied = {"": 0.0}
         return simulation
 
-    def _drop_old(self) -> None:
-        parents = {s.parent for s in self._states.values()}
-        loose = [s for s in self.states() if s.id not in self.committed and not s.label and s.id not in parents]
-        for state in loose[: max(len(loose) - self.max_uncommitted_states, 0)]:
-            del self._states[state.id]
-            self._trajectories.pop(state.trajectory_id, None)
-
     def trajectory(self, trajectory_id: str = "") -> Trajectory:
         """That trajectory; empty: the last committed. SceneError (UNKNOWN_TRAJECTORY) if there is none."""
-        scene = self._need_scene()
-        wanted = trajectory_id or self._last_committed_trajectory
-        if not wanted:
-            raise SceneError("no rollout has been committed yet", code=ErrorCode.UNKNOWN_TRAJECTORY)
-        if wanted not in self._trajectories:
-            self._trajectories[wanted] = self.store.load_trajectory(scene.id, wanted)
-        return self._trajectories[wanted]
+        return self.tree.trajectory(trajectory_id)
 
     def physics_at(self, trajectory: Trajectory, time_s: float) -> PhysicsState:
-        """Positions, velocities and bodies of the frame nearest to `time_s` [s], enough to draw it.
-
-        F, C and Jp are those of the scene at rest: a trajectory does not keep them.
-        """
-        scene = self._need_scene()
-        k = int(np.argmin(np.abs(trajectory.times - time_s)))
-        particles = replace(scene.particles, positions=trajectory.positions[k], velocities=trajectory.velocities[k])
-        return PhysicsState(particles, {name: _body(poses[k]) for name, poses in trajectory.bodies.items()})
+        """What a trajectory holds of the frame nearest to `time_s` [s]: enough to draw it."""
+        return physics_at(self._need_scene(), trajectory, time_s)
 
     # --- looking ------------------------------------------------------------------------------------------------------
 
@@ -460,11 +395,3 @@ class World:
     def particle_colors(self) -> NDArray[np.uint8]:
         """RGB of each particle, shape (J, 3)."""
         return self.appearance.particle_colors()
-
-
-def _new_id(prefix: str) -> str:
-    return f"{prefix}-{uuid.uuid4().hex[:10]}"
-
-
-def _body(row: NDArray[np.float64]) -> Body:
-    return Body(row[0:3], row[3:7], row[7:10], row[10:13])

@@ -14,7 +14,7 @@ from pw_core.export import export_trajectory
 from pw_core.film import write_film
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
-from pw_core.world import ROOT
+from pw_core.tree import ROOT
 
 RUNNER = CliRunner()
 

@@ -11,7 +11,8 @@ from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_core.scene import PhysicsState, State
 from pw_core.store import Store
-from pw_core.world import ROOT, World
+from pw_core.tree import ROOT
+from pw_core.world import World
 
 WIND = parse_action({"type": "wind", "duration": 1, "direction": [0, 1, 0], "magnitude": 1})
 
@@ -87,7 +88,7 @@ def test_cancel_keeps_a_part_and_the_head(world) -> None:
 
 
 def test_old_what_ifs_leave_first(world) -> None:
-    world.max_uncommitted_states = 2
+    world.tree.max_uncommitted = 2
     ends = []
     for _ in range(4):
         rollout = world.rollout([WIND], 0.1, frame_interval=0.1)

@@ -13,7 +13,8 @@ import numpy as np
 
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.scene import PhysicsState, State
-from pw_core.world import ROOT, World
+from pw_core.tree import ROOT
+from pw_core.world import World
 
 _spec = importlib.util.spec_from_file_location("ball", Path(__file__).resolve().parents[1] / "core" / "conftest.py")
 _ball = importlib.util.module_from_spec(_spec)

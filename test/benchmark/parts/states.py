@@ -19,7 +19,8 @@ from parts.records import record
 from pw_core.actions import parse_action
 from pw_core.scene import PhysicsState, Scene, State
 from pw_core.store import Store
-from pw_core.world import ROOT, World
+from pw_core.tree import ROOT
+from pw_core.world import World
 
 WIND = {"type": "wind", "duration": 0.1, "direction": [0, 1, 0], "magnitude": 8}
 

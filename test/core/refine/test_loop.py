@@ -26,7 +26,8 @@ from pw_core.refine.writeback import settle_offsets, write_back, yielded
 from pw_core.render.cameras import orbit
 from pw_core.scene import PhysicsState, State, Trajectory
 from pw_core.store import Store
-from pw_core.world import ROOT, World
+from pw_core.tree import ROOT
+from pw_core.world import World
 
 _SPEC = importlib.util.spec_from_file_location("ball", Path(__file__).parents[1] / "conftest.py")
 assert _SPEC and _SPEC.loader

@@ -56,6 +56,35 @@ def test_a_twist_survives_writing_and_reading(rolling_pin) -> None:
     assert moved[:2] == pytest.approx([0.002, 0.004], rel=1e-2)
 
 
+def test_a_thrown_turned_body_tumbles_by_its_own_inertia(rolling_pin) -> None:
+    import trimesh
+
+    scene, simulation = rolling_pin
+    start, pin = scene.initial_physics(), scene.entity("pin")
+    mesh = trimesh.Trimesh(pin.mesh.vertices - pin.origin, pin.mesh.faces)
+    inertia = mesh.moment_inertia * pin.mass_kg / mesh.volume
+    turned = np.array([0.5, 0.5, 0.5, 0.5])  # axes x, y, z lie along y, z, x
+    high = start.bodies["pin"].position + np.array([0, 0, 0.1])
+    body = Body(high, turned, np.zeros(3), np.array([1.0, 2, 3]))
+
+    def momentum(b):
+        turn = rotation(b.orientation)
+        return turn @ inertia @ turn.T @ b.angular
+
+    simulation.reset(PhysicsState(start.particles, {"pin": body}))
+    assert np.allclose(simulation.read().bodies["pin"].angular, body.angular)
+    before = body
+    for t in (0.02, 0.04, 0.06, 0.08, 0.1):
+        simulation.advance_to(t)
+        now = simulation.read().bodies["pin"]
+        turn = rotation(now.orientation) @ rotation(before.orientation).T
+        spin = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]]) / 2 / 0.02
+        assert np.allclose(spin, (before.angular + now.angular) / 2, atol=0.02)
+        before = now
+    lost = np.linalg.norm(momentum(now) - momentum(body)) / np.linalg.norm(momentum(body))
+    assert lost < 3e-3
+
+
 def test_a_pressed_ball_gives_way_and_the_path_is_kept(rolling_pin) -> None:
     scene, simulation = rolling_pin
     simulation.reset(scene.initial_physics())

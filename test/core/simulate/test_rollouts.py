@@ -13,7 +13,8 @@ import pytest
 from pw_core.actions import parse_action
 from pw_core.scene import State
 from pw_core.store import Store
-from pw_core.world import ROOT, World
+from pw_core.tree import ROOT
+from pw_core.world import World
 
 pytestmark = pytest.mark.slow
 WIND = parse_action({"type": "wind", "duration": 0.04, "direction": [0, 1, 0], "magnitude": 9})

@@ -1,0 +1,124 @@
+"""The tree of a scene's states: immutable snapshots, the head among them, and the trajectories that led there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from pw_core.errors import ErrorCode, SceneError
+from pw_core.scene import State, Trajectory
+from pw_core.store import Store
+
+ROOT = "root"
+"""The id of the state that the reconstruction made."""
+
+
+class StateTree:
+    """States of one scene of a store. What is committed or labelled lies on disk; what-ifs are in memory, and the
+    oldest leave when there are more than `max_uncommitted`.
+
+    Raises:
+        SceneError: a file that cannot be read.
+    """
+
+    def __init__(self, store: Store, scene_id: str, root: State, *, max_uncommitted: int) -> None:
+        self.store = store
+        self.scene_id = scene_id
+        self.max_uncommitted = max_uncommitted
+        tree = store.load_tree(scene_id)
+        self._states = {i: store.load_state(scene_id, i) for i in store.state_ids(scene_id)}
+        self._states.setdefault(ROOT, root)
+        self._trajectories: dict[str, Trajectory] = {}
+        self.committed = {ROOT, *(i for i in tree.get("committed", []) if i in self._states)}
+        self.head = tree.get("head", ROOT) if tree.get("head", ROOT) in self._states else ROOT
+        self._last_committed_trajectory = tree.get("last_trajectory", "")
+
+    def states(self) -> list[State]:
+        """All states, in the order they were made."""
+        return sorted(self._states.values(), key=lambda s: s.created)
+
+    def state(self, state_id: str = "") -> State:
+        """That state; empty: the head. SceneError (UNKNOWN_STATE) if there is none."""
+        wanted = state_id or self.head
+        if wanted not in self._states:
+            raise SceneError(
+                f"state '{wanted}' is not known; there are: {', '.join(self._states)}", code=ErrorCode.UNKNOWN_STATE
+            )
+        return self._states[wanted]
+
+    def add(self, state: State, trajectory: Trajectory) -> None:
+        """A new what-if and how it came to be."""
+        self._states[state.id] = state
+        self._trajectories[trajectory.id] = trajectory
+        self._drop_old()
+
+    def commit(self, state_id: str) -> State:
+        """Make it the head. It, what led to it and its trajectory go to disk."""
+        state = self.state(state_id)
+        chain, at = [], state
+        while at.id not in self.committed:
+            chain.append(at)
+            if at.parent not in self._states:
+                break
+            at = self._states[at.parent]
+        for each in reversed(chain):
+            if each.trajectory_id in self._trajectories:
+                self.store.save_trajectory(self.scene_id, self._trajectories[each.trajectory_id])
+            self.store.save_state(self.scene_id, each)
+        committed = self.committed | {s.id for s in chain}
+        self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
+        return state
+
+    def _move_head(self, head: str, committed: set[str], last_trajectory: str) -> None:
+        # The file first: when it cannot be written, the world in memory is as it was too.
+        tree = {"head": head, "committed": sorted(committed), "last_trajectory": last_trajectory}
+        self.store.save_tree(self.scene_id, tree)
+        self.head, self.committed, self._last_committed_trajectory = head, committed, last_trajectory
+
+    def reset(self) -> State:
+        """The head goes back to the reconstruction; no state is lost."""
+        self._move_head(ROOT, self.committed, "")
+        return self.state()
+
+    def delete(self, state_id: str) -> None:
+        """Forget a state, in memory and on disk.
+
+        Raises:
+            SceneError: UNKNOWN_STATE; STATE_IN_USE for the head, the root, and states that others come from.
+        """
+        state = self.state(state_id)
+        children = [s.id for s in self._states.values() if s.parent == state.id]
+        if state.id in (self.head, ROOT) or children:
+            why = f"{', '.join(children)} come from it" if children else "it is the head or the reconstruction"
+            raise SceneError(f"state '{state.id}' cannot be deleted: {why}", code=ErrorCode.STATE_IN_USE)
+        self._move_head(self.head, self.committed - {state.id}, self._last_committed_trajectory)
+        self.store.delete_state(self.scene_id, state.id)
+        del self._states[state.id]
+
+    def save(self, state_id: str = "", label: str = "") -> State:
+        """Keep a state on disk under a label; it is then no longer dropped as an old what-if."""
+        state = replace(self.state(state_id), label=label)
+        self.store.save_state(self.scene_id, state)
+        self._states[state.id] = state
+        return state
+
+    def restore(self, state_id: str) -> State:
+        """Make a state, looked for on disk too, the head."""
+        if state_id not in self._states:
+            self._states[state_id] = self.store.load_state(self.scene_id, state_id)
+        return self.commit(state_id)
+
+    def trajectory(self, trajectory_id: str = "") -> Trajectory:
+        """That trajectory; empty: the last committed. SceneError (UNKNOWN_TRAJECTORY) if there is none."""
+        wanted = trajectory_id or self._last_committed_trajectory
+        if not wanted:
+            raise SceneError("no rollout has been committed yet", code=ErrorCode.UNKNOWN_TRAJECTORY)
+        if wanted not in self._trajectories:
+            self._trajectories[wanted] = self.store.load_trajectory(self.scene_id, wanted)
+        return self._trajectories[wanted]
+
+    def _drop_old(self) -> None:
+        parents = {s.parent for s in self._states.values()}
+        loose = [s for s in self.states() if s.id not in self.committed and not s.label and s.id not in parents]
+        for state in loose[: max(len(loose) - self.max_uncommitted, 0)]:
+            del self._states[state.id]
+            self._trajectories.pop(state.trajectory_id, None)

@@ -94,10 +94,10 @@ class RigidBody:
         return int(self._handle.geoms[0].idx)
 
     def read(self) -> Body:
-        """Pose and twist now."""
+        """Pose and twist now. The simulator's angular velocity is in the body's own frame, ours in the world's."""
         q = self._handle.get_qpos().cpu().numpy().astype(np.float64)
         v = self._handle.get_dofs_velocity().cpu().numpy().astype(np.float64)
-        return Body(q[:3], q[3:], v[:3], v[3:])
+        return Body(q[:3], q[3:], v[:3], rotation(q[3:]) @ v[3:])
 
     def reset(self, body: Body) -> None:
         """Put pose and twist in place, and forget what acted on it before."""
@@ -111,7 +111,9 @@ class RigidBody:
         q = np.concatenate([body.position, body.orientation]).astype(np.float32)
         # Geometry and link velocities follow at once: the next substep must not meet the body where it was before.
         self._handle.set_qpos(q, zero_velocity=False)
-        self._handle.set_dofs_velocity(np.concatenate([body.linear, body.angular]).astype(np.float32))
+        # By the quaternion as the simulator keeps it, so that a twist that was read is written back to the bit.
+        spin = body.angular @ rotation(q[3:].astype(np.float64))
+        self._handle.set_dofs_velocity(np.concatenate([body.linear, spin]).astype(np.float32))
 
     def act(self, active: list[Active], t: float, dt: float, rest: F32) -> None:
         """Prepare the step [t, t + dt]: follow a tool's path, or take forces and the table's contact.

@@ -24,13 +24,12 @@ def fill_behind(
 ) -> tuple[Gaussians, dict[str, float]]:
     """The background without what is left of the entities, and with the ground below them; and a report.
 
-    The plane is drawn from straight above; where no view saw it past the entities it is filled with patches from
-    around, one Gaussian a pixel.
+    The plane is drawn from straight above; where no view saw it past the entities it is filled from around
+    (`fill_texture`), one Gaussian a pixel.
     """
     import torch
     from scipy import ndimage
 
-    from pw_core.reconstruct.exemplar import fill_from_exemplars
 
     corners = np.concatenate([s.mesh.vertices for s in solids])
     low, high = corners.min(0), corners.max(0)
@@ -57,7 +56,7 @@ def fill_behind(
     hole |= near & (alpha < 0.6)
     known = (alpha > 0.8) & ~hole & ~hidden
     picture = np.ascontiguousarray(255 * rgb, np.float32)
-    filled = fill_from_exemplars(picture, hole, known=known) / 255
+    filled = fill_texture(picture, hole, known) / 255
     step = side / SIZE
     n = int(hole.sum())
     across, down = np.zeros((n, 3)), np.zeros((n, 3))
@@ -70,6 +69,51 @@ def fill_behind(
     patch = Gaussians(patch.means, patch.quats, patch.log_scales, patch.opacities, sh)
     report = {"filled_m2": round(n * step * step, 6), "dropped": int((~keep).sum()), "added": n}
     return Gaussians.concatenate([left, patch]), report
+
+
+def fill_texture(picture: np.ndarray, hole: Mask, known: Mask) -> np.ndarray:
+    """`picture` (H, W, 3), 0 to 255, with `hole` filled: its light is carried in from the rim, its grain is copied from
+    the place beside it, in `known`, whose rim is most like the hole's own.
+
+    A patch as large as the hole keeps a carpet's or a table's pattern whole; where no such place is known, the light
+    alone is filled in.
+    """
+    import cv2
+    from scipy import ndimage
+
+    if not hole.any() or not known.any():
+        return picture
+    soft = 3.0
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), soft)[..., None]
+    light = cv2.GaussianBlur(picture * known[..., None].astype(np.float32), (0, 0), soft) / np.maximum(share, 1e-3)
+    unknown = (~known).astype(np.uint8)
+    rough = np.asarray(cv2.inpaint(light.clip(0, 255).astype(np.uint8), unknown, 5, cv2.INPAINT_TELEA), np.float32)
+    even = np.asarray(cv2.GaussianBlur(np.where(known[..., None], light, rough), (0, 0), 2 * soft), np.float32)
+    grain = np.where(known[..., None], picture - light, 0)
+    out = np.where(hole[..., None], even, picture)
+    # Hole by hole: small ones find a place more easily.
+    parts, count = ndimage.label(hole)
+    for part in range(1, count + 1):
+        y, x = np.nonzero(parts == part)
+        ring = ndimage.binary_dilation(parts == part, iterations=4) & known
+        ry, rx = np.nonzero(ring)
+        best, shift = np.inf, None
+        step = max(2, hole.shape[0] // 96)
+        for dy in range(-int(y.min()), hole.shape[0] - int(y.max()), step):
+            for dx in range(-int(x.min()), hole.shape[1] - int(x.max()), step):
+                if not known[y + dy, x + dx].all() or len(ry) == 0:
+                    continue
+                ty, tx = ry + dy, rx + dx
+                inside = (ty >= 0) & (ty < hole.shape[0]) & (tx >= 0) & (tx < hole.shape[1])
+                if inside.mean() < 0.5:
+                    continue
+                off = grain[ry[inside], rx[inside]] - grain[ty[inside], tx[inside]]
+                cost = float((off**2).mean())
+                if cost < best:
+                    best, shift = cost, (dy, dx)
+        if shift is not None:
+            out[y, x] = (even[y, x] + grain[y + shift[0], x + shift[1]]).clip(0, 255)
+    return np.asarray(out, np.float32)
 
 
 def _above(middle: F64, side: float, top: float) -> Camera:

@@ -1,4 +1,4 @@
-"""One RGB-D picture: the depth is the visible side; what is behind it is mirrored about the silhouette's middle."""
+"""One RGB-D picture: the depth is the visible side; what is behind it is as thick as the silhouette is wide."""
 
 from __future__ import annotations
 
@@ -77,19 +77,13 @@ def lift_rgbd(
 
 
 def behind(front: F64, mask: Mask, camera: Camera, *, depth_ratio: float) -> F64:
-    """Depth [m] (H, W) of the unseen side: as far behind the entity's rim as the front is before it.
-
-    The rim's depth is carried inwards; a flat front (a box seen head on) gets `depth_ratio` times half the silhouette's
-    width as depth, at least.
-    """
+    """Depth [m] (H, W) of the unseen side: behind each pixel of the front, a solid `depth_ratio` times as thick as one
+    that is as deep as its silhouette is wide there (exact for a ball)."""
     from scipy import ndimage
 
     inner = ndimage.distance_transform_edt(mask)
-    rim = mask & (inner < 2.5)
-    nearest = ndimage.distance_transform_edt(~rim, return_distances=False, return_indices=True)
-    edge = ndimage.gaussian_filter(front[tuple(nearest)], 6.0)
-    half = depth_ratio * np.sqrt(np.maximum(inner * (2 * inner.max() - inner), 0)) * front / camera.K[0, 0]
-    return np.asarray(np.where(mask, np.maximum(2 * edge - front, front + half), np.nan))
+    half = np.sqrt(np.maximum(inner * (2 * inner.max() - inner), 0)) * front / camera.K[0, 0]
+    return np.asarray(np.where(mask, front + 2 * depth_ratio * half, np.nan))
 
 
 def _filled(depth: F32, known: Mask, mask: Mask) -> F64:
@@ -122,12 +116,12 @@ def _background(seen: View, union: Mask) -> Gaussians:
     """One Gaussian a pixel at its depth; under the entities (and where there is no depth) on the plane z = 0."""
     from scipy import ndimage
 
-    from pw_core.reconstruct.exemplar import fill_from_exemplars
+    from pw_core.reconstruct.views.behind import fill_texture
 
     camera = seen.camera
     assert seen.depth is not None
     wide = ndimage.binary_dilation(union, iterations=4)
-    filled = fill_from_exemplars(seen.image.astype(np.float32), wide)
+    filled = fill_texture(seen.image.astype(np.float32), wide, ~wide)
     rays = camera.rays(pixel_centres(camera.height, camera.width))
     down = rays[..., 2] < -1e-6
     plane = np.where(down, -camera.centre[2] / np.minimum(rays[..., 2], -1e-9), np.inf)

@@ -12,7 +12,7 @@ from pw_core.reconstruct.views.fit import Params, Tell, draw
 from pw_core.reconstruct.views.poses import View
 
 FEATURES = 8
-PASSES = 8
+PASSES = 6
 
 
 def classify(
@@ -25,9 +25,11 @@ def classify(
     As Gaussian Grouping (Ye et al. 2024): `FEATURES` numbers a Gaussian, rendered, then a linear layer and a softmax,
     against the masks by entity and view; shapes and opacities stay.
     """  # fmt: skip
+    import cv2
     import torch
 
     names = list(masks)
+    small = 2 if device == "cpu" else 1  # a quarter of the pixels teaches the features as much
     classes = 1 + len(names)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -40,17 +42,19 @@ def classify(
         label = np.zeros(v.image.shape[:2], np.int64)
         for i, name in enumerate(names):
             label[masks[name][v.name]] = 1 + i
+        size = v.camera.width // small, v.camera.height // small
+        label = np.asarray(cv2.resize(label.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.int64)
         labels[v.name] = torch.from_numpy(label).to(device)
 
-    def logits(v: View) -> torch.Tensor:
+    def logits(v: View, shrink: int = 1) -> torch.Tensor:
         # Features take the place of colours: one blend instead of two.
-        out = draw([*drawn[:4], features], v.camera, device=device)
-        return layer(out.rgb[0])
+        camera = v.camera.resized(v.camera.width // shrink, v.camera.height // shrink)
+        return layer(draw([*drawn[:4], features], camera, device=device).rgb[0])
 
     total = PASSES * len(views)
     for step in range(total):
         v = views[step % len(views)]
-        loss = torch.nn.functional.cross_entropy(logits(v).reshape(-1, classes), labels[v.name].reshape(-1))
+        loss = torch.nn.functional.cross_entropy(logits(v, small).reshape(-1, classes), labels[v.name].reshape(-1))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

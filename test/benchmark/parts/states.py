@@ -66,7 +66,7 @@ def states(scene: Scene) -> None:
         same(scene, "from there in a second process", digest(first.physics), found)
         began = time.perf_counter()
         rollout = world.rollout([parse_action({**WIND, "magnitude": 3})], 0.1)
-        next(rollout), world._build(None).step()
+        next(rollout), world._build(None, {}).step()
         seconds = time.perf_counter() - began
         rollout.close()
         record(f"{scene.id}: second rollout, request to first step", seconds, "s", "<= 0.5", seconds <= 0.5)

@@ -15,6 +15,7 @@ from pw_core.reconstruct.views.fuse import Fused
 from pw_core.reconstruct.views.poses import View
 
 SIZE = 384
+PLACES = 150
 WIDE = 2.6
 """Side of the plane's picture, in sizes of what stands on it."""
 
@@ -94,26 +95,33 @@ def fill_texture(picture: np.ndarray, hole: Mask, known: Mask) -> np.ndarray:
     # Hole by hole: small ones find a place more easily.
     parts, count = ndimage.label(hole)
     for part in range(1, count + 1):
-        y, x = np.nonzero(parts == part)
-        ring = ndimage.binary_dilation(parts == part, iterations=4) & known
-        ry, rx = np.nonzero(ring)
+        own = parts == part
+        y, x = np.nonzero(own)
+        ring = ndimage.binary_dilation(own, iterations=4) & known
         best, shift = np.inf, None
-        step = max(2, hole.shape[0] // 96)
-        for dy in range(-int(y.min()), hole.shape[0] - int(y.max()), step):
-            for dx in range(-int(x.min()), hole.shape[1] - int(x.max()), step):
-                if not known[y + dy, x + dx].all() or len(ry) == 0:
-                    continue
-                ty, tx = ry + dy, rx + dx
-                inside = (ty >= 0) & (ty < hole.shape[0]) & (tx >= 0) & (tx < hole.shape[1])
-                if inside.mean() < 0.5:
-                    continue
-                off = grain[ry[inside], rx[inside]] - grain[ty[inside], tx[inside]]
-                cost = float((off**2).mean())
-                if cost < best:
-                    best, shift = cost, (dy, dx)
+        for dy, dx in _places(own, known):
+            moved = np.roll(grain, (-dy, -dx), axis=(0, 1))
+            seen = ring & np.roll(known, (-dy, -dx), axis=(0, 1))
+            if seen.sum() < 0.5 * ring.sum():
+                continue
+            cost = float(((grain[seen] - moved[seen]) ** 2).mean())
+            if cost < best:
+                best, shift = cost, (dy, dx)
         if shift is not None:
             out[y, x] = (even[y, x] + grain[y + shift[0], x + shift[1]]).clip(0, 255)
     return np.asarray(out, np.float32)
+
+
+def _places(own: Mask, known: Mask) -> list[tuple[int, int]]:
+    """Shifts (rows, columns) that put all of `own` on `known`, at most `PLACES`, spread evenly."""
+    from scipy.signal import fftconvolve
+
+    y, x = np.nonzero(own)
+    patch = own[y.min() : y.max() + 1, x.min() : x.max() + 1].astype(np.float32)
+    covered = fftconvolve((~known).astype(np.float32), patch[::-1, ::-1], mode="valid")
+    rows, columns = np.nonzero(covered < 0.5)
+    pick = np.linspace(0, len(rows) - 1, min(PLACES, len(rows))).astype(int)
+    return [(int(rows[k] - y.min()), int(columns[k] - x.min())) for k in pick]
 
 
 def _above(middle: F64, side: float, top: float) -> Camera:

@@ -17,6 +17,11 @@ from pw_core.reconstruct.views.poses import View
 from pw_core.reconstruct.views.settings import Sam2Settings
 
 CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+OPERATORS = (
+    "nms", "qnms", "roi_align", "_roi_align_backward", "ps_roi_align", "_ps_roi_align_backward", "roi_pool",
+    "_roi_pool_backward", "ps_roi_pool", "_ps_roi_pool_backward", "qroi_align", "deform_conv2d",
+    "_deform_conv2d_backward",
+)  # fmt: skip
 WHERE = "see 'Download Checkpoints' in the README of facebookresearch/sam2"
 
 
@@ -119,6 +124,7 @@ def _declare_operators() -> None:
         for key in [k for k in sys.modules if k.startswith("torchvision")]:
             del sys.modules[key]
         library = torch.library.Library("torchvision", "DEF")
-        library.define("nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
+        for name in OPERATORS:  # never called: that they exist is enough for the import
+            library.define(f"{name}(Tensor x) -> Tensor")
         globals()["_LIBRARY"] = library  # it takes its operators along when it is collected
         import torchvision  # noqa: F401

@@ -1,0 +1,51 @@
+"""SAM 2 tiny with random weights through both predictors: the same code that loads real checkpoints."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import Camera
+from pw_core.reconstruct.views.poses import View
+from pw_core.reconstruct.views.sam import _declare_operators, follow, predictor, segment_with
+from pw_core.reconstruct.views.settings import Sam2Settings
+
+from .conftest import config, shots
+
+pytest.importorskip("sam2")
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory) -> Path:
+    import torch
+
+    _declare_operators()
+    from sam2.build_sam import build_sam2
+
+    torch.manual_seed(0)
+    model = build_sam2("configs/sam2.1/sam2.1_hiera_t.yaml", None, device="cpu")
+    path = tmp_path_factory.mktemp("sam") / "tiny.pt"
+    torch.save({"model": model.state_dict()}, path)
+    return path
+
+
+@pytest.mark.slow
+def test_both_predictors_give_masks_of_the_views_size(checkpoint: Path) -> None:
+    inputs, _ = shots(3, depth=False)
+    settings = Sam2Settings(checkpoint=str(checkpoint), size="tiny")
+    entity = config().entities[0]
+    mask = segment_with(predictor(settings, video=False), inputs.views[0].image, entity, scale=1.0)
+    assert mask.shape == (180, 240) and mask.dtype == bool
+    views = [View(v.name, v.image, Camera(v.name, v.K, v.viewmat, 240, 180)) for v in inputs.views]
+    found = follow(views, entity, settings, prompt_view="v01.png", original_width=240)
+    assert sorted(found) == ["v00.png", "v01.png", "v02.png"]
+    assert all(m.shape == (180, 240) and m.dtype == bool for m in found.values())
+
+
+@pytest.mark.slow
+def test_weights_of_another_size_are_refused(checkpoint: Path) -> None:
+    with pytest.raises(ReconstructError, match=r"does not hold the weights of SAM 2\.1 'small'") as caught:
+        predictor(Sam2Settings(checkpoint=str(checkpoint), size="small"), video=False)
+    assert caught.value.code == ErrorCode.MISSING_WEIGHTS

@@ -57,7 +57,7 @@ class Session:
         self.waiting: deque[Request] = deque()
         self.job = 0
         self.stepping = False
-        self.live: tuple[float, PhysicsState] | None = None
+        self.live: tuple[float, PhysicsState, str] | None = None  # with the state whose look it has
         self._colors: tuple[Scene, NDArray[np.uint8] | None] | None = None
 
     def open_scene(self, name: str) -> None:
@@ -229,12 +229,19 @@ class Session:
         if trajectory:
             found = self.world.trajectory(trajectory)
             at = float(found.times[np.argmin(np.abs(found.times - time_s))])
-            physics = self.world.physics_at(found, at)
+            physics, state = self.world.physics_at(found, at), self.look_of(found)
         elif live and self.live is not None:
-            at, physics = self.live
+            at, physics, state = self.live
         view = self.world.render(camera, physics=physics, state=state)
         seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if depth else None
         return Picture(view.rgb, seen, at)
+
+    def look_of(self, trajectory: Trajectory) -> str:
+        """Id of the state whose look a trajectory's frames have: what it started from, or what a correction found."""
+        parents = {s.id: s.parent for s in self.world.states()}
+        if parents.get(trajectory.end, trajectory.start) != trajectory.start:
+            return trajectory.end
+        return trajectory.start if trajectory.start in parents else ""  # a deleted state's trajectory stays
 
     def do_trajectory(self, trajectory: str = "") -> tuple[Trajectory, list[FrameData]]:
         """A trajectory, and its frames as they are published."""
@@ -275,17 +282,17 @@ class Session:
 
         rollout = self.world.rollout(actions, duration, start=start, frame_interval=frame_interval, progress=progress)
         seen: list[tuple[float, PhysicsState]] = []
-        ids, canceled = ("", ""), False
+        ids, origin, canceled = ("", ""), "", False
         try:
             with self.serving():
                 first = next(rollout)
             self.stepping = True
             for frame in chain([first], rollout):
                 if not seen:
-                    ids = (rollout.trajectory.id, rollout.end.id)
+                    ids, origin = (rollout.trajectory.id, rollout.end.id), rollout.trajectory.start
                     self.event("ids", ids)
                 seen.append((frame.time_s, frame.physics))
-                self.live = seen[-1]
+                self.live = (*seen[-1], origin)
                 self.event("frame", self.frame(frame.time_s, frame.fraction, frame.physics))
                 self.serve()
                 if self.canceled:
@@ -298,7 +305,7 @@ class Session:
             count = min(max_views or len(seen), len(seen))
             for k in np.unique(np.linspace(len(seen) - 1, 0, count).round().astype(int)):
                 for camera in cameras:
-                    view = self.world.render(camera, physics=seen[k][1])
+                    view = self.world.render(camera, physics=seen[k][1], state=origin)
                     self.event("view", (camera, Picture(view.rgb, None, seen[k][0])))
                     self.serve()
                 canceled = canceled or self.canceled

@@ -65,7 +65,7 @@ class FakeWorld(World):
         self._compile_s = 2.0 if any(a.name == "slow compile" for a in actions) else 0.0
         return super().rollout(actions, duration, **options)
 
-    def _build(self, progress):
+    def _build(self, progress, parameters):
         if progress is not None:
             progress("compiling", 0.0)
         time.sleep(self._compile_s)
@@ -75,7 +75,7 @@ class FakeWorld(World):
 class PhotoWorld(World):
     """The real reconstruction with the stand-in simulator, and a disk that is full while `<store>/full` is there."""
 
-    def _build(self, progress):
+    def _build(self, progress, parameters):
         return Drift()
 
     def commit(self, state_id):

@@ -28,8 +28,8 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from pw_core.actions import Action
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs import srv
-from pw_msgs.action import Rollout
-from pw_msgs.msg import CameraView, PhysicalAction, StateInfo, WorldStatus
+from pw_msgs.action import Refine, Rollout
+from pw_msgs.msg import CameraView, PhysicalAction, StateInfo, TargetFrame, WorldStatus
 from pw_ros.actions import action_to_message
 from pw_ros.images import image_to_numpy, numpy_to_image
 from pw_ros.publishers import LATCHED
@@ -53,9 +53,10 @@ class WorldClient:
         self._world, self.timeout = "/" + world.strip("/"), timeout
         self._clients: dict[str, Any] = {}
         self._action = ActionClient(self.node, Rollout, f"{self._world}/rollout")
+        self._refine = ActionClient(self.node, Refine, f"{self._world}/refine")
         self._goal: Any = None
         self._result: Any = None
-        self._feedback: Rollout.Feedback | None = None
+        self._feedback: Any = None
         self._status: WorldStatus | None = None
         self.node.create_subscription(WorldStatus, f"{self._world}/status", self._on_status, LATCHED)
         self._executor = SingleThreadedExecutor(context=self._context)
@@ -83,6 +84,7 @@ class WorldClient:
         self._executor.shutdown(timeout_sec=2.0)
         self._thread.join(2.0)
         self._action.destroy()
+        self._refine.destroy()
         self.node.destroy_node()
         self._context.try_shutdown()
 
@@ -136,12 +138,19 @@ class WorldClient:
     def rollout(self, actions: Sequence[Action | PhysicalAction], duration: float, **fields: Any) -> None:
         """Start; fields are those of the goal (from_state, commit, frame_interval, return_views ...)."""
         messages = [a if isinstance(a, PhysicalAction) else action_to_message(a) for a in actions]
-        if not self._action.wait_for_server(self.timeout):
+        self._start(self._action, Rollout.Goal(actions=messages, duration=float(duration), **fields))
+
+    def refine(self, frames: Sequence[TargetFrame] = (), **fields: Any) -> None:
+        """Start a correction by what cameras saw; fields are those of the goal (trajectory_id, time_origin, provider,
+        iterations, commit ...). It is followed and cancelled as a rollout is."""
+        self._start(self._refine, Refine.Goal(frames=list(frames), **fields))
+
+    def _start(self, action: ActionClient, goal: Any) -> None:
+        if not action.wait_for_server(self.timeout):
             raise PWError(f"there is no node {self._world}", code=ErrorCode.NODE_UNKNOWN)
         self._feedback = self._result = None
-        goal = Rollout.Goal(actions=messages, duration=float(duration), **fields)
-        sent = self._action.send_goal_async(goal, feedback_callback=self._on_feedback)
-        self._goal = self._wait(sent, self.timeout, "rollout")
+        sent = action.send_goal_async(goal, feedback_callback=self._on_feedback)
+        self._goal = self._wait(sent, self.timeout, "goal")
         if not self._goal.accepted:
             self._goal = None
             raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
@@ -151,18 +160,19 @@ class WorldClient:
         self._feedback = message.feedback
 
     def is_done(self) -> bool:
-        """Whether the started rollout has ended."""
+        """Whether the started rollout or refinement has ended."""
         return self._result is not None and self._result.done()
 
-    def feedback(self) -> Rollout.Feedback | None:
+    def feedback(self) -> Any:
         """The last of the started rollout; None before the first."""
         return self._feedback
 
-    def result(self, timeout: float = 600.0) -> Rollout.Result:
-        """Wait for the end of the started rollout. A cancelled one returns what there was, with CANCELED as code."""
+    def result(self, timeout: float = 600.0) -> Any:
+        """Wait for the end of the started rollout or refinement. A cancelled one returns what there was, with CANCELED
+        as code."""
         if self._result is None:
-            raise PWError("no rollout was started", code=ErrorCode.ROLLOUT_UNKNOWN)
-        answer = self._wait(self._result, timeout, "rollout")
+            raise PWError("no goal was started", code=ErrorCode.ROLLOUT_UNKNOWN)
+        answer = self._wait(self._result, timeout, "result")
         return answer.result if answer.status == GoalStatus.STATUS_CANCELED else _checked(answer.result)
 
     def cancel(self, timeout: float = 5.0) -> bool:

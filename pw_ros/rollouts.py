@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import queue
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from builtin_interfaces.msg import Time
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 
 from pw_core.errors import ErrorCode, PWError
@@ -19,6 +17,7 @@ from pw_ros.actions import message_to_action
 from pw_ros.cameras import camera_to_info, messages_to_camera
 from pw_ros.conversions import time_after
 from pw_ros.frames import optical_frame
+from pw_ros.goals import GoalServer
 from pw_ros.images import numpy_to_compressed
 from pw_ros.reports import pose_to_state, poses_to_track
 from pw_ros.worker_messages import FrameData, Picture
@@ -26,59 +25,23 @@ from pw_ros.worker_messages import FrameData, Picture
 if TYPE_CHECKING:
     from pw_ros.node import WorldNode
 
-DETACH_AFTER = 0.1
-"""[s] a cancelled goal waits for the worker to notice; then it ends without it, and the worker goes on behind."""
 
-
-class RolloutServer:
+class RolloutServer(GoalServer):
     """Serves goals one at a time, as the node's gate lets them through."""
 
     def __init__(self, node: WorldNode) -> None:
-        self.node = node
-        self.server = ActionServer(
-            node,
-            Rollout,
-            "~/rollout",
-            execute_callback=self._execute,
-            goal_callback=lambda _: GoalResponse.REJECT if node.closing else GoalResponse.ACCEPT,
-            cancel_callback=lambda _: CancelResponse.ACCEPT,
-            callback_group=node.group,
-        )
+        super().__init__(node, Rollout, "rollout", unknown=ErrorCode.ROLLOUT_UNKNOWN)
 
-    def _execute(self, handle: ServerGoalHandle) -> Rollout.Result:
-        began, stamp = time.monotonic(), self.node.now()
-        result = Rollout.Result()
-        try:
-            self._run(handle, result, stamp)
-        except PWError as error:
-            result.error_code, result.error_msg = int(error.code), str(error)
-        except Exception as error:
-            self.node.get_logger().error(f"rollout: {type(error).__name__}: {error}")
-            result.error_code = int(ErrorCode.ROLLOUT_UNKNOWN)
-            result.error_msg = f"{type(error).__name__}: {error}"
-        result.wall_time = time.monotonic() - began
-        if result.error_code not in (ErrorCode.CANCELED, ErrorCode.BUSY):
-            self.node.report(error_code=result.error_code, error_msg=result.error_msg)
-        if result.error_code == ErrorCode.CANCELED:
-            handle.canceled()
-        elif result.error_code:
-            handle.abort()
-        else:
-            handle.succeed()
-        return result
-
-    def _run(self, handle: ServerGoalHandle, result: Rollout.Result, stamp: Time) -> None:
+    def run(self, handle: ServerGoalHandle, result: Rollout.Result, stamp: Time) -> None:
+        """See GoalServer."""
         node, request = self.node, handle.request
         actions = [message_to_action(a, to_world=node.frames.to_world(a.header.frame_id)) for a in request.actions]
         cameras: list[Camera] = []
         if request.return_views:
             names = list(request.cameras) or ([""] if not request.views else [])
             cameras = [node.camera(name) for name in names] + [camera_of(node, v) for v in request.views]
-        node.enter("rollout", wait=node.get_parameter("busy_policy").value == "wait", handle=handle)
-        events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
-        job = node.worker.submit(
-            "rollout",
-            on_event=lambda name, value: events.put((name, value)),
+        job, events = self.start(
+            handle,
             actions=actions,
             duration=float(request.duration),
             start=request.from_state,
@@ -87,17 +50,12 @@ class RolloutServer:
             cameras=cameras,
             max_views=int(request.max_views),
         )
-
-        def over(_: Any) -> None:
-            node.leave()
-            events.put(("done", None))
-
-        job.future.add_done_callback(over)
         node.report(status="compiling", stage="starting", fraction=None)
         node.topics.predict_actions(request.actions)
         frames: list[FrameData] = []
+        views: list[View] = []
         try:
-            views = self._follow(handle, job, events, frames, result, stamp)
+            self.follow(handle, job, events, self._listener(handle, frames, views, result, stamp))
         finally:
             self._tracks(result, frames, stamp)
             if frames:  # the views stay with the prediction, which is no longer live
@@ -109,19 +67,14 @@ class RolloutServer:
         result.committed = bool(done["committed"])
         result.views = views
 
-    def _follow(
-        self, handle: ServerGoalHandle, job: Any, events: Any, frames: list[FrameData], result: Any, stamp: Time
-    ) -> list[View]:
-        node, canceled_at, first = self.node, 0.0, 0.0
-        views: list[View] = []
+    def _listener(
+        self, handle: ServerGoalHandle, frames: list[FrameData], views: list[View], result: Any, stamp: Time
+    ) -> Callable[[str, Any], None]:
+        node, first = self.node, 0.0
         feedback = Rollout.Feedback(stage="compiling")
-        while True:
-            try:
-                name, value = events.get(timeout=0.02)
-            except queue.Empty:
-                name, value = "", None
-            if name == "done":
-                return views
+
+        def heard(name: str, value: Any) -> None:
+            nonlocal first
             now = time.monotonic()
             if name == "progress":
                 node.report(status="compiling", stage=value[0], fraction=value[1])
@@ -143,14 +96,8 @@ class RolloutServer:
                 node.topics.predict(value, stamp, {"live": True})
             elif name == "view":
                 views.append(self._view(*value, stamp))
-            if handle.is_cancel_requested and not canceled_at:
-                canceled_at = now
-                node.worker.cancel(job)
-            if node.closing:
-                node.worker.cancel(job)
-                raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
-            if canceled_at and now - canceled_at > DETACH_AFTER:
-                return views
+
+        return heard
 
     def _tracks(self, result: Rollout.Result, frames: Sequence[FrameData], stamp: Time) -> None:
         if frames:

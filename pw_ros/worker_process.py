@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.actions import Action
-from pw_core.errors import ErrorCode, PWError, ReconstructError
+from pw_core.errors import ErrorCode, PWError, ReconstructError, RefineError
 from pw_core.gaussians import Camera
 from pw_core.scene import PhysicsState, Scene, Trajectory
 from pw_ros.channel import Ring, Sender
@@ -121,7 +121,7 @@ class Session:
         if request[1] not in READS:
             self.waiting.append(request)
         elif self.stepping and self.canceled:
-            # A cancelled goal may be over for its client before its frames are kept here (pw_ros.rollouts detaches),
+            # A cancelled goal may be over for its client before its frames are kept here (pw_ros.goals detaches),
             # and the client may ask for them. A cancel is told before the goal ends, so such a request meets it here.
             self.reading.append(request)
         else:
@@ -315,6 +315,76 @@ class Session:
             "trajectory_id": ids[0], "state_id": ids[1], "canceled": canceled, "committed": commit and not canceled,
         }  # fmt: skip
 
+    def do_refine(
+        self,
+        provider: str,
+        trajectory: str,
+        cameras: Sequence[Camera],
+        films: Sequence[dict[str, Any]],
+        changes: dict[str, Any],
+        keep_best: bool = False,
+        commit: bool = False,
+    ) -> dict[str, Any]:
+        """Steps go up as events; the result holds the corrected state's id (empty: nothing kept), figures, estimates.
+
+        Args:
+            provider: its name; empty: as configured.
+            films: arguments of the CameraFilms of the provider `observed`.
+            changes: fields of RefineConfig in place of the scene's.
+        """
+        from pw_core.config import RefineConfig
+        from pw_core.refine.targets.base import load_provider
+        from pw_core.refine.targets.observed import CameraFilm
+
+        if self.world.scene is None:
+            raise PWError("no scene is selected: reconstruct or select one first", code=ErrorCode.NO_SCENE)
+        base = self.world.scene.config.refine
+        try:
+            config = RefineConfig.model_validate({**base.model_dump(), **changes})
+        except ValueError as error:
+            raise RefineError(f"the goal's settings: {error}", code=ErrorCode.INVALID_CONFIG) from None
+        name = provider or base.provider
+        settings = dict(base.settings) if name == base.provider else {}
+        if name == "observed":
+            settings["films"] = [CameraFilm(**f) for f in films]
+            cameras = ()  # those of the films
+        elif films:
+            raise RefineError(f"provider '{name}' takes no frames", code=ErrorCode.INVALID_TARGET)
+        made = load_provider(name, **settings)
+
+        def progress(what: str, fraction: float) -> None:
+            self.event("progress", (what, fraction))
+            self.serve()
+            if self.canceled and not keep_best:
+                raise RefineError("canceled", code=ErrorCode.CANCELED)
+
+        running = self.world.refine(
+            made, trajectory=trajectory, cameras=cameras, config=config, keep_best=keep_best, progress=progress
+        )
+        canceled, self.stepping = False, True
+        try:
+            for step in running:
+                self.event("step", step)
+                self.serve()
+                if self.canceled:
+                    canceled = True
+                    break
+            running.close()
+        finally:
+            self.stepping = False
+        done: dict[str, Any] = {"state_id": "", "canceled": canceled, "committed": False}
+        try:
+            state = running.state
+        except RefineError:  # called off before there was anything to keep
+            return done
+        if commit and not canceled:  # last, so that a cancel until then leaves the head alone
+            self.world.commit(state.id)
+            done["committed"] = True
+        return {
+            **done, "state_id": state.id, "parent": state.parent, "figures": state.figures,
+            "parameters": dict(state.parameters), "estimates": running.estimates,
+        }  # fmt: skip
+
     def do_commit(self, state_id: str) -> dict[str, str]:
         """The new head and the one before."""
         before = self.world.head
@@ -360,6 +430,7 @@ class Session:
 
 def _unknown(operation: str) -> ErrorCode:
     blocks = {"reconstruct": ErrorCode.RECONSTRUCT_UNKNOWN, "rollout": ErrorCode.ROLLOUT_UNKNOWN,
+              "refine": ErrorCode.REFINE_UNKNOWN,
               "render": ErrorCode.RENDER_UNKNOWN}  # fmt: skip
     return blocks.get(operation, ErrorCode.SCENE_UNKNOWN)
 

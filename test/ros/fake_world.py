@@ -7,11 +7,16 @@ from __future__ import annotations
 
 import importlib.util
 import time
+from dataclasses import replace
 from pathlib import Path
+from unittest import mock
 
 import numpy as np
 
 from pw_core.errors import ErrorCode, RolloutError
+from pw_core.refine.parameters import Estimate
+from pw_core.refine.refinement import Correction, RefineStep
+from pw_core.refine.targets.base import TargetRequest, provide
 from pw_core.scene import PhysicsState, State
 from pw_core.tree import ROOT
 from pw_core.world import World
@@ -48,6 +53,41 @@ class Drift:
         return self.physics
 
 
+class Moved:
+    """In place of a Refinement: asks the provider, then moves matter 1 cm up. Prompt "slow": 50 ms a step."""
+
+    def __init__(self, scene, trajectory, start, end, *, provider, cameras, config, progress, **_):
+        self.scene, self.trajectory, self.start, self.end = scene, trajectory, start, end
+        self.provider, self.cameras, self.config, self.progress = provider, cameras, config, progress
+        self.correction, self.seen = None, False
+
+    def finish_now(self):
+        if self.seen:
+            p = self.end.physics.particles
+            up = type(p)(**{**p.arrays(), "positions": p.positions + np.float32([0, 0, 0.01])})
+            look = self.scene.initial_look()
+            self.correction = Correction(
+                PhysicsState(up, self.end.physics.bodies), replace(look, sh=-look.sh), self.trajectory.positions + 0,
+                self.trajectory.bodies, {"wind_x": 1.0}, (Estimate("wind_x", 0.0, 1.0, 0.25, True),),
+                {"psnr_before": 20.0, "psnr_after": 30.0, "moved_mean_m": 0.01, "moved_max_m": 0.01}, {},
+            )  # fmt: skip
+
+    def run(self):
+        shape = (len(self.cameras), len(self.trajectory), self.cameras[0].height, self.cameras[0].width)
+        request = TargetRequest(
+            times=self.trajectory.times, cameras=self.cameras, frames=np.zeros((*shape, 3), np.uint8),
+            flow=np.zeros((shape[0], shape[1] - 1, *shape[2:], 2), np.float32), masks=np.zeros(shape, np.int32),
+            prompt="", strengths=(0.5,) * shape[0], seed=0, stage="all views",
+        )  # fmt: skip
+        provide(self.provider, request, progress=self.progress)
+        self.seen = True
+        count = self.config.iterations
+        for k in range(count):
+            time.sleep(0.05 if self.config.prompt == "slow" else 0)
+            yield RefineStep("all views", k + 1, count, (k + 1) / count, 1 / (k + 1), 20.0 + k, 1.0)
+        self.finish_now()
+
+
 class FakeWorld(World):
     def reconstruct(self, config, *, photo=None, progress=None):
         steps = 40 if config.title == "slow" else 2
@@ -64,6 +104,10 @@ class FakeWorld(World):
     def rollout(self, actions, duration, **options):
         self._compile_s = 2.0 if any(a.name == "slow compile" for a in actions) else 0.0
         return super().rollout(actions, duration, **options)
+
+    def refine(self, provider, **options):
+        with mock.patch("pw_core.refine.refinement.Refinement", Moved):
+            return super().refine(provider, **options)
 
     def _build(self, progress, parameters):
         if progress is not None:

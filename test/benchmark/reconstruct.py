@@ -1,0 +1,106 @@
+"""Figures of reconstruction from many views: `make bench BENCH=reconstruct` writes out/bench/reconstruct.json.
+
+Photos from PW_PHOTOS (default ../shared/data: banana/, kermit/); pages with pictures in out/bench/reconstruct/<name>/.
+PW_STEPS sets the steps of the fit on the CPU (default 4000).
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import trimesh
+
+sys.path.insert(0, str(Path(__file__).parent))
+from parts.records import ROOT, record, write
+
+from pw_core.config import SceneConfig
+from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
+from pw_core.scene import Scene
+
+PHOTOS = Path(os.environ.get("PW_PHOTOS", ROOT.parent / "shared" / "data"))
+STEPS = int(os.environ.get("PW_STEPS", "4000"))
+OUT = Path("out/bench/reconstruct")
+PROMPTS: dict[str, dict[str, Any]] = {
+    "banana": {"box": [208, 186, 912, 660], "points": [[560, 440], [620, 560], [330, 430]]},
+    "kermit": {"box": [320, 60, 585, 375], "points": [[400, 150], [385, 210]]},
+}
+
+
+def config(name: str) -> SceneConfig:
+    return SceneConfig.parse({
+        "name": name, "camera": {"height_m": 0.3, "pitch_deg": 30, "hfov_deg": 33}, "table": {"edge_m": 1.0},
+        "entities": [{"name": name, "material": {"model": "elastic"}, "prompt": PROMPTS[name]}],
+    })  # fmt: skip
+
+
+def photos(name: str, *, device: str, steps: int, sh_degree: int) -> Scene | None:
+    """All that one folder of photos tells."""
+    what = f"{name} ({device})"
+    folder = PHOTOS / name
+    if not folder.is_dir():
+        record(f"{what}: registered", None, "", "all", None, f"no photos at {folder}")
+        return None
+    inputs = Inputs.load(folder)
+    settings = ViewsSettings(steps=steps, holdout_every=8, device=device, sh_degree=sh_degree)  # type: ignore[arg-type]
+    last = [0.0]
+
+    def tell(stage: str, fraction: float) -> None:
+        if time.monotonic() - last[0] > 15:
+            last[0] = time.monotonic()
+            print(f"  {what} {fraction:.2f} {stage}", flush=True)
+
+    scene = reconstruct_views(config(name), inputs, settings=settings, folder=OUT / f"{name}_{device}", progress=tell)
+    poses, figures = scene.provenance["poses"], scene.provenance["figures"]
+    count = len(poses["registered"])
+    record(f"{what}: registered", count, "", f"{len(inputs.views)}", count == len(inputs.views))
+    error = poses["reprojection_error_px"]
+    record(f"{what}: reprojection error", error, "px", "< 1", error < 1)
+    held = figures["held_out"]
+    record(f"{what}: held-out PSNR", held["psnr_db"], "dB", "reported", None, f"{steps} steps, 640 px")
+    record(f"{what}: held-out SSIM", held["ssim"], "", "reported", None)
+    goal = 600 if device == "cpu" else 60
+    record(f"{what}: fit", figures["fit_seconds"], "s", f"<= {goal}", figures["fit_seconds"] <= goal, f"{steps} steps")
+    record(f"{what}: PSNR lost by the move to particles", figures["psnr_lost_by_the_move_db"], "dB", "reported", None)
+    for e in scene.entities:
+        mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
+        low = float(mesh.bounds[0, 2] / np.ptp(mesh.bounds, axis=0).max())
+        record(f"{what}: mesh closed", float(mesh.is_watertight), "", "1", mesh.is_watertight)
+        record(f"{what}: lowest point over its size", low, "", "<= 0.02", abs(low) <= 0.02)
+    return scene
+
+
+def masks_by_hand() -> None:
+    """IoU with masks drawn by hand for three views."""
+    for file in sorted((ROOT / "test/data/banana_masks").glob("*.png")):
+        found = OUT / "banana_cpu" / "masks" / "banana" / f"{file.stem}.jpg.png"
+        if not found.is_file():
+            record(f"banana: mask IoU of {file.stem}", None, "", ">= 0.9", None, "no reconstruction")
+            continue
+        mine = cv2.imread(str(found), cv2.IMREAD_GRAYSCALE) > 127
+        hand = cv2.resize(cv2.imread(str(file), cv2.IMREAD_GRAYSCALE), mine.shape[::-1]) > 127
+        iou = float((mine & hand).sum() / (mine | hand).sum())
+        record(f"banana: mask IoU of {file.stem}", iou, "", ">= 0.9", iou >= 0.9)
+
+
+def main() -> None:
+    import torch
+
+    for name in PROMPTS:
+        photos(name, device="cpu", steps=STEPS, sh_degree=0)
+    masks_by_hand()
+    for name in PROMPTS:
+        if torch.cuda.is_available():
+            photos(name, device="cuda", steps=7000, sh_degree=3)
+        else:
+            record(f"{name} (cuda): fit of 7000 steps", None, "s", "<= 60", None, "no CUDA device")
+    write("reconstruct")
+
+
+if __name__ == "__main__":
+    main()

@@ -17,6 +17,7 @@ from pw_core.reconstruct.views.poses import View
 SIZE = 384
 PLACES = 150
 GAPS = 0.05
+SOLID = 0.35
 RIM = 6
 HALO = 2.5
 """Voxels round an entity in which no background Gaussian stays."""
@@ -59,8 +60,8 @@ def fill_behind(
         drawn = draw(Params(flat, 1.0, "cpu").drawn(), camera, sh_degree=int(np.sqrt(left.sh.shape[1])) - 1)
     rgb, alpha = drawn.rgb[0].numpy(), drawn.alpha[0, ..., 0].numpy()
     rgb = np.clip(rgb / np.maximum(alpha, 0.05)[..., None], 0, 1)
-    hole |= near & (alpha < 0.6)
-    known = (alpha > 0.8) & ~hole & ~hidden
+    hole |= near & (alpha < SOLID)
+    known = (alpha > SOLID) & ~hole & ~hidden
     picture = np.ascontiguousarray(255 * rgb, np.float32)
     filled = fill_texture(picture, hole, known) / 255
     step = side / SIZE

@@ -15,6 +15,7 @@ from fake_world import ball_config
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs.msg import CameraView, RefineView, TargetFrame
+from pw_ros.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.client import WorldClient
 from pw_ros.images import numpy_to_compressed, numpy_to_image
 
@@ -141,6 +142,21 @@ def test_a_killed_worker_fails_the_goal(world, node) -> None:
 
 def strong(strength: float) -> RefineView:
     return RefineView(view=CameraView(name="photo"), weight=1.0, strength=strength)
+
+
+def test_views_by_name_and_with_a_camera_of_their_own(world, node) -> None:
+    camera = node.camera("photo")
+    own = CameraView(name="wrist", camera_info=camera_to_info(camera), pose=viewmat_to_pose(camera.viewmat))
+    views = [RefineView(view=CameraView(name="photo")), RefineView(view=own)]
+    world.refine(film(camera="wrist") + film(), views=views, iterations=2)
+    assert world.result(20).iterations == 2
+    big = GREY.repeat(2, 0).repeat(2, 1)
+    world.refine(film(picture=big), views=views[:1], iterations=2)
+    assert world.result(20).iterations == 2
+    world.refine(film(), views=views)
+    with pytest.raises(PWError, match="wrist") as caught:
+        world.result(20)
+    assert caught.value.code == ErrorCode.TARGET_CAMERA_UNKNOWN
 
 
 def test_bad_targets_are_told_and_change_nothing(world) -> None:

@@ -88,7 +88,8 @@ frames = frames_within(400, gaussians=n, cameras=1, width=w, height=h)
 step(frames)
 print(json.dumps([frames, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / 1e6]))
 """
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    for _ in range(2):  # the first run compiles, and compiling takes more memory than drawing
+        done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     frames, megabytes = json.loads(done.stdout)
     assert frames > 10 and 40 < megabytes < 400, (frames, megabytes)
     one = frames_within(1e-3, gaussians=10**6, cameras=3, width=1280, height=704, device="cuda", background=10**6)

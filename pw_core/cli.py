@@ -61,10 +61,14 @@ def _world(store: Path, device: str, scene: str = "") -> World:
 def reconstruct(
     config: Annotated[Path, typer.Argument(help="Scene file, e.g. config/scenes/jam.yaml.")],
     photo: Annotated[Path | None, typer.Option(help="Another photo than the scene file's.")] = None,
+    views: Annotated[
+        Path | None,
+        typer.Option(help="Many photos: a folder (cameras.json: posed; depth/: RGB-D) or a film."),
+    ] = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "cpu",
 ) -> None:
-    """Make a scene of Gaussians bound to particles from one photo."""
+    """Make a scene of Gaussians bound to particles from one photo, or from many views of what stands there."""
     with _errors():
         from pw_core.config import SceneConfig
 
@@ -72,7 +76,16 @@ def reconstruct(
         if photo is not None:
             loaded = loaded.model_copy(update={"photo": str(photo.resolve())})
         with _progress(loaded.name) as progress:
-            scene = _world(store, device).reconstruct(loaded, progress=progress)
+            world = _world(store, device)
+            if views is None:
+                scene = world.reconstruct(loaded, progress=progress)
+            else:
+                from pw_core.reconstruct.views import Inputs, reconstruct_views
+
+                inputs = Inputs.load(views)
+                typer.echo(f"{len(inputs.views)} pictures, taken as: {inputs.route}")
+                kept = store / ".views" / loaded.name
+                scene = world.adopt(reconstruct_views(loaded, inputs, folder=kept, progress=progress))
         for e in scene.entities:
             typer.echo(
                 f"{e.name}: {e.kind}, {e.material.model}, {e.volume_m3 * 1e6:.0f} cm³, {e.mass_kg:.3f} kg, "

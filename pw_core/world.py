@@ -126,7 +126,10 @@ class World:
         """
         from pw_core.reconstruct import reconstruct
 
-        scene = reconstruct(config, photo=photo, progress=progress)
+        return self.adopt(reconstruct(config, photo=photo, progress=progress))
+
+    def adopt(self, scene: Scene) -> Scene:
+        """Store a scene made elsewhere, as by `pw_core.reconstruct.views`, in place of one with its id; select it."""
         self.store.save_scene(scene)
         root = State(ROOT, "", 0.0, scene.initial_physics(), created=time.time())
         self.store.save_state(scene.id, root)

@@ -7,14 +7,14 @@ Correcting the state alone repeats the same wrong physics in the next round. Nam
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from pw_core.actions import Action
-from pw_core.errors import RolloutError
+from pw_core.errors import ErrorCode, RefineError, RolloutError
 from pw_core.gaussians import F32, F64
 from pw_core.scene import PhysicsState, Scene
 
@@ -138,12 +138,21 @@ class Fit:
         self._unit = 0.5 * size * math.sqrt(len(self._where) / 40)
         self._goal = goal[self._when][:, self._where]
 
-    def run(self, tell: Callable[[float], None] = lambda cost: None) -> Iterator[int]:
-        """Yields the number of rollouts done."""
+    def run(self) -> Iterator[int]:
+        """Yields the number of rollouts done.
+
+        Raises:
+            RefineError: the present constants do not get through the trajectory.
+        """
         x = np.zeros(len(self.names))
         done = 0
         here = self._residual(x)
-        assert here is not None, "the configured constants must run"
+        if here is None:
+            raise RefineError(
+                "constants cannot be fitted: with the present ones the simulator does not get through the trajectory's "
+                "actions from its start",
+                code=ErrorCode.REFINE_UNKNOWN,
+            )
         yield (done := done + 1)
         J = np.zeros((len(here), len(x)))
         for _ in range(self.rounds):
@@ -165,7 +174,6 @@ class Fit:
                     break
             else:
                 break
-            tell(self._cost(here, x))
         spread = max(float(here @ here) / max(len(self._when) * 120 - len(x), 1), 1.0)
         errors = np.sqrt(np.diag(np.linalg.inv(J.T @ J / spread + np.eye(len(x)) / _SPREAD**2)))
         self.parameters = self._at(x)

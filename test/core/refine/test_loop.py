@@ -13,7 +13,7 @@ import pytest
 
 from pw_core.actions import parse_action
 from pw_core.config import RefineConfig
-from pw_core.errors import PWError
+from pw_core.errors import PWError, RolloutError
 from pw_core.gaussians import SH_C0
 from pw_core.refine.film import Film
 from pw_core.refine.model import Model
@@ -221,6 +221,18 @@ def test_wind_that_nobody_told_of_is_found(spotted) -> None:
     list(fit.run())
     assert fit.parameters["wind_y"] == pytest.approx(1.5, abs=0.1) and abs(fit.parameters["wind_x"]) < 0.1
     assert fit.estimates[1].error > 0
+
+
+def test_constants_that_do_not_run_are_an_error_and_not_a_guess(spotted) -> None:
+    class Broken(Still):
+        def check(self) -> None:
+            raise RolloutError("left the domain")
+
+    scene, _ = spotted
+    goal = np.repeat(scene.rest[None], FRAMES, 0)
+    fit = Fit(Broken(), scene, scene.initial_physics(), (), TIMES, goal, names=["wind_x"], parameters={})
+    with pytest.raises(PWError, match="does not get through"):
+        list(fit.run())
 
 
 @pytest.fixture

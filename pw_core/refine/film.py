@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from functools import lru_cache
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +23,9 @@ class Film:
     valid: NDArray[np.bool_]
     masks: NDArray[np.int32]
     weights: tuple[float, ...]
+    # Kept with the film: a cache on the class would hold films that are done with.
+    _flows: dict[tuple[int, int], F32] = field(default_factory=dict, init=False, repr=False)
+    _outlines: dict[tuple[int, int, int], tuple[F64, F64]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def frames(self) -> int:
@@ -74,17 +76,22 @@ class Film:
         """Whether enough of that frame was observed to be worth a look."""
         return bool(self.valid[view, frame].mean() > 0.05)
 
-    @lru_cache(maxsize=256)  # noqa: B019  (a film lives as long as one refinement)
     def flow_from(self, view: int, frame: int) -> F32:
         """The film's own flow [px] from `frame` to the next, (H, W, 2), NaN where it is not believed."""
-        return trusted_flow(self.grey(view, frame), self.grey(view, frame + 1))
+        if (view, frame) not in self._flows:
+            self._flows[view, frame] = trusted_flow(self.grey(view, frame), self.grey(view, frame + 1))
+        return self._flows[view, frame]
 
-    @lru_cache(maxsize=1024)  # noqa: B019
     def outline(self, view: int, frame: int, label: int) -> tuple[F64, F64]:
         """Outline of an entity against the background: points [px] (P, 2) and outward normals (P, 2).
 
         Left out: where the picture ends, where it is not observed, and where something else may stand in front.
         """
+        if (view, frame, label) not in self._outlines:
+            self._outlines[view, frame, label] = self._outlined(view, frame, label)
+        return self._outlines[view, frame, label]
+
+    def _outlined(self, view: int, frame: int, label: int) -> tuple[F64, F64]:
         known = self.valid[view, frame] & (self.masks[view, frame] != UNCERTAIN)
         other = (self.masks[view, frame] > 0) & (self.masks[view, frame] != label)
         inside = self.masks[view, frame] == label

@@ -45,10 +45,11 @@ class StateTree:
             )
         return self._states[wanted]
 
-    def add(self, state: State, trajectory: Trajectory) -> None:
-        """A new what-if and how it came to be."""
+    def add(self, state: State, trajectory: Trajectory | None = None) -> None:
+        """A new what-if and how it came to be; no trajectory where it was edited, such as by other constants."""
         self._states[state.id] = state
-        self._trajectories[trajectory.id] = trajectory
+        if trajectory is not None:
+            self._trajectories[trajectory.id] = trajectory
         self._drop_old()
 
     def commit(self, state_id: str) -> State:
@@ -60,12 +61,13 @@ class StateTree:
             if at.parent not in self._states:
                 break
             at = self._states[at.parent]
-        for each in reversed(chain):
-            if each.trajectory_id in self._trajectories:
-                self.store.save_trajectory(self.scene_id, self._trajectories[each.trajectory_id])
-            self.store.save_state(self.scene_id, each)
-        committed = self.committed | {s.id for s in chain}
-        self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
+        with self.store.all_or_nothing():
+            for each in reversed(chain):
+                if each.trajectory_id in self._trajectories:
+                    self.store.save_trajectory(self.scene_id, self._trajectories[each.trajectory_id])
+                self.store.save_state(self.scene_id, each)
+            committed = self.committed | {s.id for s in chain}
+            self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
         return state
 
     def _move_head(self, head: str, committed: set[str], last_trajectory: str) -> None:

@@ -44,7 +44,8 @@ def reconstruct_views(
 
     Args:
         config: entities with prompts [px of the picture `settings.prompt_view` as given]; its camera and table count
-            for a single photo alone.
+            for a single photo alone, as do its providers: `reconstruct.more_views` makes many views of it.
+        settings: in place of `config.reconstruct.views`.
         folder: where poses, masks, checkpoints, splats and the report stay; a run that was cancelled goes on there. A
             temporary one if None.
         progress: called with stage and fraction; what it raises ends the work.
@@ -53,10 +54,11 @@ def reconstruct_views(
         ReconstructError: INVALID_IMAGE, INVALID_CAMERA, INVALID_PROMPT, INVALID_CONFIG, MISSING_WEIGHTS,
             RECONSTRUCT_FAILED; the message says which picture and what would be right.
     """  # fmt: skip
-    settings = settings or ViewsSettings()
+    settings = settings or config.reconstruct.views
     tell = progress or (lambda stage, fraction: None)
     check(inputs, shared_camera=settings.shared_camera)
-    if inputs.route == "photo":
+    invented = inputs.route == "photo" and bool(config.reconstruct.more_views.provider)
+    if inputs.route == "photo" and not invented:
         from pw_core.reconstruct.photo import reconstruct
 
         return reconstruct(config, photo=inputs.views[0].image, progress=progress)
@@ -64,15 +66,20 @@ def reconstruct_views(
         from pw_core.reconstruct.views.rgbd import lift_rgbd
 
         return lift_rgbd(config, inputs.views[0], settings=settings, progress=progress)
-    if folder is not None:
-        place = Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        return _many(config, inputs, settings, place, tell)
-    place = Path(tempfile.mkdtemp(prefix="pw_views_"))
+    place = Path(tempfile.mkdtemp(prefix="pw_views_") if folder is None else folder)
+    place.mkdir(parents=True, exist_ok=True)
     try:
-        return _many(config, inputs, settings, place, tell)
+        if invented:
+            from pw_core.reconstruct.views.invented import invent
+
+            inputs, settings = invent(config, inputs, settings, place, _part(tell, 0.0, 0.3))
+            tell = _part(tell, 0.3, 1.0)
+        scene = _many(config, inputs, settings, place, tell)
     finally:
-        shutil.rmtree(place, ignore_errors=True)
+        if folder is None:
+            shutil.rmtree(place, ignore_errors=True)
+    return scene if not invented else replace(scene, provenance=scene.provenance | {
+        "method": f"many views: {config.reconstruct.more_views.provider}, of a single photo"})  # fmt: skip
 
 
 def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Progress) -> Scene:

@@ -13,15 +13,11 @@ from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.image import Rgb
 from pw_core.reconstruct.masks import Mask
+from pw_core.reconstruct.operators import declare_operators
 from pw_core.reconstruct.views.poses import View
 from pw_core.reconstruct.views.settings import Sam2Settings
 
 CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
-OPERATORS = (
-    "nms", "qnms", "roi_align", "_roi_align_backward", "ps_roi_align", "_ps_roi_align_backward", "roi_pool",
-    "_roi_pool_backward", "ps_roi_pool", "_ps_roi_pool_backward", "qroi_align", "deform_conv2d",
-    "_deform_conv2d_backward",
-)  # fmt: skip
 WHERE = "see 'Download Checkpoints' in the README of facebookresearch/sam2"
 
 
@@ -39,7 +35,7 @@ def predictor(settings: Sam2Settings, *, video: bool, device: str = "cpu") -> An
             f"views.sam2.checkpoint: {'none is named' if not settings.checkpoint else f'{file} does not exist'}; masks "
             f"by SAM 2 need the '{settings.size}' checkpoint as a local file: {WHERE}", code=ErrorCode.MISSING_WEIGHTS,
         )  # fmt: skip
-    _declare_operators()
+    declare_operators()
     from sam2.build_sam import build_sam2, build_sam2_video_predictor
 
     name = f"configs/sam2.1/sam2.1_hiera_{CONFIGS[settings.size]}.yaml"
@@ -110,21 +106,3 @@ def _points(entity: EntityConfig, scale: float) -> tuple[np.ndarray, np.ndarray]
     p = entity.prompt
     points = np.array([*p.points, *p.negative_points], np.float32).reshape(-1, 2) * scale
     return points, np.array([1] * len(p.points) + [0] * len(p.negative_points), np.int32)
-
-
-def _declare_operators() -> None:
-    """torchvision's wheel may be built for another torch: its operators' schemas must then exist before its import."""
-    import torch
-
-    try:
-        import torchvision
-    except RuntimeError:
-        import sys
-
-        for key in [k for k in sys.modules if k.startswith("torchvision")]:
-            del sys.modules[key]
-        library = torch.library.Library("torchvision", "DEF")
-        for name in OPERATORS:  # never called: that they exist is enough for the import
-            library.define(f"{name}(Tensor x) -> Tensor")
-        globals()["_LIBRARY"] = library  # it takes its operators along when it is collected
-        import torchvision  # noqa: F401

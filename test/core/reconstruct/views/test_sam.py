@@ -8,8 +8,9 @@ import pytest
 
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
+from pw_core.reconstruct.operators import declare_operators
 from pw_core.reconstruct.views.poses import View
-from pw_core.reconstruct.views.sam import _declare_operators, follow, predictor, segment_with
+from pw_core.reconstruct.views.sam import follow, predictor, segment_with
 from pw_core.reconstruct.views.settings import Sam2Settings
 
 from .conftest import config, shots
@@ -21,7 +22,7 @@ pytest.importorskip("sam2")
 def checkpoint(tmp_path_factory) -> Path:
     import torch
 
-    _declare_operators()
+    declare_operators()
     from sam2.build_sam import build_sam2
 
     torch.manual_seed(0)

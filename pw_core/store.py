@@ -11,7 +11,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -58,6 +58,8 @@ class Store:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root)
+        self._new: list[Path] | None = None
+        """Files made since `all_or_nothing` began."""
 
     def scene_ids(self) -> list[str]:
         """Ids of the scenes on disk, sorted."""
@@ -66,6 +68,29 @@ class Store:
     def folder(self, scene_id: str) -> Path:
         """The scene's folder, there or not."""
         return self.root / check_name(scene_id, what="scene")
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """When what is done inside fails, the state and trajectory files that it made are removed again.
+
+        Files that were there before stay, with what was last written to them.
+        """
+        self._new = made = []
+        try:
+            yield
+        except BaseException:
+            for path in made:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+            raise
+        finally:
+            self._new = None
+
+    def _put(self, path: Path, data: bytes) -> None:
+        new = not path.exists()
+        _replace(path, data)
+        if new and self._new is not None:
+            self._new.append(path)
 
     # --- scenes -------------------------------------------------------------------------------------------------------
 
@@ -180,7 +205,7 @@ class Store:
         arrays |= {f"view.{name}": picture for name, picture in state.views.items()}
         path = self.folder(scene_id) / "states" / f"{check_name(state.id, what='state')}.safetensors"
         with _failures(f"state '{state.id}' cannot be written to {path.parent}"):
-            _replace(path, save(_contiguous(arrays), metadata=meta))
+            self._put(path, save(_contiguous(arrays), metadata=meta))
 
     def load_state(self, scene_id: str, state_id: str) -> State:
         """Raises:
@@ -219,7 +244,7 @@ class Store:
         """Head, committed states and labels, in one small file."""
         path = self.folder(scene_id) / "tree.json"
         with _failures(f"{path} cannot be written"):
-            _replace(path, json.dumps(tree, indent=1).encode())
+            self._put(path, json.dumps(tree, indent=1).encode())
 
     def load_tree(self, scene_id: str) -> dict[str, Any]:
         """What `save_tree` wrote; empty if nothing was."""
@@ -236,7 +261,7 @@ class Store:
         name = check_name(trajectory.id, what="trajectory")
         path = self.folder(scene_id) / "trajectories" / f"{name}.npz"
         with _failures(f"trajectory '{trajectory.id}' cannot be written to {path.parent}"):
-            write_trajectory(path, trajectory)
+            self._put(path, _trajectory_bytes(trajectory))
         return path
 
     def load_trajectory(self, scene_id: str, trajectory_id: str) -> Trajectory:
@@ -258,6 +283,10 @@ class Store:
 
 def write_trajectory(path: Path, trajectory: Trajectory) -> None:
     """As `.npz`: times, positions, velocities, body.<entity>, and `meta`, a JSON string."""
+    _replace(path, _trajectory_bytes(trajectory))
+
+
+def _trajectory_bytes(trajectory: Trajectory) -> bytes:
     import io
 
     t = trajectory
@@ -266,7 +295,7 @@ def write_trajectory(path: Path, trajectory: Trajectory) -> None:
     arrays |= {f"body.{name}": poses for name, poses in t.bodies.items()}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, meta=np.array(json.dumps(meta)), **arrays)  # type: ignore[arg-type]
-    _replace(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def _replace(path: Path, data: bytes) -> None:

@@ -1,0 +1,78 @@
+"""What a store leaves behind when the disk is full."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pw_core import store as store_module
+from pw_core.errors import ErrorCode, PWError
+from pw_core.scene import State, Trajectory
+from pw_core.store import Store
+from pw_core.tree import ROOT, StateTree
+
+
+@pytest.fixture
+def tree(scene, tmp_path: Path) -> StateTree:
+    store = Store(tmp_path / "store")
+    store.save_scene(scene)
+    root = State(ROOT, "", 0.0, scene.initial_physics())
+    store.save_state(scene.id, root)
+    return StateTree(store, scene.id, root, max_uncommitted=8)
+
+
+def step(tree: StateTree, scene, number: int, parent: str) -> str:
+    positions = np.stack([scene.rest, scene.rest + 0.01])
+    name, way = f"s-{number}", f"t-{number}"
+    trajectory = Trajectory(way, parent, name, np.array([0, 0.1]), positions, np.zeros_like(positions), {})
+    tree.add(State(name, parent, 0.1 * number, scene.initial_physics(), way, created=float(number)), trajectory)
+    return name
+
+
+def files(tree: StateTree) -> dict[str, bytes]:
+    folder = tree.store.folder(tree.scene_id)
+    return {str(p.relative_to(folder)): p.read_bytes() for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def full_when_writing(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
+    write = store_module._replace
+
+    def replace(path: Path, data: bytes) -> None:
+        if str(path).endswith(ending):
+            raise OSError(errno.ENOSPC, "No space left on device", str(path))
+        write(path, data)
+
+    monkeypatch.setattr(store_module, "_replace", replace)
+
+
+@pytest.mark.parametrize("ending", ["t-1.npz", "s-1.safetensors", "t-2.npz", "s-2.safetensors", "tree.json"])
+def test_a_commit_on_a_full_disk_leaves_no_file(tree, scene, monkeypatch, ending) -> None:
+    first = step(tree, scene, 1, ROOT)
+    second = step(tree, scene, 2, first)
+    before = files(tree)
+    with monkeypatch.context() as patch:
+        full_when_writing(patch, ending)
+        with pytest.raises(PWError, match="No space left") as error:
+            tree.commit(second)
+    assert error.value.code == ErrorCode.STORE_FAILED
+    assert files(tree) == before and tree.head == ROOT and tree.committed == {ROOT}
+    tree.commit(second)  # there is room again
+    assert set(files(tree)) - set(before) == {
+        "tree.json", *(f"states/s-{i}.safetensors" for i in (1, 2)), *(f"trajectories/t-{i}.npz" for i in (1, 2)),
+    }  # fmt: skip
+
+
+def test_a_failed_commit_keeps_what_earlier_ones_wrote(tree, scene, monkeypatch) -> None:
+    first = step(tree, scene, 1, ROOT)
+    tree.commit(first)
+    before = files(tree)
+    second = step(tree, scene, 2, first)
+    full_when_writing(monkeypatch, "tree.json")
+    with pytest.raises(PWError):
+        tree.commit(second)
+    assert files(tree) == before and tree.head == first
+    again = StateTree(tree.store, tree.scene_id, tree.state(ROOT), max_uncommitted=8)
+    assert again.head == first and {s.id for s in again.states()} == {ROOT, first}

@@ -24,16 +24,19 @@ def pattern(points: np.ndarray, *, scale: float, seed: int) -> np.ndarray:
     return np.clip(0.5 + 0.14 * value, 0, 1)
 
 
-def camera(angle: float, *, height: float = 0.3, distance: float = 0.4, name: str = "view") -> Camera:
+def camera(
+    angle: float, *, height: float = 0.3, distance: float = 0.4, name: str = "view", enlarged: int = 1
+) -> Camera:
     eye = np.array([-distance * np.cos(angle), -distance * np.sin(angle), height])
-    f = 1.15 * WIDTH
-    K = np.array([[f, 0, WIDTH / 2], [0, f, HEIGHT / 2], [0, 0, 1.0]])
-    return Camera(name, K, look_at(eye, CENTRE), WIDTH, HEIGHT)
+    width, high = enlarged * WIDTH, enlarged * HEIGHT
+    f = 1.15 * width
+    K = np.array([[f, 0, width / 2], [0, f, high / 2], [0, 0, 1.0]])
+    return Camera(name, K, look_at(eye, CENTRE), width, high)
 
 
 def shot(cam: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Picture, depth [m] and the ball's mask."""
-    x, y = np.meshgrid(np.arange(WIDTH) + 0.5, np.arange(HEIGHT) + 0.5)
+    x, y = np.meshgrid(np.arange(cam.width) + 0.5, np.arange(cam.height) + 0.5)
     rays = cam.rays(np.stack([x, y], -1)).reshape(-1, 3)
     eye = cam.centre
     ground = np.where(rays[:, 2] < 0, -eye[2] / np.minimum(rays[:, 2], -1e-9), 5.0)
@@ -45,8 +48,9 @@ def shot(cam: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     points = eye + rays * depth[:, None]
     floor, skin = pattern(points, scale=0.02, seed=1), pattern(points, scale=0.015, seed=2)
     color = np.where(mask[:, None], skin * [1.0, 0.35, 0.25], 0.25 + floor * [0.35, 0.5, 0.6])
-    picture = (255 * color).round().astype(np.uint8).reshape(HEIGHT, WIDTH, 3)
-    return picture, depth.reshape(HEIGHT, WIDTH).astype(np.float32), mask.reshape(HEIGHT, WIDTH)
+    picture = (255 * color).round().astype(np.uint8).reshape(cam.height, cam.width, 3)
+    size = cam.height, cam.width
+    return picture, depth.reshape(size).astype(np.float32), mask.reshape(size)
 
 
 def shots(count: int, *, depth: bool, poses: bool = True) -> tuple[Inputs, dict[str, np.ndarray]]:
@@ -60,14 +64,15 @@ def shots(count: int, *, depth: bool, poses: bool = True) -> tuple[Inputs, dict[
     return Inputs(tuple(views)), masks
 
 
-def config(**changes: object) -> SceneConfig:
-    _, _, mask = shot(camera(0.0, height=0.22))
+def config(*, seen: Camera | None = None, reconstruct: object = None, **changes: object) -> SceneConfig:
+    """The ball by a box round it in the view `seen`, by default the first of `shots`."""
+    _, _, mask = shot(seen or camera(0.0, height=0.22))
     rows, columns = np.nonzero(mask)
     box = [float(v) for v in (columns.min() - 3, rows.min() - 3, columns.max() + 4, rows.max() + 4)]
     return SceneConfig.parse({
         "name": "ball", "camera": {"height_m": 0.3, "pitch_deg": 30, "hfov_deg": 47}, "table": {"edge_m": 3},
         "entities": [{"name": "ball", "material": {"model": "elastic"}, "prompt": {"box": box}} | changes],
-        "simulation": {"particles": 800},
+        "simulation": {"particles": 800}, "reconstruct": reconstruct or {},
     })  # fmt: skip
 
 

@@ -1,0 +1,53 @@
+"""A single photo whose other views a provider makes: GEN3C's stand-in films the ball, and the ball comes out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import trimesh
+
+from pw_core.reconstruct.views import Inputs, reconstruct_views
+from pw_core.reconstruct.views.inputs import ViewInput
+
+from .conftest import CENTRE, RADIUS, camera, config, shot
+
+pytest.importorskip("pycolmap")
+STAND_IN = Path(__file__).parents[1] / "providers" / "stand_in_gen3c.py"
+USED = 8
+ARC = 0.29
+
+
+@pytest.mark.slow
+def test_a_photo_and_films_of_its_sides_become_a_metric_scene(tmp_path: Path) -> None:
+    first = camera(0.0, enlarged=2)
+    photo, _, _ = shot(first)
+    for name, side in (("left", 1), ("right", -1)):
+        seen = [shot(camera(side * ARC * k / USED, enlarged=2))[0] for k in range(USED + 1)]
+        np.save(tmp_path / f"{name}.npy", np.stack([seen[round(k * USED / 120)] for k in range(121)]))
+    (tmp_path / "Gen3C-Cosmos-7B").mkdir()
+    gen3c = {
+        "command": [sys.executable, str(STAND_IN)], "checkpoints": str(tmp_path), "width": 480, "height": 360,
+        "used_frames": USED, "env": {"STAND_IN_FRAMES": str(tmp_path), "STAND_IN_CALLS": str(tmp_path / "calls")},
+    }  # fmt: skip
+    views = {"width_px": 240, "steps": 120, "bind_steps": 20, "voxels": 48}
+    asked = config(seen=first, reconstruct={"more_views": {"provider": "gen3c", "settings": gen3c}, "views": views})
+    told: list[tuple[str, float]] = []
+    scene = reconstruct_views(asked, Inputs((ViewInput("mine.png", photo),)), folder=tmp_path / "kept",
+                              progress=lambda s, f: told.append((s, f)))  # fmt: skip
+    assert scene.provenance["method"] == "many views: gen3c, of a single photo"
+    assert len(scene.provenance["poses"]["registered"]) == 1 + 2 * USED
+    assert scene.provenance["plane"]["scale_from"] == "camera height 0.3 m"
+    e = scene.entities[0]
+    mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
+    # Seen from one side only, over 33 degrees: its far side is what the outlines leave.
+    assert mesh.is_watertight and 0.7 < mesh.volume / (4 / 3 * np.pi * RADIUS**3) < 2
+    _, wide, high = np.ptp(mesh.bounds, axis=0)
+    assert wide == pytest.approx(2 * RADIUS, rel=0.1) and high == pytest.approx(2 * RADIUS, rel=0.3)
+    # The frame is the photo lift's: x away from the photo's camera, whose foot is the origin.
+    assert np.allclose(scene.cameras[0].centre, [0, 0, 0.3], atol=0.01)
+    assert np.allclose(e.origin[:2], CENTRE[:2] - first.centre[:2], atol=0.05)
+    assert [s for s, _ in told if s.startswith("film")] and [f for _, f in told] == sorted(f for _, f in told)
+    assert (tmp_path / "calls").read_text().count("\n") == 2

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from pw_core.actions import Action
 from pw_core.errors import ErrorCode, RefineError, RolloutError
-from pw_core.gaussians import F32, F64
-from pw_core.scene import PhysicsState, Scene
+from pw_core.gaussians import F32, F64, I64
+from pw_core.rollout import Frame, record
+from pw_core.scene import PhysicsState, Scene, State, Trajectory
 
 if TYPE_CHECKING:
     from pw_core.simulate import Simulation
@@ -93,98 +93,107 @@ def apply(simulation: Simulation, scene: Scene, parameters: dict[str, float]) ->
 
 
 def simulate(
-    simulation: Simulation, scene: Scene, start: PhysicsState, actions: Sequence[Action], times: F64,
-    parameters: dict[str, float],
-) -> tuple[F32, PhysicsState]:  # fmt: skip
-    """Positions [m] (T, J, 3) at `times` [s] under these constants, and the last whole state."""
+    simulation: Simulation, scene: Scene, start: State, trajectory: Trajectory, parameters: dict[str, float]
+) -> tuple[Trajectory, PhysicsState]:
+    """The trajectory's actions from its start once more, under these constants; and the last whole state."""
     apply(simulation, scene, parameters)
-    simulation.reset(start)
-    simulation.set_actions(actions)
-    out = []
-    for t in times:
+    simulation.reset(start.physics)
+    simulation.set_actions(trajectory.actions)
+    frames = []
+    for k, t in enumerate(trajectory.times):
         simulation.advance_to(float(t))
         simulation.check()
-        last = simulation.read()
-        out.append(last.particles.positions)
-    return np.stack(out), last
+        frames.append(Frame(k, float(t), k / max(len(trajectory) - 1, 1), simulation.read()))
+    again, end = record(start, frames, tuple(trajectory.actions), (trajectory.id, trajectory.end))
+    return again, end.physics
 
 
 class Fit:
-    """Gauss-Newton over a few constants; `run` yields after each rollout, then `estimates` and `parameters` hold.
+    """Gauss-Newton over a few constants, from the trajectory that the present ones gave.
 
     Derivatives are finite differences of whole rollouts: the simulator has none to give. A prior keeps what the film
-    does not tell where it was.
+    does not tell where it was. `improve` may be called again with a better goal: what was tracked from a better
+    prediction. `parameters`, `trajectory`, `end` and `estimates()` hold what is best so far.
 
     Args:
-        goal: corrected positions [m] (T, J, 3) at `times`.
-        parameters: estimated before; the others of the config.
-        rounds: of linearisation; each costs one rollout a constant, and one or two more.
+        trajectory, end: what the simulator made of `parameters`: those estimated before, the others of the config.
     """
 
     def __init__(
-        self, simulation: Simulation, scene: Scene, start: PhysicsState, actions: Sequence[Action], times: F64,
-        goal: F32, *, names: Sequence[str], parameters: dict[str, float], rounds: int = 2,
+        self, simulation: Simulation, scene: Scene, start: State, trajectory: Trajectory, end: PhysicsState, *,
+        names: Sequence[str], parameters: dict[str, float],
     ) -> None:  # fmt: skip
-        self.simulation, self.scene, self.start, self.actions, self.times = simulation, scene, start, actions, times
-        self.names, self.before, self.rounds = list(names), dict(parameters), rounds
-        self.parameters = dict(parameters)
-        self.estimates: list[Estimate] = []
-        self.rollouts = rounds * (len(names) + 1) + 1
+        self.simulation, self.scene, self.start, self.names = simulation, scene, start, list(names)
+        self.before, self.parameters = dict(parameters), dict(parameters)
+        self.trajectory, self.end = trajectory, end
         soft = [e for e in scene.entities if e.kind == "deformable"]
-        size = min((e.particle_size_m for e in soft), default=0.01)
-        # Every tenth particle and third frame: neighbours say the same. An error of half a particle is expected.
-        self._where = np.arange(0, len(scene.rest), 10)
-        self._when = np.arange(len(times) - 1, 0, -3)
-        self._unit = 0.5 * size * math.sqrt(len(self._where) / 40)
-        self._goal = goal[self._when][:, self._where]
+        self._size = min((e.particle_size_m for e in soft), default=0.01)
+        self._x = np.zeros(len(self.names))
+        self._J = np.zeros((0, len(self.names)))
+        self._when = np.arange(len(trajectory) - 1, 0, -3)  # neighbouring frames say the same
+        self._spread = 1.0
 
-    def run(self) -> Iterator[int]:
-        """Yields the number of rollouts done.
+    @property
+    def rollouts(self) -> int:
+        """How many an improvement takes, at most."""
+        return len(self.names) + 2
+
+    def improve(self, goal: F32, seen: I64) -> Iterator[int]:
+        """One linearisation towards `goal` [m] (T, J, 3), judged by the particles `seen`; yields the rollouts done.
 
         Raises:
-            RefineError: the present constants do not get through the trajectory.
+            RefineError: with no constants near the present ones does the simulator get through the trajectory.
         """
-        x = np.zeros(len(self.names))
-        done = 0
-        here = self._residual(x)
-        if here is None:
+        # An error of half a particle is expected, and that neighbours err alike: 40 of them are worth counting.
+        where = seen[:: max(1, len(seen) // 400)]
+        unit = 0.5 * self._size * math.sqrt(len(where) / 40)
+        wanted = goal[self._when][:, where]
+
+        def residual(trajectory: Trajectory) -> F64:
+            gap = (trajectory.positions[self._when][:, where] - wanted).astype(np.float64) / unit
+            return np.asarray(np.clip(gap, -20, 20).reshape(-1))
+
+        here, done, ran = residual(self.trajectory), 0, False
+        x, J = self._x, np.zeros((len(here), len(self._x)))
+        for i in range(len(x)):
+            for step in (_STEP, -_STEP):  # a stiffer one may not be simulable: then look the other way
+                there = self._rollout(x + step * np.eye(len(x))[i])
+                yield (done := done + 1)
+                if there is not None:
+                    J[:, i], ran = (residual(there[0]) - here) / step, True
+                    break
+        if not ran:
             raise RefineError(
-                "constants cannot be fitted: with the present ones the simulator does not get through the trajectory's "
-                "actions from its start",
+                f"constants cannot be fitted: near the present {', '.join(self.names)} the simulator does not "
+                "get through the trajectory's actions from its start",
                 code=ErrorCode.REFINE_UNKNOWN,
             )
-        yield (done := done + 1)
-        J = np.zeros((len(here), len(x)))
-        for _ in range(self.rounds):
-            for i in range(len(x)):
-                for step in (_STEP, -_STEP):  # a stiffer one may not be simulable: then look the other way
-                    there = self._residual(x + step * np.eye(len(x))[i])
-                    yield (done := done + 1)
-                    if there is not None:
-                        J[:, i] = (there - here) / step
-                        break
-            normal = J.T @ J + np.eye(len(x)) / _SPREAD**2
-            move = np.linalg.solve(normal, -J.T @ here - x / _SPREAD**2)
-            move *= min(1.0, 1.2 / max(float(np.abs(move).max()), 1e-9))
-            for scale in (1.0, 0.4):
-                there = self._residual(x + scale * move)
-                yield (done := done + 1)
-                if there is not None and self._cost(there, x + scale * move) < self._cost(here, x):
-                    x, here = x + scale * move, there
-                    break
-            else:
+        move = np.linalg.solve(J.T @ J + np.eye(len(x)) / _SPREAD**2, -J.T @ here - x / _SPREAD**2)
+        move *= min(1.0, 1.2 / max(float(np.abs(move).max()), 1e-9))
+        for scale in (1.0, 0.4):
+            there = self._rollout(x + scale * move)
+            yield (done := done + 1)
+            if there is None:
+                continue
+            then = residual(there[0])
+            if _cost(then, x + scale * move) < _cost(here, x):
+                self._x, here = x + scale * move, then
+                self.trajectory, self.end = there
+                self.parameters = self._at(self._x)
                 break
-        spread = max(float(here @ here) / max(len(self._when) * 120 - len(x), 1), 1.0)
-        errors = np.sqrt(np.diag(np.linalg.inv(J.T @ J / spread + np.eye(len(x)) / _SPREAD**2)))
-        self.parameters = self._at(x)
-        for i, name in enumerate(self.names):
+        # Clipped residuals of one frame are as good as 40 particles, in three directions.
+        self._J, self._spread = J, max(float(here @ here) / max(len(self._when) * 120 - len(x), 1), 1.0)
+
+    def estimates(self) -> list[Estimate]:
+        """What is known of each constant after the last improvement."""
+        normal = self._J.T @ self._J / self._spread + np.eye(len(self._x)) / _SPREAD**2
+        errors = np.sqrt(np.diag(np.linalg.inv(normal)))
+        out = []
+        for name, error in zip(self.names, errors, strict=True):
             unit = _WIND_UNIT if name.startswith("wind_") else 1.0
-            self.estimates.append(
-                Estimate(
-                    name, value_of(self.scene, self.before, name), self.parameters[name], float(errors[i]) * unit,
-                    bool(errors[i] < 0.5 * _SPREAD),
-                )
-            )  # fmt: skip
+            before, told = value_of(self.scene, self.before, name), bool(error < 0.5 * _SPREAD)
+            out.append(Estimate(name, before, self.parameters[name], float(error) * unit, told))
+        return out
 
     def _at(self, x: F64) -> dict[str, float]:
         out = dict(self.before)
@@ -194,14 +203,13 @@ class Fit:
             out[name] = float(value + _WIND_UNIT * step) if wind else float(max(value, 1e-3) * math.exp(step))
         return out
 
-    def _residual(self, x: F64) -> F64 | None:
+    def _rollout(self, x: F64) -> tuple[Trajectory, PhysicsState] | None:
         """None where the simulator cannot run with these."""
         try:
-            positions, _ = simulate(self.simulation, self.scene, self.start, self.actions, self.times, self._at(x))
+            return simulate(self.simulation, self.scene, self.start, self.trajectory, self._at(x))
         except RolloutError:
             return None
-        gap = (positions[self._when][:, self._where] - self._goal).astype(np.float64) / self._unit
-        return np.asarray(np.clip(gap, -20, 20).reshape(-1))
 
-    def _cost(self, residual: F64, x: F64) -> float:
-        return float(residual @ residual + x @ x / _SPREAD**2)
+
+def _cost(residual: F64, x: F64) -> float:
+    return float(residual @ residual + x @ x / _SPREAD**2)

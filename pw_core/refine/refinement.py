@@ -11,19 +11,24 @@ import numpy as np
 
 from pw_core.config import RefineConfig
 from pw_core.errors import ErrorCode, RefineError
-from pw_core.gaussians import F32, Camera
+from pw_core.gaussians import F32, I64, Camera
 from pw_core.refine import parameters as constants
 from pw_core.refine.film import Film
+from pw_core.refine.measure import figures
 from pw_core.refine.model import Model
 from pw_core.refine.polish import Polish, Weights
+from pw_core.refine.request import followed_masks, request
 from pw_core.refine.shade import Shade
-from pw_core.refine.targets.base import TargetFrames, TargetProvider, TargetRequest, provide
-from pw_core.refine.track import Motion, track
+from pw_core.refine.targets.base import TargetProvider, provide
+from pw_core.refine.track import Motion, track, visible
 from pw_core.refine.writeback import settle_offsets, write_back
 from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
 
 if TYPE_CHECKING:
     from pw_core.simulate import Simulation
+
+FIT_PASSES = 2
+"""How often constants are fitted and the tracking begun anew from what they predict."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ class Refinement:
         if not cameras:
             raise RefineError("no view to compare: name at least one camera", code=ErrorCode.INVALID_TARGET)
         self.scene, self.trajectory, self.start, self.end = scene, trajectory, start, end
+        # What is corrected: the prediction, or what fitted constants make of it.
+        self.planned: Trajectory = trajectory
+        self.base: PhysicsState = end.physics
+        self.parameters: dict[str, float] = dict(start.parameters)
+        self.estimates: tuple[constants.Estimate, ...] = ()
         self.provider, self.cameras, self.config, self.device = provider, tuple(cameras), config, device
         self._simulation, self._progress = simulation, progress
         self.look = start.look or scene.initial_look()
@@ -95,7 +105,7 @@ class Refinement:
         if self._polish is not None:
             self._take(self._polish)
         self.config = self.config.model_copy(update={"estimate": ()})
-        self._figures["psnr_after"] = self._psnr(self._seen)
+        self._measure(self._seen, "after")
         for _ in self._written(self._seen):
             pass
 
@@ -112,12 +122,16 @@ class Refinement:
             yield self._step(f"targets of {name}", 0, 1, k * share)
             film = self._seen = self._film(views, name)
             if k == 0:
-                self._figures["psnr_before"] = self._psnr(film)
-            for t in track(self.model, film, self.motion, seed=self.config.seed):
-                yield self._step(f"tracking, {name}", t + 1, film.frames, k * share + 0.4 * share * t / film.frames)
-            yield from self._polished(film, name, k * share + 0.4 * share, 0.6 * share)
+                self._measure(film, "before")
+            names = constants.names_of(self.scene, self.config.estimate) if k + 1 == len(stages) else []
+            at, part = k * share, (0.15 if names else 0.4) * share
+            yield from self._tracked(film, f"tracking, {name}", at, part)
+            if names:
+                yield from self._fitted(film, names, at + part, 0.6 * share)
+                part = 0.75 * share
+            yield from self._polished(film, name, at + part, share - part)
         assert film is not None
-        self._figures["psnr_after"] = self._psnr(film)
+        self._measure(film, "after")
         yield from self._written(film)
 
     # --- targets ------------------------------------------------------------------------------------------------------
@@ -132,72 +146,54 @@ class Refinement:
 
     def _film(self, views: list[int], stage: str) -> Film:
         cameras = tuple(self.cameras[v] for v in views)
-        request = self._request(cameras, stage, [0.5 if v and self.config.strength else 1.0 for v in views])
-        targets = provide(self.provider, request, progress=self._progress)
-        masks = targets.masks if targets.masks is not None else self._masks(targets, request, cameras)
+        shade = Shade(self.scene, self.look, cameras, self.trajectory.positions, device=self.device)
+        asked = request(
+            self.model, self._gaussians, shade, self.trajectory, self.start, cameras=cameras, stage=stage,
+            lighter=[0.5 if v else 1.0 for v in views], config=self.config,
+            flow=getattr(self.provider, "uses_flow", True),
+        )  # fmt: skip
+        targets = provide(self.provider, asked, progress=self._progress)
+        masks = targets.masks if targets.masks is not None else followed_masks(targets, asked, shade)
         weights = tuple(1.0 if v == 0 else self.config.side_weight for v in views)
         return Film.scaled(cameras, targets.frames, targets.valid, masks, width=self.config.width_px, weights=weights)
 
-    def _request(self, cameras: tuple[Camera, ...], stage: str, lighter: list[float]) -> TargetRequest:
-        shade = Shade(self.scene, self.look, cameras, self.trajectory.positions, device=self.device)
-        count, v = len(self.trajectory), len(cameras)
-        h, w = cameras[0].height, cameras[0].width
-        frames = np.zeros((v, count, h, w, 3), np.uint8)
-        masks = np.zeros((v, count, h, w), np.int32)
-        flow = np.zeros((v, count - 1, h, w, 2), np.float32)
-        before = None
-        for t in range(count):
-            means, covariances = self._gaussians(t)
-            drawn = self.model.draw(means, covariances, cameras)
-            cover = np.clip(drawn.alpha.sum(-1, keepdims=True), 0, 1)
-            for i in range(v):
-                frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shade.plain(i)) * 255 + 0.5, 0, 255)
-            label = np.where(cover[..., 0] > 0.5, drawn.alpha.argmax(-1) + 1, 0)
-            masks[:, t] = np.where((cover[..., 0] > 0.1) & (cover[..., 0] < 0.9), -1, label)
-            if before is not None and getattr(self.provider, "uses_flow", True):
-                flow[:, t - 1] = self._flow(*before, means, covariances, cameras)
-            before = (means, covariances)
-        strengths = tuple(float(np.clip(self.config.strength * x, 0, 1)) for x in lighter)
-        return TargetRequest(
-            times=self.trajectory.times, cameras=cameras, frames=frames, flow=flow, masks=np.maximum(masks, 0),
-            prompt=self.config.prompt, strengths=strengths, seed=self.config.seed, stage=stage,
-            first_frames=np.stack([self.start.views.get(c.name, frames[i, 0]) for i, c in enumerate(cameras)])
-            if all(self.start.views.get(c.name, frames[0, 0]).shape == (h, w, 3) for c in cameras) else None,
-        )  # fmt: skip
-
-    def _flow(self, means: F32, covars: F32, means_after: F32, covars_after: F32, cameras: tuple[Camera, ...]) -> F32:
-        import torch
-
-        from pw_core.render.flow import optical_flow
-
-        def tensor(a: Any) -> torch.Tensor:
-            return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device)
-
-        with torch.no_grad():
-            flow = optical_flow(
-                tensor(means), tensor(covars), tensor(means_after), tensor(covars_after),
-                torch.sigmoid(tensor(self.look.opacities)), tensor(np.stack([c.viewmat for c in cameras])),
-                tensor(np.stack([c.K for c in cameras])), cameras[0].width, cameras[0].height,
-            )  # fmt: skip
-        return np.asarray(flow.forward.cpu().numpy())
-
-    def _masks(self, targets: TargetFrames, request: TargetRequest, cameras: tuple[Camera, ...]) -> Any:
-        """Followed through the targets themselves: never from the render that is fitted to them."""
-        from pw_core.refine.targets.masks import track_masks
-
-        shade = Shade(self.scene, self.look, cameras, self.trajectory.positions, device=self.device)
-        out = []
-        for v in range(len(cameras)):
-            behind = np.clip(shade.plain(v) * 255 + 0.5, 0, 255).astype(np.uint8)
-            out.append(
-                track_masks(
-                    targets.frames[v], start_masks=request.masks[v, 0], predicted_masks=request.masks[v],
-                    background=behind, valid=targets.valid[v],
-                )
-            )  # fmt: skip
-        return np.stack(out)
-
     # --- fitting ------------------------------------------------------------------------------------------------------
+
+    def _tracked(self, film: Film, stage: str, at: float, share: float) -> Iterator[RefineStep]:
+        for t in track(self.model, film, self.motion, seed=self.config.seed):
+            yield self._step(stage, t + 1, film.frames, at + share * (t + 1) / film.frames)
+
+    def _fitted(self, film: Film, names: list[str], at: float, share: float) -> Iterator[RefineStep]:
+        """Constants, and what they predict, which then is what is corrected: from a better prediction more is found,
+        and what no camera sees is the simulator's. Twice, since the first goal leans towards the wrong prediction."""
+        fit = constants.Fit(
+            self._simulation(), self.scene, self.start, self.planned, self.base, names=names,
+            parameters=self.parameters,
+        )  # fmt: skip
+        part = share / FIT_PASSES
+        for k in range(FIT_PASSES):
+            goal = np.stack([self.motion.positions(self.model, t) for t in range(film.frames)])
+            for done in fit.improve(goal, self._seen_particles(film)):
+                yield self._step(
+                    "constants", done, fit.rollouts, at + k * part + 0.6 * part * min(done / fit.rollouts, 1)
+                )
+            if fit.trajectory is self.planned:
+                break
+            self.planned, self.base, self.parameters = fit.trajectory, fit.end, fit.parameters
+            self.motion = Motion.start(self.model, self.planned, nodes=self.config.nodes)
+            yield from self._tracked(film, "tracking with fitted constants", at + (k + 0.6) * part, 0.4 * part)
+        self.estimates = tuple(fit.estimates())
+
+    def _seen_particles(self, film: Film) -> I64:
+        """Those on which some camera sees a Gaussian, in the first, the middle or the last frame."""
+        seen = np.zeros(len(self.scene.rest), bool)
+        for t in (0, film.frames // 2, film.frames - 1):
+            means, covariances = self._gaussians(t)
+            drawn = self.model.draw(means, covariances, film.cameras)
+            for v, camera in enumerate(film.cameras):
+                if film.seen(v, t):
+                    seen[self.model.own[visible(self.model, camera, means, drawn.depth[v])]] = True
+        return np.flatnonzero(seen)
 
     def _polished(self, film: Film, stage: str, at: float, share: float) -> Iterator[RefineStep]:
         c = self.config
@@ -222,18 +218,9 @@ class Refinement:
     def _gaussians(self, t: int) -> tuple[F32, F32]:
         return self.model.gaussians_at(self.motion.positions(self.model, t), self.motion.rotations(t))
 
-    def _psnr(self, film: Film) -> float:
-        """[dB] inside the targets' masks, over every third frame and all views."""
+    def _measure(self, film: Film, when: str) -> None:
         shade = self._shade or Shade(self.scene, self.look, film.cameras, self.trajectory.positions, device=self.device)
-        squares, pixels = 0.0, 0
-        for t in range(film.frames - 1, -1, -3):
-            drawn = self.model.draw(*self._gaussians(t), film.cameras)
-            for v in range(len(film.cameras)):
-                inside = film.valid[v, t] & (film.masks[v, t] > 0)
-                cover = np.clip(drawn.alpha[v].sum(-1, keepdims=True), 0, 1)
-                gap = (drawn.rgb[v] + (1 - cover) * shade.plain(v) - film.rgb[v, t])[inside]
-                squares, pixels = squares + float((gap**2).mean(-1).sum()), pixels + len(gap)
-        return float(-10 * np.log10(max(squares / max(pixels, 1), 1e-10)))
+        self._figures |= figures(self.model, self.motion, shade, film, when=when)
 
     # --- physics ------------------------------------------------------------------------------------------------------
 
@@ -248,33 +235,18 @@ class Refinement:
         moved = shifts.any(axis=1)
         goal[:, moved] += shifts[moved]
         self.look = look
-        base, planned = self.end.physics, self.trajectory.positions
-        parameters, estimates = dict(self.start.parameters), []
         simulation = self._simulation()
-        names = constants.names_of(scene, c.estimate)
-        if names:
-            fit = constants.Fit(
-                simulation, scene, self.start.physics, self.trajectory.actions, self.trajectory.times, goal,
-                names=names, parameters=parameters,
-            )  # fmt: skip
-            for done in fit.run():
-                yield self._step("constants", done, fit.rollouts, 0.86 + 0.12 * min(done / fit.rollouts, 1))
-            parameters, estimates = fit.parameters, fit.estimates
-            # From here the prediction is that of the fitted constants: its stresses and what no camera saw are better.
-            planned, base = constants.simulate(
-                simulation, scene, self.start.physics, self.trajectory.actions, self.trajectory.times, parameters
-            )
-        bodies = {n: _body(r, self.trajectory.bodies[n], self.trajectory.times, c.velocity) for n, r in rows.items()}
+        bodies = {n: _body(r, self.planned.bodies[n], self.planned.times, c.velocity) for n, r in rows.items()}
         physics = write_back(
-            scene, base, goal - planned, self.trajectory.times, bodies=bodies, inside=simulation.settings.inside,
-            velocity=c.velocity, stress=c.stress,
+            scene, self.base, goal - self.planned.positions, self.planned.times, bodies=bodies,
+            inside=simulation.settings.inside, velocity=c.velocity, stress=c.stress,
         )  # fmt: skip
         gap = np.linalg.norm(goal[-1] - self.trajectory.positions[-1], axis=1)
         self._figures |= {"moved_mean_m": float(gap.mean()), "moved_max_m": float(gap.max())}
         self._figures["seconds"] = time.monotonic() - self._began
         views = {k.name: (film.rgb[v, -1] * 255).astype(np.uint8) for v, k in enumerate(film.cameras)}
         self.correction = Correction(
-            physics, look, goal, rows, parameters, tuple(estimates), dict(self._figures), views
+            physics, look, goal, rows, self.parameters, self.estimates, dict(self._figures), views
         )
         yield self._step("write-back", 1, 1, 1.0)
 

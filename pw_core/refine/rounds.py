@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from pw_core.errors import RefineError
 from pw_core.refine.parameters import Estimate
+from pw_core.refine.preview import Instant, instant
 from pw_core.refine.refinement import Correction, Refinement, RefineStep
 from pw_core.scene import State, Trajectory
 
@@ -33,6 +34,10 @@ class Refining:
     def close(self) -> None:
         """Cancel."""
         self._steps.close()  # type: ignore[attr-defined]
+
+    def instant(self, *, frame: int = -1) -> Instant:
+        """A frame (default: the last) as corrected so far, to be drawn while it runs."""
+        return instant(self._work, frame=frame)
 
     def _run(self) -> Iterator[RefineStep]:
         stopped = True
@@ -77,7 +82,7 @@ class Refining:
 
     @property
     def figures(self) -> dict[str, float]:
-        """psnr_before and psnr_after [dB], moved_mean_m and moved_max_m [m], seconds."""
+        """moved_mean_m and moved_max_m [m], seconds, and before and after what `measure.figures` tells."""
         return self._result()[0].figures
 
     @property

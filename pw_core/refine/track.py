@@ -99,7 +99,7 @@ def track(
             means, drawn = _draw(model, film, motion, t)
             pulls: list[Pull] = []
             for v in views:
-                picked = _visible(model, film.cameras[v], means, drawn.depth[v], rng)
+                picked = visible(model, film.cameras[v], means, drawn.depth[v], rng)
                 if step == 0 and before is not None and film.seen(v, t - 1):
                     pulls.append(_by_own_flow(film, v, t, means, *before))
                 else:
@@ -126,15 +126,17 @@ def _draw(model: Model, film: Film, motion: Motion, t: int) -> tuple[F32, Drawn]
     return means, model.draw(means, covariances, film.cameras)
 
 
-def _visible(model: Model, camera: Camera, means: F32, depth: F32, rng: np.random.Generator, most: int = 3000) -> I64:
-    """Up to `most` Gaussians that this camera sees."""
+def visible(
+    model: Model, camera: Camera, means: F32, depth: F32, rng: np.random.Generator | None = None, most: int = 3000
+) -> I64:
+    """Gaussians that this camera sees; with `rng` up to `most` of them."""
     uv, z = camera.project(means)
     cell = np.floor(uv).astype(np.int64)
     inside = (z > 0) & (cell >= 0).all(1) & (cell[:, 0] < camera.width) & (cell[:, 1] < camera.height)
     index = np.flatnonzero(inside)
     reach = 0.7 * model.binding.delta[index]
     index = index[z[index] <= depth[cell[index, 1], cell[index, 0]] + reach]
-    return index if len(index) <= most else np.sort(rng.choice(index, most, replace=False))
+    return index if rng is None or len(index) <= most else np.sort(rng.choice(index, most, replace=False))
 
 
 def _by_own_flow(film: Film, v: int, t: int, means: F32, old: F32, old_drawn: Drawn) -> Pull:

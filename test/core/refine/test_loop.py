@@ -212,15 +212,23 @@ class Still:
         return PhysicsState(moved, {})
 
 
+def fit_of(simulation, scene, names: list[str]) -> Fit:
+    start = State(ROOT, "", 0.0, scene.initial_physics())
+    return Fit(simulation, scene, start, still(scene), start.physics, names=names, parameters={})
+
+
 def test_wind_that_nobody_told_of_is_found(spotted) -> None:
     scene, _ = spotted
     goal = np.stack([scene.rest + np.float32([0, 1.5 * t**2 / 2, 0]) for t in TIMES])
-    fit = Fit(
-        Still(), scene, scene.initial_physics(), (), TIMES, goal, names=["wind_x", "wind_y"], parameters={}
-    )  # fmt: skip
-    list(fit.run())
+    fit = fit_of(Still(), scene, ["wind_x", "wind_y"])
+    everywhere = np.arange(len(scene.rest))
+    assert list(fit.improve(goal, everywhere)) == [1, 2, 3]
     assert fit.parameters["wind_y"] == pytest.approx(1.5, abs=0.1) and abs(fit.parameters["wind_x"]) < 0.1
-    assert fit.estimates[1].error > 0
+    assert fit.estimates()[1].error > 0
+    assert np.abs(fit.trajectory.positions - goal).max() < 0.01
+    nearer = fit.parameters["wind_y"]
+    list(fit.improve(goal, everywhere))
+    assert fit.parameters["wind_y"] == pytest.approx(nearer, abs=0.05)
 
 
 def test_constants_that_do_not_run_are_an_error_and_not_a_guess(spotted) -> None:
@@ -230,9 +238,9 @@ def test_constants_that_do_not_run_are_an_error_and_not_a_guess(spotted) -> None
 
     scene, _ = spotted
     goal = np.repeat(scene.rest[None], FRAMES, 0)
-    fit = Fit(Broken(), scene, scene.initial_physics(), (), TIMES, goal, names=["wind_x"], parameters={})
+    fit = fit_of(Broken(), scene, ["wind_x"])
     with pytest.raises(PWError, match="does not get through"):
-        list(fit.run())
+        list(fit.improve(goal, np.arange(len(scene.rest))))
 
 
 @pytest.fixture

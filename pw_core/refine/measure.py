@@ -1,0 +1,39 @@
+"""How far a corrected trajectory is from its target frames, in figures that do not depend on the loss."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from pw_core.refine.film import Film
+from pw_core.refine.model import Model
+from pw_core.refine.shade import Shade
+from pw_core.refine.track import Motion
+
+
+def figures(model: Model, motion: Motion, shade: Shade, film: Film, *, when: str, step: int = 3) -> dict[str, float]:
+    """Over every `step`-th frame from the last and all views: `psnr_<when>` [dB] inside the targets' masks,
+    `psnr_image_<when>` [dB] over all that was observed, `mask_iou_<when>`: intersection over union of the entities'
+    silhouettes, over the pixels of which it is certain what they show (NaN where no view shows any)."""
+    inside, whole = np.zeros(2), np.zeros(2)  # sums of squares, pixels
+    both, either = 0, 0
+    for t in range(film.frames - 1, -1, -step):
+        means, covariances = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
+        drawn = model.draw(means, covariances, film.cameras)
+        for v in range(len(film.cameras)):
+            valid, masks = film.valid[v, t], film.masks[v, t]
+            cover = np.clip(drawn.alpha[v].sum(-1, keepdims=True), 0, 1)
+            gap = ((drawn.rgb[v] + (1 - cover) * shade.plain(v) - film.rgb[v, t]) ** 2).mean(-1)
+            for sums, where in ((inside, valid & (masks > 0)), (whole, valid)):
+                sums += float(gap[where].sum()), int(where.sum())
+            certain = valid & (masks >= 0)
+            for e in model.scene.entities:
+                ours, theirs = (drawn.alpha[v][..., e.id] > 0.5) & certain, (masks == e.id + 1) & certain
+                both, either = both + int((ours & theirs).sum()), either + int((ours | theirs).sum())
+    return {
+        f"psnr_{when}": _decibel(inside), f"psnr_image_{when}": _decibel(whole),
+        f"mask_iou_{when}": both / either if either else float("nan"),
+    }  # fmt: skip
+
+
+def _decibel(sums: np.ndarray) -> float:
+    return float(-10 * np.log10(max(sums[0] / max(sums[1], 1), 1e-10)))

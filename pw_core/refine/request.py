@@ -1,0 +1,90 @@
+"""What a target provider is asked with: the prediction as it would be filmed, its flow and masks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.config import RefineConfig
+from pw_core.gaussians import F32, Camera
+from pw_core.refine.model import Model
+from pw_core.refine.shade import Shade
+from pw_core.refine.targets.base import TargetFrames, TargetRequest
+from pw_core.scene import State, Trajectory
+
+
+def request(
+    model: Model, gaussians: Callable[[int], tuple[F32, F32]], shade: Shade, trajectory: Trajectory, start: State, *,
+    cameras: tuple[Camera, ...], stage: str, lighter: Sequence[float], config: RefineConfig, flow: bool,
+) -> TargetRequest:  # fmt: skip
+    """Draw all frames through `cameras`.
+
+    Args:
+        gaussians: means and covariances of frame t.
+        shade: the background of the same cameras.
+        lighter: factor on the strength for each view.
+        flow: draw the optical flow too; zero otherwise.
+    """
+    count, v = len(trajectory), len(cameras)
+    h, w = cameras[0].height, cameras[0].width
+    frames = np.zeros((v, count, h, w, 3), np.uint8)
+    masks = np.zeros((v, count, h, w), np.int32)
+    flows = np.zeros((v, count - 1, h, w, 2), np.float32)
+    before = None
+    for t in range(count):
+        means, covariances = gaussians(t)
+        drawn = model.draw(means, covariances, cameras)
+        cover = np.clip(drawn.alpha.sum(-1, keepdims=True), 0, 1)
+        for i in range(v):
+            frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shade.plain(i)) * 255 + 0.5, 0, 255)
+        label = np.where(cover[..., 0] > 0.5, drawn.alpha.argmax(-1) + 1, 0)
+        masks[:, t] = np.where((cover[..., 0] > 0.1) & (cover[..., 0] < 0.9), -1, label)
+        if before is not None and flow:
+            flows[:, t - 1] = _flow(model, *before, means, covariances, cameras)
+        before = (means, covariances)
+    strengths = tuple(float(np.clip(config.strength * x, 0, 1)) for x in lighter)
+    refined = [start.views.get(c.name, frames[i, 0]) for i, c in enumerate(cameras)]
+    fitting = all(picture.shape == (h, w, 3) for picture in refined)
+    return TargetRequest(
+        times=trajectory.times, cameras=cameras, frames=frames, flow=flows, masks=np.maximum(masks, 0),
+        prompt=config.prompt, strengths=strengths, seed=config.seed, stage=stage,
+        first_frames=np.stack(refined) if fitting else None,
+    )  # fmt: skip
+
+
+def followed_masks(targets: TargetFrames, asked: TargetRequest, shade: Shade) -> NDArray[np.int32]:
+    """Masks (V, T, H, W) followed through the targets themselves: never from the render that is fitted to them."""
+    from pw_core.refine.targets.masks import track_masks
+
+    out = []
+    for v in range(len(asked.cameras)):
+        behind = np.clip(shade.plain(v) * 255 + 0.5, 0, 255).astype(np.uint8)
+        out.append(
+            track_masks(
+                targets.frames[v], start_masks=asked.masks[v, 0], predicted_masks=asked.masks[v], background=behind,
+                valid=targets.valid[v],
+            )
+        )  # fmt: skip
+    return np.stack(out)
+
+
+def _flow(
+    model: Model, means: F32, covars: F32, means_after: F32, covars_after: F32, cameras: tuple[Camera, ...]
+) -> F32:
+    import torch
+
+    from pw_core.render.flow import optical_flow
+
+    def tensor(a: Any) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(model.device)
+
+    with torch.no_grad():
+        flow = optical_flow(
+            tensor(means), tensor(covars), tensor(means_after), tensor(covars_after),
+            torch.sigmoid(tensor(model.look.opacities)), tensor(np.stack([c.viewmat for c in cameras])),
+            tensor(np.stack([c.K for c in cameras])), cameras[0].width, cameras[0].height,
+        )  # fmt: skip
+    return np.asarray(flow.forward.cpu().numpy())

@@ -74,12 +74,13 @@ def run(world: WorldClient, config: SceneConfig, out: Path, memory: Memory) -> l
         world.wait_until_ready(120)
     with step(f"photo to scene '{config.name}'") as reconstructed:
         response = world.reconstruct(config.name)
+    drawn_at = time.perf_counter()
     shape = world.render().shape
     sections = [_scene_section(world, config, out, shape, reconstructed.seconds, response)]
+    shown = time.perf_counter() - drawn_at  # of all pictures: the scene's, then each round's
     # Films are written beside the next round: encoding needs the core that physics leaves free.
     films = ThreadPoolExecutor(1)
     written: list[Future[float]] = []
-    shown = 0.0
     for number, round_ in enumerate(config.rounds, 1):
         with step(f"round {number}: {round_.name}") as timing:
             world.rollout(round_.actions, round_.duration, commit=True, return_views=True)

@@ -74,10 +74,8 @@ def fit(
         raise ReconstructError("views.model '2dgs' needs CUDA; the CPU fits '3dgs'", code=ErrorCode.INVALID_CONFIG)
     from pw_core.reconstruct.views.losses import picture_loss
 
-    began, done = time.perf_counter(), 0
-    resumed = read_checkpoint(checkpoint)
-    if resumed is not None:
-        first, done = resumed
+    first, done, before, recent = resume(checkpoint, first)
+    began = time.perf_counter()
     size = extent(views)
     params = Params(first, size, device)
     steps = settings.steps
@@ -85,7 +83,6 @@ def fit(
     grown, count = torch.zeros(len(first)), torch.zeros(len(first))
     order = np.random.default_rng(done)
     queue: list[int] = []
-    recent: list[float] = []
     pyramid = [_halved(views), list(views)]
     targets = [[torch.from_numpy(v.image.astype(np.float32) / 255) for v in level] for level in pyramid]
     degree_every = max(1, steps // 7)
@@ -121,9 +118,10 @@ def fit(
             left = (time.perf_counter() - began) / (step + 1 - done) * (steps - step - 1)
             tell(f"fit: step {step + 1} of {steps}, PSNR {psnr:.2f} dB, ETA {left:.0f} s", (step + 1) / steps)
         if checkpoint is not None and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == steps):
-            write_checkpoint(checkpoint, params.gaussians(), step + 1)
+            write_checkpoint(checkpoint, params.gaussians(), step + 1, before + time.perf_counter() - began,
+                             float(np.mean(recent[-len(views) :])))  # fmt: skip
     psnr = -10 * math.log10(max(float(np.mean(recent[-len(views) :])), 1e-12)) if recent else 0.0
-    return Fitted(params.gaussians(), psnr, steps, time.perf_counter() - began)
+    return Fitted(params.gaussians(), psnr, steps, before + time.perf_counter() - began)
 
 
 class Params:
@@ -247,29 +245,32 @@ def draw(tensors: Sequence[Any], camera: Camera, *, device: str = "cpu", **optio
     return rasterize(means, quats, scales, opacities, colors, view, K, camera.width, camera.height, **options)
 
 
-def write_checkpoint(path: Path, gaussians: Gaussians, step: int) -> None:
-    """All or nothing: written beside and renamed."""
+def write_checkpoint(path: Path, gaussians: Gaussians, step: int, seconds: float, error: float) -> None:
+    """All or nothing: written beside and renamed. `seconds` and the last pictures' mean squared `error` so far."""
     from safetensors.numpy import save_file
 
     part = path.with_suffix(".part")
-    save_file({k: np.ascontiguousarray(v) for k, v in gaussians.arrays().items()}, part, {"step": str(step)})
+    note = {"step": str(step), "seconds": repr(seconds), "error": repr(error)}
+    save_file({k: np.ascontiguousarray(v) for k, v in gaussians.arrays().items()}, part, note)
     part.rename(path)
 
 
-def read_checkpoint(path: Path | None) -> tuple[Gaussians, int] | None:
-    """Gaussians and the steps behind them; None where there is no file.
+def resume(path: Path | None, first: Gaussians) -> tuple[Gaussians, int, float, list[float]]:
+    """Gaussians to go on from, the steps and seconds behind them, and the last pictures' mean squared error, if any;
+    `first` and nothing where there is no file.
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): the file is broken.
     """
     if path is None or not path.is_file():
-        return None
+        return first, 0, 0.0, []
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "np") as file:
             arrays = [file.get_tensor(k) for k in ("means", "quats", "log_scales", "opacities", "sh")]
-            return Gaussians(*arrays), int(file.metadata()["step"])
+            note = file.metadata()
+            return Gaussians(*arrays), int(note["step"]), float(note["seconds"]), [float(note["error"])]
     except (SafetensorError, KeyError, ValueError) as error:
         raise ReconstructError(f"{path} is not a checkpoint of a fit: {error}; remove it to start again",
                                code=ErrorCode.RECONSTRUCT_FAILED) from None  # fmt: skip

@@ -18,7 +18,7 @@ from pw_core.reconstruct.views.fit import (
     Tell,
     camera_tensors,
     extent,
-    read_checkpoint,
+    resume,
     write_checkpoint,
 )
 from pw_core.reconstruct.views.losses import picture_loss
@@ -46,10 +46,8 @@ def fit_cuda(
     except ImportError as error:
         raise ReconstructError(f"the fit on CUDA needs gsplat (pip install gsplat): {error}",
                                code=ErrorCode.INVALID_CONFIG) from None  # fmt: skip
-    began, done = time.perf_counter(), 0
-    resumed = read_checkpoint(checkpoint)
-    if resumed is not None:
-        first, done = resumed
+    first, done, before, errors = resume(checkpoint, first)
+    began = time.perf_counter()
     size = extent(views)
     params = Params(first, size, "cuda")
     tensors: Any = torch.nn.ParameterDict({k: torch.nn.Parameter(v.detach()) for k, v in params.tensors.items()})
@@ -71,7 +69,7 @@ def fit_cuda(
     cameras = [camera_tensors(v.camera, "cuda") for v in views]
     rng = np.random.default_rng(done)
     queue: list[int] = []
-    recent: list[Any] = []
+    recent = [torch.tensor(e, device="cuda") for e in errors]
 
     def gaussians() -> Gaussians:
         for k, name in named.items():
@@ -105,9 +103,10 @@ def fit_cuda(
             tell(f"fit: step {step + 1} of {settings.steps}, PSNR {psnr:.2f} dB, ETA {left:.0f} s",
                  (step + 1) / settings.steps)  # fmt: skip
         if checkpoint is not None and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps):
-            write_checkpoint(checkpoint, gaussians(), step + 1)
+            write_checkpoint(checkpoint, gaussians(), step + 1, before + time.perf_counter() - began,
+                             float(torch.stack(recent).mean()))  # fmt: skip
     psnr = -10 * math.log10(max(float(torch.stack(recent).mean()), 1e-12)) if recent else 0.0
-    return Fitted(gaussians(), psnr, settings.steps, time.perf_counter() - began)
+    return Fitted(gaussians(), psnr, settings.steps, before + time.perf_counter() - began)
 
 
 def _strategy(key: str) -> Any:
@@ -123,9 +122,10 @@ def _strategy(key: str) -> Any:
             if state["grad2d"] is None:
                 state["grad2d"] = torch.zeros(n, device=grad.device)
                 state["count"] = torch.zeros(n, device=grad.device)
-            half = grad.new_tensor([info["width"], info["height"]]) * (0.5 * info["n_cameras"])
+            half = 0.5 * info["n_cameras"]
+            pixels = torch.hypot(grad[..., 0] * (half * info["width"]), grad[..., 1] * (half * info["height"]))
             seen = (info["radii"] > 0).all(-1)
-            state["grad2d"] += ((grad * half).norm(dim=-1) * seen).sum(0)
+            state["grad2d"] += (pixels * seen).sum(0)
             state["count"] += seen.sum(0)
 
     return Masked(key_for_gradient=key)

@@ -11,7 +11,7 @@ import pytest
 
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
-from pw_core.reconstruct.views.fit import read_checkpoint
+from pw_core.reconstruct.views.fit import resume, start
 from pw_core.reconstruct.views.inputs import check, metres
 from pw_core.reconstruct.views.sam import predictor
 from pw_core.reconstruct.views.settings import Sam2Settings
@@ -118,7 +118,7 @@ def test_missing_and_wrong_checkpoints(tmp_path: Path) -> None:
         predictor(Sam2Settings(checkpoint=str(tmp_path / "sam.pt")), video=True)
     (tmp_path / "fit.safetensors").write_bytes(b"no")
     with pytest.raises(ReconstructError, match="not a checkpoint"):
-        read_checkpoint(tmp_path / "fit.safetensors")
+        resume(tmp_path / "fit.safetensors", start(np.eye(3), np.eye(3), sh_degree=0))
 
 
 class StopError(Exception):

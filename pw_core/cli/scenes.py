@@ -1,63 +1,15 @@
-"""The `pw` command: reconstruct, rollout, view, scenes. It imports nothing heavy before it is told what to do."""
+"""`pw reconstruct`, `rollout`, `view`, `scenes`: a scene, what happens in it, its looks, and which there are."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from pw_core.world import Progress, World
-
-app = typer.Typer(
-    help="A predictive world for robot planners: a photo in, what-if physics and rendered views out.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_show_locals=False,
-)
-
-StoreOption = Annotated[Path, typer.Option("--store", help="Folder of scenes.", envvar="PW_STORE")]
-DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
-DEFAULT_STORE = Path("out/store")
+from pw_core.cli.common import DEFAULT_STORE, DeviceOption, StoreOption, errors, open_world, progress_bar
 
 
-@contextmanager
-def _errors() -> Iterator[None]:
-    """What the user can mend is one clear message, not a traceback."""
-    from pw_core.errors import PWError
-
-    try:
-        yield
-    except PWError as error:
-        typer.secho(f"error {int(error.code)}: {error}", fg="red", err=True)
-        raise typer.Exit(1) from None
-
-
-@contextmanager
-def _progress(label: str) -> Iterator[Progress]:
-    """A bar with an ETA; yields the callback that moves it."""
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-
-    columns = (
-        TextColumn("{task.description:<28}"), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn(),
-        TextColumn("ETA"), TimeRemainingColumn(),
-    )  # fmt: skip
-    with Progress(*columns, console=Console(stderr=True)) as bar:
-        task = bar.add_task(label, total=1.0)
-        yield lambda stage, fraction: bar.update(task, description=f"{label}: {stage}", completed=fraction)
-
-
-def _world(store: Path, device: str, scene: str = "") -> World:
-    from pw_core.world import World
-
-    return World.open(store, scene=scene, device=device)
-
-
-@app.command()
 def reconstruct(
     config: Annotated[Path, typer.Argument(help="Scene file, e.g. config/scenes/jam.yaml.")],
     photo: Annotated[Path | None, typer.Option(help="Another photo than the scene file's.")] = None,
@@ -69,14 +21,14 @@ def reconstruct(
     device: DeviceOption = "cpu",
 ) -> None:
     """Make a scene of Gaussians bound to particles from one photo, or from many views of what stands there."""
-    with _errors():
+    with errors():
         from pw_core.config import SceneConfig
 
         loaded = SceneConfig.load(config)
         if photo is not None:
             loaded = loaded.model_copy(update={"photo": str(photo.resolve())})
-        with _progress(loaded.name) as progress:
-            world = _world(store, device)
+        with progress_bar(loaded.name) as progress:
+            world = open_world(store, device)
             if views is None:
                 scene = world.reconstruct(loaded, progress=progress)
             else:
@@ -94,7 +46,6 @@ def reconstruct(
         typer.echo(f"scene '{scene.id}' in {store / scene.id}; next: pw rollout {scene.id}")
 
 
-@app.command()
 def rollout(
     scene: Annotated[str, typer.Argument(help="Id of a reconstructed scene.")],
     round_: Annotated[int, typer.Option("--round", help="Actions of the scene's round N (from 1); 0: none.")] = 1,
@@ -107,11 +58,11 @@ def rollout(
     device: DeviceOption = "cpu",
 ) -> None:
     """Ask what happens: physics from a state under a round's actions."""
-    with _errors():
+    with errors():
         from pw_core.errors import ErrorCode, RolloutError
         from pw_core.export import export_trajectory
 
-        world = _world(store, device, scene)
+        world = open_world(store, device, scene)
         assert world.scene is not None
         rounds = world.scene.config.rounds
         if not 0 <= round_ <= len(rounds):
@@ -121,7 +72,7 @@ def rollout(
         actions = rounds[round_ - 1].actions if round_ else ()
         seconds = duration or (rounds[round_ - 1].duration if round_ else 0.5)
         pictures = []
-        with _progress(scene) as progress:
+        with progress_bar(scene) as progress:
             running = world.rollout(actions, seconds, start=start, commit=commit, progress=progress)
             for frame in running:
                 progress("stepping", frame.fraction)
@@ -136,7 +87,6 @@ def rollout(
         typer.echo(f"state {running.end.id} at {running.end.time_s:.3f} s, {len(running.trajectory)} frames")
 
 
-@app.command()
 def view(
     scene: Annotated[str, typer.Argument(help="Id of a reconstructed scene.")],
     out: Annotated[Path, typer.Option(help="PNG to write.")] = Path("view.png"),
@@ -146,14 +96,14 @@ def view(
     device: DeviceOption = "cpu",
 ) -> None:
     """Draw a scene from its photo's camera, or turned about it."""
-    with _errors():
+    with errors():
         import math
 
         import imageio.v3 as iio
 
         from pw_core.render.cameras import orbit
 
-        world = _world(store, device, scene)
+        world = open_world(store, device, scene)
         assert world.scene is not None
         camera = world.scene.cameras[0]
         if turn:
@@ -163,18 +113,8 @@ def view(
         typer.echo(out)
 
 
-@app.command()
 def scenes(store: StoreOption = DEFAULT_STORE) -> None:
     """List the scenes of a store."""
-    with _errors():
-        for entry in _world(store, "cpu").scenes():
+    with errors():
+        for entry in open_world(store, "cpu").scenes():
             typer.echo(entry.id)
-
-
-def main() -> None:
-    """Entry point of the `pw` script."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,23 @@
+"""The `pw` command. It imports nothing heavy before it is told what to do."""
+
+from __future__ import annotations
+
+import typer
+
+from pw_core.cli.refine import refine
+from pw_core.cli.run import run
+from pw_core.cli.scenes import reconstruct, rollout, scenes, view
+
+app = typer.Typer(
+    help="A predictive world for robot planners: a photo in, what-if physics and rendered views out.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_show_locals=False,
+)
+for _command in (reconstruct, rollout, refine, run, view, scenes):
+    app.command()(_command)
+
+
+def main() -> None:
+    """Entry point of the `pw` script."""
+    app()

@@ -1,0 +1,5 @@
+"""`python -m pw_core.cli`."""
+
+from pw_core.cli import main
+
+main()

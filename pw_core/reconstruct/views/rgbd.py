@@ -19,11 +19,16 @@ from pw_core.reconstruct.views.bind import refit
 from pw_core.reconstruct.views.fuse import Fused, fuse_between
 from pw_core.reconstruct.views.inputs import ViewInput
 from pw_core.reconstruct.views.masks import from_prompt
-from pw_core.reconstruct.views.poses import View, single
+from pw_core.reconstruct.views.poses import Posed, View, single
 from pw_core.reconstruct.views.settings import ViewsSettings
 from pw_core.scene import Scene
 
 Progress = Callable[[str, float], None]
+RING, MIN_RING, RING_POINTS = 1.0, 200, 20_000
+"""Width of the ring round an entity in which its table is looked for, in square roots of its area; points in it."""
+RIM_PX = 3
+JUMP = 0.25
+"""Of a rim pixel's depth against what is next to it, in the entity's longest extents, from which it is not its own."""
 
 
 def lift_rgbd(
@@ -38,14 +43,15 @@ def lift_rgbd(
 
     tell = progress or (lambda stage, fraction: None)
     began = time.perf_counter()
-    tell("plane", 0.05)
+    tell("masks", 0.05)
     posed = single(view, settings, hfov_deg=config.camera.hfov_deg)
-    posed, standing = planes.stand(posed, settings, metric=True)
+    first, width = posed.views[0], view.image.shape[1]
+    masks = [_own(first, from_prompt(first, e, original_width=width)) for e in config.entities]
+    tell("plane", 0.3)
+    posed, standing = planes.stand(_around(posed, masks, config), settings, metric=True)
     seen = posed.views[0]
     camera = seen.camera
     assert seen.depth is not None
-    tell("masks", 0.15)
-    masks = [from_prompt(seen, e, original_width=view.image.shape[1]) for e in config.entities]
     tell("solids", 0.4)
     solids, skins = [], []
     for entity, mask in zip(config.entities, masks):
@@ -71,9 +77,66 @@ def lift_rgbd(
     tell("done", 1.0)
     return replace(
         scene, binding=binding, foreground=foreground, cameras=(replace(camera, name="photo"),),
-        provenance={"method": "RGB-D lift", "plane": standing, "working_size_px": [camera.width, camera.height],
-                    "seconds": round(time.perf_counter() - began, 2)},
+        provenance={"method": "RGB-D lift", "plane": standing | {"points": "depth around what stands on it"},
+                    "working_size_px": [camera.width, camera.height], "seconds": round(time.perf_counter() - began, 2)},
     )  # fmt: skip
+
+
+def _own(seen: View, mask: Mask) -> Mask:
+    """Without pixels that see past the entity: on its rim and far behind what is next to them, or further from its
+    middle than it is wide. A single one at the wall's distance would make the entity as deep as the room."""
+    from scipy import ndimage
+
+    depth = seen.depth
+    assert depth is not None
+    known = mask & (depth > 0)
+    if not known.any():
+        return mask
+    y, x = np.nonzero(mask)
+    middle = float(np.median(depth[known]))
+    reach = max(np.ptp(y), np.ptp(x)) * middle / seen.camera.K[0, 0]
+    inner = ndimage.binary_erosion(mask, iterations=RIM_PX) & known & (np.abs(depth - middle) < reach)
+    if not inner.any():
+        return mask
+    next_to = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    jump = np.abs(depth - depth[tuple(next_to)]) > JUMP * reach
+    return np.asarray(mask & ~(known & ~inner & jump))
+
+
+def _around(posed: Posed, masks: list[Mask], config: SceneConfig) -> Posed:
+    """With the points of what the standing entities stand on alone: those of a ring round each of them."""
+    from scipy import ndimage
+
+    seen = posed.views[0]
+    assert seen.depth is not None
+    stand = [m for m, e in zip(masks, config.entities) if not e.above] or masks
+    away = ndimage.distance_transform_edt(~np.any(masks, axis=0))
+    ring = np.zeros(away.shape, bool)
+    for m in stand:
+        wide = np.sqrt(m.sum())
+        far = np.abs(seen.depth - np.median(seen.depth[m])) > RING * wide * seen.depth / seen.camera.K[0, 0]
+        ring |= (ndimage.distance_transform_edt(~m) < RING * wide) & ~far
+    y, x = np.nonzero(ring & (away > RIM_PX) & (seen.depth > 0))
+    if len(y) < MIN_RING:
+        return posed
+    pick = np.random.default_rng(0).permutation(len(y))[:RING_POINTS]
+    y, x = y[pick], x[pick]
+    pixel = np.stack([x, y], 1).astype(np.float64) + 0.5
+    points = seen.camera.unproject(pixel, seen.depth[y, x].astype(np.float64))
+    found = planes.find_plane(points, seen.camera.centre[None], ups=-seen.camera.viewmat[1:2, :3])
+    normal, offset = found.normal, found.offset
+    for off in (3e-3, 2e-3, 1.5e-3, 1e-3, 1e-3):  # of the distance: depth cameras are about as exact as that
+        on = np.abs(points @ normal - offset) < off * np.median(seen.depth[ring])
+        if on.sum() < MIN_RING:
+            break
+        middle = points[on].mean(0)
+        fitted = np.linalg.svd(points[on] - middle, full_matrices=False)[2][2]
+        normal = fitted if fitted @ normal > 0 else -fitted
+        offset = float(middle @ normal)
+    on = np.abs(points @ normal - offset) < 1e-3 * np.median(seen.depth[ring])
+    if on.sum() >= MIN_RING:
+        points, y, x = points[on], y[on], x[on]
+    return replace(posed, points=points, colors=seen.image[y, x] / 255, seen={seen.name: np.arange(len(y))})
 
 
 def behind(front: F64, mask: Mask, camera: Camera, *, depth_ratio: float) -> F64:

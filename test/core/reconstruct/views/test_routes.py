@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
+from scipy import ndimage
 
 from pw_core.appearance import Appearance
 from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
+from pw_core.reconstruct.views.inputs import metres
 
 from .conftest import CENTRE, RADIUS, config, iou, shots
 
@@ -65,6 +68,25 @@ def test_one_rgbd_picture_keeps_its_depth_on_the_visible_side() -> None:
     seen = cam.unproject(np.stack([x, y], 1) + 0.5, depth[y, x].astype(float))
     distance = trimesh.proximity.ProximityQuery(mesh).on_surface(seen)[1]
     assert distance.mean() < 0.01 * 2 * RADIUS
+
+
+@pytest.mark.slow
+def test_rim_pixels_that_see_past_the_thing_do_not_make_it_deeper() -> None:
+    inputs, true = shots(1, depth=True)
+    view, mask = inputs.views[0], next(iter(true.values()))
+    depth = view.depth.copy()
+    rows, columns = np.nonzero(mask & ~ndimage.binary_erosion(mask))
+    depth[rows[::3], columns[::3]] = 3.0  # flying pixels
+    depth = (1000 * depth).round().astype(np.uint16)
+    unplaced = replace(view, depth=metres(depth), viewmat=None)
+    scene = reconstruct_views(config(), Inputs((unplaced,)), settings=SMALL.model_copy(update={"voxels": 80}))
+    e = scene.entities[0]
+    mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.3)
+    # Without a pose the plane says where up is: the camera stands as high as it did, tilted as it was.
+    camera = scene.cameras[0]
+    assert camera.centre[2] == pytest.approx(view.camera.centre[2], abs=0.002)
+    assert camera.viewmat[2, 2] == pytest.approx(view.camera.viewmat[2, 2], abs=0.005)
 
 
 def test_what_is_given_decides_the_route() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,9 @@ from pw_core.reconstruct.particles import RIGID_PARTICLES, bind, cover, sample_i
 from pw_core.reconstruct.solid import Solid, make_solid, pixel_centres
 from pw_core.reconstruct.splats import steps_of, surface_gaussians
 from pw_core.scene import Entity, Particles, Scene
+
+if TYPE_CHECKING:
+    from pw_core.reconstruct.providers.align import Aligned
 
 Progress = Callable[[str, float], None]
 RIM_STEP_PX = 3.0
@@ -55,10 +58,13 @@ def reconstruct(
     )  # fmt: skip
     tell("masks", 0.05)
     masks = [segment(pixels, e, scale=width / original.shape[1]) for e in config.entities]
-    tell("solids", 0.25)
-    solids = _solids(masks, config, camera)
-    tell("background", 0.4)
     hidden = hidden_region(masks)
+    depth = None
+    if config.reconstruct.depth.provider:
+        depth = _depth(pixels, ~hidden & on_table(config, camera), config, camera, lambda s, f: tell(s, 0.1 + 0.15 * f))
+    tell("solids", 0.25)
+    solids = _solids(masks, config, camera, None if depth is None else depth.depth)
+    tell("background", 0.4)
     filled = fill(pixels, hidden, on_table(config, camera))
     background, background_pixels = background_gaussians(filled, config, camera)
     tell("particles", 0.5)
@@ -108,19 +114,40 @@ def reconstruct(
         provenance={
             "method": "photo lift", "photo": Path(config.photo).name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
+            "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
             "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
 
 
-def _solids(masks: list[Mask], config: SceneConfig, camera: Camera) -> list[Solid]:
-    """Standing ones first: a hanging one is at the distance of what it hangs above."""
+def _depth(pixels: Rgb, table: Mask, config: SceneConfig, camera: Camera, tell: Progress) -> Aligned:
+    """What the configured provider makes of the photo, in metres."""
+    import tempfile
+
+    from pw_core.reconstruct.providers.align import align
+    from pw_core.reconstruct.providers.base import DEPTH_GROUP, load_provider
+
+    provider = load_provider(config.reconstruct.depth, DEPTH_GROUP)
+    with tempfile.TemporaryDirectory(prefix="pw_depth_") as folder:
+        guess = provider.depth(pixels, folder=Path(folder), tell=tell)
+    return align(guess, camera, table)
+
+
+def _solids(
+    masks: list[Mask], config: SceneConfig, camera: Camera, depth: F64 | None = None
+) -> list[Solid]:
+    """Standing ones first: a hanging one is at the distance of what it hangs above. Their visible side is that of the
+    depth map [m] (H, W), if there is one."""
     done: dict[str, Solid] = {}
     for mask, entity in sorted(zip(masks, config.entities), key=lambda pair: bool(pair[1].above)):
         mid = done[entity.above].mid_m if entity.above in done else None
         if mid is None and entity.diameter_m > 0:
             mid = _distance(mask, entity, camera)
         done[entity.name] = make_solid(mask, entity, camera, mid_m=mid)
+        if depth is not None:
+            from pw_core.reconstruct.providers.align import with_front
+
+            done[entity.name] = with_front(done[entity.name], depth, camera, standing=mid is None, name=entity.name)
     return [done[e.name] for e in config.entities]
 
 

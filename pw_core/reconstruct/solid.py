@@ -93,7 +93,7 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
     back = np.minimum(mid + half, table)
     front = np.minimum(front, back - 1e-4)
     front, back = (np.where(mask, d, np.nan) for d in (front, back))
-    return Solid(mask, front, back, mid_m, _mesh(mask, front, back, camera, entity.name))
+    return Solid(mask, front, back, mid_m, mesh_between(mask, front, back, camera, entity.name))
 
 
 def _contact(mask: Mask, table: F64, mid: F64) -> F64:
@@ -187,7 +187,7 @@ def _revolved(mask: Mask, camera: Camera, mid_m: float) -> F64:
     return out
 
 
-def _mesh(mask: Mask, front: F64, back: F64, camera: Camera, name: str) -> Mesh:
+def mesh_between(mask: Mask, front: F64, back: F64, camera: Camera, name: str) -> Mesh:
     """Marching cubes of what lies between the sheets, on a grid of (row, column, depth); closed by construction."""
     import trimesh
     from scipy import ndimage

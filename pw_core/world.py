@@ -23,6 +23,7 @@ from pw_core.tree import ROOT, StateTree
 
 if TYPE_CHECKING:
     from pw_core.appearance import Appearance, EntityPose, View
+    from pw_core.reconstruct.views import Inputs
     from pw_core.refine.rounds import Refining
     from pw_core.refine.targets.base import TargetProvider
     from pw_core.simulate import Simulation
@@ -116,17 +117,32 @@ class World:
         return SceneConfig.load(paths[name])
 
     def reconstruct(
-        self, config: SceneConfig, *, photo: NDArray[np.uint8] | None = None, progress: Progress | None = None
+        self, config: SceneConfig, *, photo: NDArray[np.uint8] | None = None, inputs: Inputs | None = None,
+        progress: Progress | None = None,
     ) -> Scene:
-        """Make a scene from its photo, store it under the config's name (in place of an older one) and select it.
+        """Make a scene, store it under the config's name (in place of an older one) and select it.
+
+        Args:
+            photo: in place of the config's, uint8 (H, W, 3).
+            inputs: in place of a photo, whatever pictures there are; `pw_core.reconstruct.views.way` says what is made
+                of them. What a run that was called off has left in `<store>/.views/` is used again; what a finished one
+                leaves is in the scene's folder `reconstruction`.
 
         Raises:
-            ReconstructError: what was wrong with photo or prompts; the world is as it was.
+            ReconstructError: what was wrong with pictures or prompts; the world is as it was.
             SceneError: the store cannot be written.
-        """
-        from pw_core.reconstruct import reconstruct
+        """  # fmt: skip
+        if inputs is None and not config.reconstruct.more_views.provider:
+            from pw_core.reconstruct import reconstruct
 
-        return self.adopt(reconstruct(config, photo=photo, progress=progress))
+            return self.adopt(reconstruct(config, photo=photo, progress=progress))
+        from pw_core.reconstruct.views import Inputs, keep, reconstruct_views
+
+        inputs = inputs or Inputs.of_photo(config, photo)
+        place = self.store.root / ".views" / config.name
+        scene = self.adopt(reconstruct_views(config, inputs, folder=place, progress=progress))
+        keep(place, self.store.folder(scene.id) / "reconstruction")
+        return scene
 
     def adopt(self, scene: Scene) -> Scene:
         """Store a scene made elsewhere, as by `pw_core.reconstruct.views`, in place of one with its id; select it."""

@@ -29,15 +29,13 @@ def reconstruct(
             loaded = loaded.model_copy(update={"photo": str(photo.resolve())})
         with progress_bar(loaded.name) as progress:
             world = open_world(store, device)
-            if views is None:
-                scene = world.reconstruct(loaded, progress=progress)
-            else:
-                from pw_core.reconstruct.views import Inputs, reconstruct_views
+            inputs = None
+            if views is not None:
+                from pw_core.reconstruct.views import Inputs, way
 
-                inputs = Inputs.load(views)
-                typer.echo(f"{len(inputs.views)} pictures, taken as: {inputs.route}")
-                kept = store / ".views" / loaded.name
-                scene = world.adopt(reconstruct_views(loaded, inputs, folder=kept, progress=progress))
+                inputs = Inputs.load(views, max_frames=loaded.reconstruct.views.max_frames)
+                typer.echo(f"{len(inputs.views)} pictures, taken as: {way(loaded, inputs)}")
+            scene = world.reconstruct(loaded, inputs=inputs, progress=progress)
         for e in scene.entities:
             typer.echo(
                 f"{e.name}: {e.kind}, {e.material.model}, {e.volume_m3 * 1e6:.0f} cm³, {e.mass_kg:.3f} kg, "

@@ -11,6 +11,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, Camera
 from pw_core.reconstruct.image import Rgb, check_photo, load_photo
@@ -63,6 +64,19 @@ class Inputs:
         if not posed:
             return "photos"
         return "posed rgbd" if deep else "posed"
+
+    @classmethod
+    def of_photo(cls, config: SceneConfig, photo: NDArray[np.uint8] | None = None) -> Inputs:
+        """A single photo: that one, or the configuration's.
+
+        Raises:
+            ReconstructError (INVALID_IMAGE): there is none, or it cannot be used.
+        """
+        if photo is not None:
+            return cls((ViewInput("photo.png", check_photo(photo)),))
+        if not config.photo:
+            raise ReconstructError(f"scene '{config.name}' names no photo", code=ErrorCode.INVALID_IMAGE)
+        return cls((_picture(Path(config.photo)),))
 
     @classmethod
     def load(cls, path: Path | str | Sequence[Path | str], *, max_frames: int = 40) -> Inputs:

@@ -82,6 +82,29 @@ def reconstruct_views(
         "method": f"many views: {config.reconstruct.more_views.provider}, of a single photo"})  # fmt: skip
 
 
+def way(config: SceneConfig, inputs: Inputs) -> str:
+    """What is made of those inputs, in words: the route, and what a single photo's providers add to it."""
+    ask = config.reconstruct
+    if inputs.route != "photo":
+        return inputs.route
+    if ask.more_views.provider:
+        return f"photo, more views by {ask.more_views.provider}"
+    return f"photo, depth by {ask.depth.provider}" if ask.depth.provider else "photo"
+
+
+def keep(folder: Path, to: Path) -> None:
+    """A copy of what a finished reconstruction left in `folder`, without what only a next run could use; none where it
+    left no report."""
+    if not (folder / "report.json").is_file():
+        return
+    part = to.with_name(to.name + ".part")
+    shutil.rmtree(part, ignore_errors=True)
+    passing = shutil.ignore_patterns("fit.safetensors", "features.db*", "try", "*.part", "job.txt", "pictures.txt")
+    shutil.copytree(folder, part, ignore=passing)
+    shutil.rmtree(to, ignore_errors=True)
+    part.rename(to)
+
+
 def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Progress) -> Scene:
     began = time.perf_counter()
     _same_job(config, inputs, settings, folder)

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
@@ -19,7 +17,8 @@ from pw_ros.cameras import camera_to_info
 from pw_ros.clouds import particles_to_cloud
 from pw_ros.conversions import seconds_to_time, time_after
 from pw_ros.frames import optical_frame
-from pw_ros.images import compressed_to_numpy, image_to_numpy, numpy_to_compressed, numpy_to_image, to_rgb8
+from pw_ros.images import numpy_to_compressed, numpy_to_image
+from pw_ros.pictures import path_below, request_to_inputs, with_lens
 from pw_ros.prompts import with_prompts
 from pw_ros.reports import entity_to_info, state_to_info
 from pw_ros.rollouts import camera_of, frames_to_tracks
@@ -89,15 +88,8 @@ class Services:
     # --- reconstruct --------------------------------------------------------------------------------------------------
 
     def reconstruct(self, request: Any, response: Any) -> None:
-        """Photo to scene; blocks one thread of the executor's pool, while the worker does the work."""
+        """Pictures to scene; blocks one thread of the executor's pool, while the worker does the work."""
         node = self.node
-        unsupported = [f for f in ("camera_infos", "camera_poses", "depths") if getattr(request, f)]
-        if unsupported or len(request.images) + len(request.compressed_images) > 1:
-            what = " and ".join(unsupported) or "more than one image"
-            raise PWError(
-                f"{what}: the photo lift takes one picture and the configuration's camera; leave them out",
-                code=ErrorCode.INVALID_IMAGE,
-            )
         if request.world_frame not in ("", node.frames.frame_id):
             raise PWError(
                 f"world_frame '{request.world_frame}' is not the node's parameter frame_id '{node.frames.frame_id}'",
@@ -108,12 +100,13 @@ class Services:
         node.enter("reconstruct", wait=False)
         job = None
         try:
-            config, photo = self._config(request), self._photo(request)
+            config = self._config(request)
+            config, pictures = self._pictures(request, config)
             job = self._reconstruction = node.worker.submit(
                 "reconstruct",
                 on_event=lambda _, v: node.report(status="reconstructing", stage=v[0], fraction=v[1]),
                 config=config,
-                photo=photo,
+                **pictures,
             )
             node.report(status="reconstructing", stage="starting", fraction=0.0)
             done = job.future.result()
@@ -126,8 +119,8 @@ class Services:
         snapshot = self._scene()
         response.scene_id, response.state_id = done["scene_id"], snapshot.head
         response.entities = [entity_to_info(e) for e in snapshot.entities]
-        psnr = done["provenance"].get("psnr_db", done["provenance"].get("psnr", float("nan")))
-        response.psnr, response.wall_time = float(psnr), float(done["wall_time"])
+        response.psnr, response.wall_time = float(done["psnr"]), float(done["wall_time"])
+        response.route, response.scale_from, response.left_out = done["route"], done["scale_from"], done["left_out"]
 
     def _config(self, request: Any) -> SceneConfig:
         if request.config_yaml:
@@ -140,6 +133,18 @@ class Services:
             config = SceneConfig.parse(fields, source="config_yaml")
             # A path out of a message never opens a file; pictures come inline or by input_uri.
             config = config.model_copy(update={"photo": ""})
+            ask = config.reconstruct
+            named = [
+                key for key, value in (
+                    ("reconstruct.depth", ask.depth.provider), ("reconstruct.more_views", ask.more_views.provider),
+                    ("reconstruct.views.sam2", ask.views.sam2.checkpoint),
+                ) if value
+            ]  # fmt: skip
+            if named:
+                raise PWError(
+                    f"config_yaml: {' and '.join(named)} would run a program or read a file; a message may not name "
+                    "one, a scene configuration of the node may", code=ErrorCode.INVALID_CONFIG,
+                )  # fmt: skip
         elif request.scene:
             config = self._read("config", name=request.scene)
         else:
@@ -153,30 +158,18 @@ class Services:
             config = SceneConfig.parse(fields, source="scene_id")
         return config
 
-    def _photo(self, request: Any) -> NDArray[np.uint8] | None:
-        if request.images:
-            return to_rgb8(image_to_numpy(request.images[0]))
-        if request.compressed_images:
-            return to_rgb8(compressed_to_numpy(request.compressed_images[0]))
+    def _pictures(self, request: Any, config: SceneConfig) -> tuple[SceneConfig, dict[str, Any]]:
+        """For the worker: `photo`, `inputs`, `path` or nothing; a single photo's lens goes into the configuration."""
+        inputs = request_to_inputs(request, self.node.frames.to_world)
+        if inputs is not None and request.input_uri:
+            raise PWError("give pictures inline or an input_uri, not both", code=ErrorCode.INVALID_IMAGE)
+        if inputs is not None and inputs.route == "photo":
+            return with_lens(config, inputs.views[0]), {"photo": inputs.views[0].image}
+        if inputs is not None:
+            return config, {"inputs": inputs}
         if not request.input_uri:
-            return None
-        path = Path(request.input_uri.removeprefix("file://")).resolve()
-        roots = [Path(r).resolve() for r in self.node.get_parameter("input_roots").value if r]
-        if not any(path.is_relative_to(root) for root in roots):
-            raise PWError(
-                f"input_uri '{request.input_uri}' is not below the parameter input_roots: "
-                f"{', '.join(map(str, roots)) or 'none are set'}",
-                code=ErrorCode.INVALID_IMAGE,
-            )
-        from sensor_msgs.msg import CompressedImage
-
-        from pw_ros.images import bytes_to_array
-
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise PWError(f"input_uri: {error}", code=ErrorCode.INVALID_IMAGE) from None
-        return to_rgb8(compressed_to_numpy(CompressedImage(data=bytes_to_array(data))))
+            return config, {}
+        return config, {"path": path_below(request.input_uri, self.node.get_parameter("input_roots").value)}
 
     def cancel_reconstruct(self, request: Any, response: Any) -> None:
         """Call off what runs."""

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,10 @@ from pw_core.gaussians import Camera
 from pw_core.scene import PhysicsState, Scene, Trajectory
 from pw_ros.worker_messages import FrameData, Picture, Snapshot, WorkerOptions
 from pw_ros.worker_refine import Correcting
+
+if TYPE_CHECKING:
+    from pw_core.config import SceneConfig
+    from pw_core.reconstruct.views import Inputs
 
 READS = {"render", "trajectory", "scenes", "config", "snapshot"}
 """Operations that change nothing: answered between frames, while kernels compile, and in progress reports of a job."""
@@ -171,18 +175,34 @@ class Operations:
 
     # --- what changes -------------------------------------------------------------------------------------------------
 
-    def do_reconstruct(self, config: Any, photo: NDArray[np.uint8] | None = None) -> dict[str, Any]:
-        """A scene of a photo."""
+    def do_reconstruct(
+        self, config: SceneConfig, photo: NDArray[np.uint8] | None = None, inputs: Inputs | None = None,
+        path: Path | None = None,
+    ) -> dict[str, Any]:
+        """A scene of a photo (none: the configuration's), of pictures, or of what a file or folder holds."""
+        from pw_core.reconstruct.views import Inputs, way
+
         began = time.monotonic()
+        if path is not None:
+            inputs = Inputs.load(path, max_frames=config.reconstruct.views.max_frames)
+        route = way(config, inputs)
 
         def progress(stage: str, fraction: float) -> None:
-            self.desk.event("progress", (stage, fraction))
+            self.desk.event("progress", (f"{route}: {stage}", fraction))
             self.desk.serve()
             if self.desk.canceled:
                 raise ReconstructError("called off through ~/cancel_reconstruct", code=ErrorCode.RECONSTRUCT_CANCELED)
 
-        scene = self.world.reconstruct(config, photo=photo, progress=progress)
-        return {"scene_id": scene.id, "provenance": scene.provenance, "wall_time": time.monotonic() - began}
+        pictures: dict[str, Any] = {"photo": photo} if inputs is None else {"inputs": inputs}
+        scene = self.world.reconstruct(config, **pictures, progress=progress)
+        made = scene.provenance
+        bound = made.get("figures", {}).get("bound", {}).get("psnr_db", float("nan"))
+        return {
+            "scene_id": scene.id, "wall_time": time.monotonic() - began, "route": route,
+            "psnr": made.get("psnr_db", made.get("psnr", bound)),
+            "scale_from": made.get("plane", {}).get("scale_from", "camera height and pitch of the configuration"),
+            "left_out": made.get("poses", {}).get("not_registered", []),
+        }  # fmt: skip
 
     def do_rollout(
         self,

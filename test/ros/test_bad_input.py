@@ -113,7 +113,7 @@ def test_photos_that_cannot_be_used(world, refused, message, word: str) -> None:
 def test_photo_files_that_cannot_be_used(world, folder, refused, config) -> None:
     whole = Path(config["photo"]).read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
-    for name, word in (("missing.png", "missing.png"), ("cut.png", "cut off"), (".", "")):
+    for name, word in (("missing.png", "missing.png"), ("cut.png", "not a whole PNG"), (".", "")):
         refused(lambda n=name: world.reconstruct("clay", input_uri=str(folder / n)), ErrorCode.INVALID_IMAGE, word)
     missing = yaml.safe_dump({**config, "photo": str(folder / "none.png")})
     (folder / "configs/gone.yaml").write_text(missing.replace("name: clay", "name: gone"))

@@ -82,10 +82,10 @@ def reconstruct_views(
         "method": f"many views: {config.reconstruct.more_views.provider}, of a single photo"})  # fmt: skip
 
 
-def way(config: SceneConfig, inputs: Inputs) -> str:
-    """What is made of those inputs, in words: the route, and what a single photo's providers add to it."""
+def way(config: SceneConfig, inputs: Inputs | None = None) -> str:
+    """What is made of those inputs (None: a single photo), in words: the route, and what a photo's providers add."""
     ask = config.reconstruct
-    if inputs.route != "photo":
+    if inputs is not None and inputs.route != "photo":
         return inputs.route
     if ask.more_views.provider:
         return f"photo, more views by {ask.more_views.provider}"

@@ -89,7 +89,7 @@ class Moved:
 
 
 class FakeWorld(World):
-    def reconstruct(self, config, *, photo=None, progress=None):
+    def reconstruct(self, config, *, photo=None, inputs=None, progress=None):
         steps = 40 if config.title == "slow" else 2
         for k in range(steps):
             if progress is not None:

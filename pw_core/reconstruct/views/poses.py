@@ -97,7 +97,8 @@ def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stro
     pictures.mkdir(exist_ok=True)
     for v in inputs.views:
         if not (pictures / v.name).is_file():
-            cv2.imwrite(str(pictures / v.name), v.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])
+            how = [cv2.IMWRITE_JPEG_QUALITY, 97] if Path(v.name).suffix.lower() in (".jpg", ".jpeg") else []
+            cv2.imwrite(str(pictures / v.name), v.image[..., ::-1], how)
     database = sfm / "features.db"
     database.unlink(missing_ok=True)
     extraction, matching = pycolmap.FeatureExtractionOptions(), pycolmap.FeatureMatchingOptions()

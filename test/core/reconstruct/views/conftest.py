@@ -34,8 +34,8 @@ def camera(
     return Camera(name, K, look_at(eye, CENTRE), width, high)
 
 
-def shot(cam: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Picture, depth [m] and the ball's mask."""
+def shot(cam: Camera, *, grain: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Picture, depth [m] and the ball's mask; below 1, finer patterns give more to match."""
     x, y = np.meshgrid(np.arange(cam.width) + 0.5, np.arange(cam.height) + 0.5)
     rays = cam.rays(np.stack([x, y], -1)).reshape(-1, 3)
     eye = cam.centre
@@ -46,7 +46,7 @@ def shot(cam: Camera) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     mask = ball < ground
     depth = np.minimum(ball, ground)
     points = eye + rays * depth[:, None]
-    floor, skin = pattern(points, scale=0.02, seed=1), pattern(points, scale=0.015, seed=2)
+    floor, skin = pattern(points, scale=0.02 * grain, seed=1), pattern(points, scale=0.015 * grain, seed=2)
     color = np.where(mask[:, None], skin * [1.0, 0.35, 0.25], 0.25 + floor * [0.35, 0.5, 0.6])
     picture = (255 * color).round().astype(np.uint8).reshape(cam.height, cam.width, 3)
     size = cam.height, cam.width

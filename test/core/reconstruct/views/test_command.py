@@ -97,7 +97,7 @@ def test_a_film(tmp_path: Path) -> None:
     pytest.importorskip("pycolmap")
     film = cv2.VideoWriter(str(tmp_path / "film.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 24, (480, 360))
     for k in range(34):
-        picture = shot(camera(0.018 * k, enlarged=2))[0]
+        picture = shot(camera(0.018 * k, enlarged=2), grain=0.4)[0]
         if k % 2:
             picture = cv2.GaussianBlur(picture, (0, 0), 3)  # of each two the sharp one is taken
         film.write(np.ascontiguousarray(picture[..., ::-1]))

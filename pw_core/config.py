@@ -113,7 +113,7 @@ class ViewsSettings(Part):
     object_size_m: float = Field(default=0.0, ge=0, description="longest extent of the first entity")
     camera_height_m: float = Field(default=0.0, ge=0, description="of the first camera above the plane")
     prompt_view: str = Field(default="", description="file name of the view that the prompts belong to; empty: first")
-    masks: Literal["grabcut", "sam2"] = "grabcut"
+    masks: Literal["grabcut", "sam2"] = Field(default="grabcut", description="of a single photo too")
     sam2: Sam2Settings = Sam2Settings()
     voxels: int = Field(default=112, ge=32, le=512, description="along the longest side of an entity")
 

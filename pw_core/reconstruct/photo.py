@@ -57,7 +57,7 @@ def reconstruct(
         width=width, height=height, name="photo",
     )  # fmt: skip
     tell("masks", 0.05)
-    masks = [segment(pixels, e, scale=width / original.shape[1]) for e in config.entities]
+    masks = _masks(pixels, config, scale=width / original.shape[1])
     hidden = hidden_region(masks)
     depth = None
     if config.reconstruct.depth.provider:
@@ -118,6 +118,16 @@ def reconstruct(
             "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
+
+
+def _masks(pixels: Rgb, config: SceneConfig, *, scale: float) -> list[Mask]:
+    views = config.reconstruct.views
+    if views.masks == "grabcut":
+        return [segment(pixels, e, scale=scale) for e in config.entities]
+    from pw_core.reconstruct.views.fit import choose_device
+    from pw_core.reconstruct.views.sam import segment_all
+
+    return segment_all(pixels, config.entities, views.sam2, scale=scale, device=choose_device(views))
 
 
 def _depth(pixels: Rgb, table: Mask, config: SceneConfig, camera: Camera, tell: Progress) -> Aligned:

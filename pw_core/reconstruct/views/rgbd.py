@@ -16,6 +16,7 @@ from pw_core.reconstruct.solid import pixel_centres
 from pw_core.reconstruct.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.views import plane as planes
 from pw_core.reconstruct.views.bind import refit
+from pw_core.reconstruct.views.fit import choose_device
 from pw_core.reconstruct.views.fuse import Fused, fuse_between
 from pw_core.reconstruct.views.inputs import ViewInput
 from pw_core.reconstruct.views.masks import from_prompt
@@ -46,7 +47,14 @@ def lift_rgbd(
     tell("masks", 0.05)
     posed = single(view, settings, hfov_deg=config.camera.hfov_deg)
     first, width = posed.views[0], view.image.shape[1]
-    masks = [_own(first, from_prompt(first, e, original_width=width)) for e in config.entities]
+    if settings.masks == "sam2":
+        from pw_core.reconstruct.views.sam import segment_all
+
+        found = segment_all(first.image, config.entities, settings.sam2, scale=first.camera.width / width,
+                            device=choose_device(settings))  # fmt: skip
+    else:
+        found = [from_prompt(first, e, original_width=width) for e in config.entities]
+    masks = [_own(first, m) for m in found]
     tell("plane", 0.3)
     posed, standing = planes.stand(_around(posed, masks, config), settings, metric=True)
     seen = posed.views[0]

@@ -247,7 +247,8 @@ def _masks(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, posed: 
         if settings.masks == "sam2":
             from pw_core.reconstruct.views.sam import follow
 
-            out[e.name] = follow(posed.views, e, settings.sam2, prompt_view=prompt, original_width=width)
+            out[e.name] = follow(posed.views, e, settings.sam2, prompt_view=prompt, original_width=width,
+                                 device=choose_device(settings))  # fmt: skip
         elif len(given) == len(views):
             out[e.name] = given
         else:

@@ -21,6 +21,11 @@ CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 WHERE = "see 'Download Checkpoints' in the README of facebookresearch/sam2"
 
 
+def config_name(size: str) -> str:
+    """Of the model of that size, as the sam2 package knows it."""
+    return f"configs/sam2.1/sam2.1_hiera_{CONFIGS[size]}.yaml"
+
+
 def predictor(settings: Sam2Settings, *, video: bool, device: str = "cpu") -> Any:
     """SAM 2's image predictor, or its video predictor, with the checkpoint's weights.
 
@@ -38,7 +43,7 @@ def predictor(settings: Sam2Settings, *, video: bool, device: str = "cpu") -> An
     declare_operators()
     from sam2.build_sam import build_sam2, build_sam2_video_predictor
 
-    name = f"configs/sam2.1/sam2.1_hiera_{CONFIGS[settings.size]}.yaml"
+    name = config_name(settings.size)
     build = build_sam2_video_predictor if video else build_sam2
     model = build(name, None, device=device)
     try:
@@ -73,6 +78,23 @@ def segment_with(found: Any, image: Rgb, entity: EntityConfig, *, scale: float) 
             box=np.array(entity.prompt.box) * scale, multimask_output=False,
         )  # fmt: skip
     return np.asarray(masks[int(np.argmax(scores))] > 0)
+
+
+def segment_all(
+    image: Rgb, entities: Sequence[EntityConfig], settings: Sam2Settings, *, scale: float, device: str = "cpu"
+) -> list[Mask]:
+    """Each entity's pixels (H, W) in one picture; prompts are in pixels of the original, `scale` times as many.
+
+    Raises:
+        ReconstructError: MISSING_WEIGHTS; INVALID_PROMPT where nothing is found.
+    """
+    found = predictor(settings, video=False, device=device)
+    masks = [segment_with(found, image, e, scale=scale) for e in entities]
+    for e, mask in zip(entities, masks):
+        if not mask.any():
+            raise ReconstructError(f"entity '{e.name}': SAM 2 finds nothing in box {list(e.prompt.box)}",
+                                   code=ErrorCode.INVALID_PROMPT)  # fmt: skip
+    return masks
 
 
 def follow(

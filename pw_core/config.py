@@ -107,6 +107,7 @@ class ViewsSettings(Part):
     matching: Literal["auto", "exhaustive", "sequential"] = "auto"
     mapper: Literal["incremental", "global"] = "incremental"
     shared_camera: bool = True
+    refine_poses: bool = Field(default=False, description="given poses are adjusted to agree with the pictures")
     frame: Literal["auto", "given", "table"] = Field(
         default="auto", description="world frame with given poses: as given, or with z = 0 on the plane that was found"
     )

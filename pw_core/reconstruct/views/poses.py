@@ -89,6 +89,11 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     return _collect(inputs, settings, found, left)
 
 
+def triangulated(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> Any:
+    """The pycolmap reconstruction of pictures with given poses, which stay; None where there is none."""
+    return _map(inputs, settings, folder, tell, stronger=False)
+
+
 def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stronger: bool) -> Any:
     import cv2
     import pycolmap
@@ -97,8 +102,8 @@ def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stro
     pictures.mkdir(exist_ok=True)
     for v in inputs.views:
         if not (pictures / v.name).is_file():
-            how = [cv2.IMWRITE_JPEG_QUALITY, 97] if Path(v.name).suffix.lower() in (".jpg", ".jpeg") else []
-            cv2.imwrite(str(pictures / v.name), v.image[..., ::-1], how)
+            quality = [cv2.IMWRITE_JPEG_QUALITY, 97] if Path(v.name).suffix.lower() in (".jpg", ".jpeg") else []
+            cv2.imwrite(str(pictures / v.name), v.image[..., ::-1], quality)
     database = sfm / "features.db"
     database.unlink(missing_ok=True)
     extraction, matching = pycolmap.FeatureExtractionOptions(), pycolmap.FeatureMatchingOptions()

@@ -108,7 +108,14 @@ def keep(folder: Path, to: Path) -> None:
 def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Progress) -> Scene:
     began = time.perf_counter()
     _same_job(config, inputs, settings, folder)
+    adjusted = None
+    if settings.refine_poses and inputs.route in ("posed", "posed rgbd"):
+        from pw_core.reconstruct.views.polish import polish_poses
+
+        inputs, adjusted = polish_poses(inputs, settings, folder, tell)
     posed = pose(inputs, settings, folder, tell)
+    if adjusted is not None:
+        posed = replace(posed, report=posed.report | {"poses": "given, then adjusted", "adjusted": adjusted})
     metric = inputs.route != "photos"
     prompt = _prompt_view(inputs, settings, posed)
     tell("plane", 0.14)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from pw_core.config import EntityConfig
@@ -16,42 +20,122 @@ LIFT = 0.01
 """Points lower than this share of the nearest camera's height over the plane say nothing of the entity."""
 MARGIN = 0.25
 CERTAIN = 0.9
+HIDES = 0.012
+"""Of the picture's width: how near an entity's point must be before another's to hide it."""
 
 
-def carry(posed: Posed, entity: EntityConfig, first: Mask, *, prompt_view: str) -> dict[str, Mask]:
-    """The entity in every view (by name), from its mask in `prompt_view`; the plane is z = 0.
+@dataclass
+class _Carried:
+    """What is known of one entity: its masks by view, and for each point how many of them say yes or no."""
 
-    Points inside the mask belong to the entity. In each further view, in the order of how many of its points it saw,
-    their outline seeds GrabCut; what that finds says of further points whether they belong.
+    entity: EntityConfig
+    masks: dict[str, Mask]
+    yes: I64
+    no: I64
+
+
+def carry(
+    posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], *, prompt_view: str
+) -> dict[str, dict[str, Mask]]:
+    """Each entity (by name) in every view (by name), from the masks that are `known` of it, which hold one in
+    `prompt_view` and stay as they are; the plane is z = 0.
+
+    Points inside a mask belong to its entity. In each further view, in the order of how many of their points it saw,
+    their outlines seed GrabCut, the points of one entity against those of the others; what it finds says of further
+    points whose they are. Where two claim a pixel, it goes to whose visible point is nearest.
+
+    Raises:
+        ReconstructError (INVALID_PROMPT): too few points on an entity.
     """
     points = posed.points
     floor = LIFT * min(abs(float(v.camera.centre[2])) for v in posed.views)
-    yes, no = np.zeros(len(points), int), np.zeros(len(points), int)
-    masks = {prompt_view: first}
-    views = {v.name: v for v in posed.views}
     raised = points[:, 2] > floor
+    views = {v.name: v for v in posed.views}
+    zeros = np.zeros(len(points), np.int64)
+    every = [_Carried(e, dict(known[e.name]), zeros.copy(), zeros.copy()) for e in entities]
+    voted: set[str] = set()
 
     def vote(name: str) -> None:
+        voted.add(name)
         seen = posed.seen[name]
-        inside = _at(masks[name], views[name], points[seen])
-        yes[seen[inside]] += 1
-        no[seen[~inside]] += 1
+        for c in every:
+            if name in c.masks:
+                inside = _at(c.masks[name], views[name], points[seen])
+                c.yes[seen[inside]] += 1
+                c.no[seen[~inside]] += 1
 
     vote(prompt_view)
-    while len(masks) < len(views):
-        own = np.flatnonzero((yes > no) & raised)
-        if len(own) < 4:
-            raise ReconstructError(
-                f"entity '{entity.name}': only {len(own)} of the sparse points lie on it, too few to carry its mask "
-                f"from {prompt_view} to the other views; give masks, or more overlapping photos",
-                code=ErrorCode.INVALID_PROMPT,
-            )
-        own = own[_main_cluster(points[own])]
-        left = [n for n in views if n not in masks]
-        name = max(left, key=lambda n: int(np.isin(posed.seen[n], own).sum()))
-        masks[name] = _cut(views[name], points[own], points[_others(posed, name, yes, no, floor)])
+    for name in views:
+        if name not in voted and all(name in c.masks for c in every):
+            vote(name)
+    while len(voted) < len(views):
+        own = []
+        for c in every:
+            rivals = np.max([zeros, *(o.yes for o in every if o is not c)], axis=0)
+            mine = np.flatnonzero((c.yes > c.no) & (c.yes > rivals) & raised)
+            if len(mine) < 4:
+                raise ReconstructError(
+                    f"entity '{c.entity.name}': only {len(mine)} of the sparse points lie on it, too few to carry its "
+                    f"mask from {prompt_view} to the other views; give masks, or more overlapping photos",
+                    code=ErrorCode.INVALID_PROMPT,
+                )
+            own.append(mine[_main_cluster(points[mine])])
+        left = [n for n in views if n not in voted]
+        whole = np.concatenate(own)
+        name = max(left, key=lambda n: int(np.isin(posed.seen[n], whole).sum()))
+        _cut_all(posed, views[name], every, own, floor)
         vote(name)
-    return {n: masks[n] for n in views}
+    return {c.entity.name: {n: c.masks[n] for n in views} for c in every}
+
+
+def _cut_all(posed: Posed, view: View, every: list[_Carried], own: list[NDArray[np.intp]], floor: float) -> None:
+    """The entities that have no mask in this view yet."""
+    points = posed.points
+    shown = _in_front(view, [points[i] for i in own])
+    fixed = [c.masks.get(view.name) for c in every]
+    taken = np.any([np.zeros(view.image.shape[:2], bool), *(m for m in fixed if m is not None)], axis=0)
+    found: list[Mask] = []
+    for i, c in enumerate(every):
+        known = fixed[i]
+        if known is not None:
+            found.append(known)
+            continue
+        rivals = np.concatenate([points[:0], *(s for j, s in enumerate(shown) if j != i)])
+        others = points[_others(posed, view.name, c.yes, c.no, floor)]
+        found.append(_cut(view, points[own[i]], shown[i], others, rivals) & ~taken)
+    twice = np.sum(found, axis=0) > 1
+    if twice.any():
+        nearest = np.argmin([_distance_to(view, s) for s in shown], axis=0)
+        found = [m if fixed[i] is not None else m & (~twice | (nearest == i)) for i, m in enumerate(found)]
+    for c, m in zip(every, found):
+        c.masks[view.name] = m
+
+
+def _in_front(view: View, points: list[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
+    """Of each entity's points those that no other entity's point hides."""
+    from scipy.spatial import cKDTree
+
+    seen = [view.camera.project(p) for p in points]
+    out = []
+    for i, (uv, depth) in enumerate(seen):
+        free = depth > 0
+        for j, (other, nearer) in enumerate(seen):
+            if j != i and len(other):
+                distance, index = cKDTree(other).query(uv)
+                free &= ~((distance < HIDES * view.camera.width) & (nearer[index] < 0.995 * depth))
+        out.append(points[i][free])
+    return out
+
+
+def _distance_to(view: View, points: NDArray[np.floating]) -> NDArray[np.floating]:
+    """[px] (H, W) of each pixel from the nearest of the points."""
+    height, width = view.image.shape[:2]
+    away = np.ones((height, width), bool)
+    uv, depth = view.camera.project(points)
+    at = np.floor(uv[depth > 0]).astype(int)
+    at = at[(at >= 0).all(1) & (at[:, 0] < width) & (at[:, 1] < height)]
+    away[at[:, 1], at[:, 0]] = False
+    return np.asarray(ndimage.distance_transform_edt(away))
 
 
 def from_prompt(view: View, entity: EntityConfig, *, original_width: int) -> Mask:
@@ -59,8 +143,9 @@ def from_prompt(view: View, entity: EntityConfig, *, original_width: int) -> Mas
     return segment(view.image, entity, scale=view.camera.width / original_width)
 
 
-def cut_again(image: Rgb, likely: np.ndarray) -> Mask:
-    """GrabCut once more, seeded by a rendered probability (H, W): certain inside and outside stay, the rim is free."""
+def cut_again(image: Rgb, likely: np.ndarray, rivals: np.ndarray) -> Mask:
+    """GrabCut once more, seeded by a rendered probability (H, W): certain inside and outside stay, the rim is free, and
+    where another entity is likelier (H, W) is outside."""
     import cv2
 
     labels = np.full(likely.shape, cv2.GC_BGD, np.uint8)
@@ -68,6 +153,7 @@ def cut_again(image: Rgb, likely: np.ndarray) -> Mask:
     labels[wide] = cv2.GC_PR_BGD
     labels[likely > 0.5] = cv2.GC_PR_FGD
     labels[ndimage.binary_erosion(likely > CERTAIN, iterations=4)] = cv2.GC_FGD
+    labels[rivals > np.maximum(likely, 0.5)] = cv2.GC_BGD
     if not (labels == cv2.GC_FGD).any():
         return np.asarray(likely > 0.5)
     return _grabcut(image, labels)
@@ -91,7 +177,9 @@ def _main_cluster(points: np.ndarray) -> np.ndarray:
     return np.asarray(distance < 4 * np.median(distance) + 1e-9)
 
 
-def _cut(view: View, own: np.ndarray, others: np.ndarray) -> Mask:
+def _cut(view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, rivals: np.ndarray) -> Mask:
+    """GrabCut inside the outline of `own`; what is `shown` of them is certain, and so is that others and rivals are not
+    of them: others where they are outside the outline, rivals, which are in front, everywhere."""
     import cv2
 
     height, width = view.image.shape[:2]
@@ -112,6 +200,13 @@ def _cut(view: View, own: np.ndarray, others: np.ndarray) -> Mask:
     for x, y in view.camera.project(others)[0] if len(others) else ():
         if 0 <= x < width and 0 <= y < height and not hull[int(y), int(x)]:
             cv2.circle(labels, (int(x), int(y)), radius, int(cv2.GC_BGD), -1)
+    for x, y in view.camera.project(rivals)[0] if len(rivals) else ():
+        if 0 <= x < width and 0 <= y < height:
+            cv2.circle(labels, (int(x), int(y)), radius, int(cv2.GC_BGD), -1)
+    uv, depth = view.camera.project(shown)
+    uv = uv[(depth > 0) & (uv > 0).all(1) & (uv[:, 0] < width) & (uv[:, 1] < height)]
+    if len(uv) == 0:
+        return np.zeros((height, width), bool)
     for x, y in uv:
         cv2.circle(labels, (int(x), int(y)), 1, int(cv2.GC_FGD), -1)
     found = _grabcut(view.image, labels)

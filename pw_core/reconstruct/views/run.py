@@ -34,6 +34,7 @@ from pw_core.scene import Entity, Particles, Scene
 Progress = Callable[[str, float], None]
 Masks = dict[str, dict[str, Mask]]
 AGREE = 0.9
+GAP_PX = 3
 
 
 def reconstruct_views(
@@ -135,7 +136,7 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     if held:
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
     whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
-    if _settle(train, masks, likely, config):
+    if _settle(train, masks, likely, config, inputs.masks):
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
     tell("meshes", 0.8)
     solids = [
@@ -211,8 +212,12 @@ def _same_job(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, fold
     import hashlib
 
     sums = [hashlib.sha256(v.image.tobytes()).hexdigest()[:16] for v in inputs.views]
+    masks = [
+        hashlib.sha256(np.ascontiguousarray(m).tobytes() + f"{e} {n}".encode()).hexdigest()[:16]
+        for e, of in sorted(inputs.masks.items()) for n, m in sorted(of.items())
+    ]  # fmt: skip
     keep = {"bind_steps", "checkpoint_every"}
-    key = json.dumps([sums, config.model_dump(mode="json"), settings.model_dump(mode="json", exclude=keep)])
+    key = json.dumps([sums, masks, config.model_dump(mode="json"), settings.model_dump(mode="json", exclude=keep)])
     digest = hashlib.sha256(key.encode()).hexdigest()
     note = folder / "job.txt"
     if note.is_file() and note.read_text() != digest:
@@ -243,28 +248,29 @@ def _masks(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, posed: 
     width = next(v.image.shape[1] for v in inputs.views if v.name == prompt)
     out: Masks = {}
     for e in config.entities:
-        given = {
-            n: np.asarray(cv2.resize(m.astype(np.uint8), (views[n].camera.width, views[n].camera.height))) > 0
-            for n, m in inputs.masks.get(e.name, {}).items() if n in views
-        }  # fmt: skip
         kept = _read_masks(folder / "masks" / e.name, views)
         if kept is not None:
             out[e.name] = kept
             continue
-        if settings.masks == "sam2":
+        given = {
+            n: np.asarray(cv2.resize(m.astype(np.uint8), (views[n].camera.width, views[n].camera.height))) > 0
+            for n, m in inputs.masks.get(e.name, {}).items() if n in views
+        }  # fmt: skip
+        if settings.masks == "sam2" and len(given) < len(views):
             from pw_core.reconstruct.views.sam import follow
 
-            out[e.name] = follow(posed.views, e, settings.sam2, prompt_view=prompt, original_width=width,
-                                 device=choose_device(settings))  # fmt: skip
-        elif len(given) == len(views):
-            out[e.name] = given
-        else:
-            first = given[prompt] if prompt in given else from_prompt(views[prompt], e, original_width=width)
-            out[e.name] = carry(posed, e, first, prompt_view=prompt) | given
-        for name, mask in out[e.name].items():
+            given = follow(posed.views, e, settings.sam2, prompt_view=prompt, original_width=width,
+                           device=choose_device(settings)) | given  # fmt: skip
+        if prompt not in given:
+            given[prompt] = from_prompt(views[prompt], e, original_width=width)
+        out[e.name] = given
+    if any(len(m) < len(views) for m in out.values()):
+        out = carry(posed, config.entities, out, prompt_view=prompt)
+    for name, masks in out.items():
+        for n, mask in masks.items():
             if mask.any():
-                check_mask(mask, views[name].image.shape[1::-1], what=f"mask found of '{e.name}' in {name}")
-        _write_masks(folder / "masks" / e.name, out[e.name])
+                check_mask(mask, views[n].image.shape[1::-1], what=f"mask found of '{name}' in {n}")
+        _write_masks(folder / "masks" / name, masks)
     return out
 
 
@@ -320,16 +326,22 @@ def _own_points(posed: Posed, masks: Mapping[str, Mask]) -> np.ndarray:
     return own
 
 
-def _settle(views: list[View], masks: Masks, likely: Mapping[str, np.ndarray], config: SceneConfig) -> bool:
-    """Cut masks anew that the fitted Gaussians contradict; whether there were any."""
+def _settle(
+    views: list[View], masks: Masks, likely: Mapping[str, np.ndarray], config: SceneConfig,
+    given: Mapping[str, Mapping[str, Mask]],
+) -> bool:  # fmt: skip
+    """Cut masks anew that the fitted Gaussians contradict, but for those that were given; whether there were any."""
     changed = False
     for i, e in enumerate(config.entities):
         for v in views:
+            if v.name in given.get(e.name, {}):
+                continue
             p = likely[v.name][..., 1 + i]
             mine, theirs = masks[e.name][v.name], p > 0.5
             either = int((mine | theirs).sum())
             if either and (mine & theirs).sum() < AGREE * either:
-                masks[e.name][v.name] = cut_again(v.image, p)
+                rivals = np.delete(likely[v.name][..., 1:], i, axis=-1).max(-1, initial=0.0)
+                masks[e.name][v.name] = cut_again(v.image, p, rivals)
                 changed = True
     return changed
 
@@ -339,14 +351,21 @@ def _mesh(
     device: str,
 ) -> Fused:  # fmt: skip
     import torch
+    from scipy import ndimage
 
     if len(own) < 10:
         raise ReconstructError(f"entity '{name}': no Gaussians are its own; check its masks",
                                code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
     cameras = {v.name: v.camera for v in views}
-    box = hull_bounds(masks[name], cameras, bounds_of(own.means.astype(np.float64), grow=0.3))
+    # Another entity may hide this one, and a gap of some pixels between two masks must not carve a groove.
+    free = {
+        v.name: masks[name][v.name] | ndimage.binary_dilation(
+            np.any([np.zeros(v.image.shape[:2], bool), *(m[v.name] for n, m in masks.items() if n != name)], axis=0),
+            iterations=GAP_PX,
+        ) for v in views
+    }  # fmt: skip
+    box = hull_bounds(free, cameras, bounds_of(own.means.astype(np.float64), grow=0.3))
     box[0, 2] = 0.0
-    others = [m for n, m in masks.items() if n != name]
     looks = []
     with torch.no_grad():
         tensors = Params(own, 1.0, device).drawn()
@@ -359,8 +378,7 @@ def _mesh(
                              sh_degree=int(np.sqrt(own.sh.shape[1])) - 1)  # fmt: skip
                 solid = (drawn.alpha[0, ..., 0].cpu().numpy() > 0.7) & mask
                 depth = np.where(solid, drawn.depth[0, ..., 0].cpu().numpy(), 0).astype(np.float32)
-            blocked = np.any([m[v.name] for m in others], axis=0) if others else False
-            looks.append(Look(v.camera, depth, mask | blocked))
+            looks.append(Look(v.camera, depth, free[v.name]))
     return fuse(looks, box, voxels=settings.voxels, name=name)
 
 

@@ -34,14 +34,16 @@ def camera(
     return Camera(name, K, look_at(eye, CENTRE), width, high)
 
 
-def shot(cam: Camera, *, grain: float = 1.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def shot(
+    cam: Camera, *, grain: float = 1.0, centre: np.ndarray = CENTRE, radius: float = RADIUS
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Picture, depth [m] and the ball's mask; below 1, finer patterns give more to match."""
     x, y = np.meshgrid(np.arange(cam.width) + 0.5, np.arange(cam.height) + 0.5)
     rays = cam.rays(np.stack([x, y], -1)).reshape(-1, 3)
     eye = cam.centre
     ground = np.where(rays[:, 2] < 0, -eye[2] / np.minimum(rays[:, 2], -1e-9), 5.0)
-    a, b = (rays**2).sum(1), rays @ (eye - CENTRE)
-    root = b**2 - a * (((eye - CENTRE) ** 2).sum() - RADIUS**2)
+    a, b = (rays**2).sum(1), rays @ (eye - centre)
+    root = b**2 - a * (((eye - centre) ** 2).sum() - radius**2)
     ball = np.where(root > 0, (-b - np.sqrt(np.maximum(root, 0))) / a, np.inf)
     mask = ball < ground
     depth = np.minimum(ball, ground)

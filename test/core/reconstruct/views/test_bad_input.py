@@ -12,11 +12,11 @@ import pytest
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
 from pw_core.reconstruct.views.fit import resume, start
-from pw_core.reconstruct.views.inputs import check, metres
+from pw_core.reconstruct.views.inputs import ViewInput, check, metres
 from pw_core.reconstruct.views.sam import predictor
 from pw_core.reconstruct.views.settings import Sam2Settings
 
-from .conftest import config, shots
+from .conftest import camera, config, shot, shots
 
 
 def refused(inputs: Inputs, match: str, code: ErrorCode) -> None:
@@ -146,3 +146,45 @@ def test_cancelled_in_every_stage_and_started_again(ball_rgbd, tmp_path: Path, s
         assert not fitted  # the fit was done, and is not done again
     elif stage.startswith("fit"):
         assert not any("step 10 of" in s for s in fitted)
+
+
+@pytest.mark.slow
+def test_cancelled_while_poses_are_found_and_started_again(tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+    views = []
+    for k in range(7):
+        cam = camera(0.06 * k, name=f"v{k}.png", enlarged=2)
+        views.append(ViewInput(cam.name, shot(cam, grain=0.4)[0]))
+    inputs, told = Inputs(tuple(views)), []
+
+    def run_to(stage: str) -> list[str]:
+        told.clear()
+
+        def stop(now: str, fraction: float) -> None:
+            told.append(now)
+            if now == stage:
+                raise StopError
+
+        with pytest.raises(StopError):
+            reconstruct_views(config(), inputs, settings=ViewsSettings(width_px=120), folder=tmp_path, progress=stop)
+        assert not list(tmp_path.rglob("*.part")) and not (tmp_path / "report.json").exists()
+        return list(told)
+
+    for stage in ("features", "matching", "poses"):
+        run_to(stage)
+        assert not (tmp_path / "sfm" / "model").exists()  # nothing that a next run would take for whole
+    assert run_to("plane")[:4] == ["features", "matching", "poses", "plane"]
+    assert run_to("plane") == ["plane"]  # the poses are there, and are not sought again
+
+
+def test_exif_focal_length_is_the_first_guess(tmp_path: Path) -> None:
+    from PIL import Image
+
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 35
+    picture = Image.fromarray(photos(1).views[0].image)
+    picture.save(tmp_path / "with.jpg", exif=exif)
+    picture.save(tmp_path / "without.jpg")
+    found = {v.name: v.focal_px for v in Inputs.load(tmp_path).views}
+    # 35 mm on a 36 x 24 mm picture, over the diagonal: 240 x 180 px is one of 300 px.
+    assert found == {"with.jpg": pytest.approx(35 * 300 / 43.267, rel=1e-3), "without.jpg": 0.0}

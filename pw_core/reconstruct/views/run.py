@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from pw_core.config import SceneConfig
+from pw_core.config import EntityConfig, SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Binding, Camera, Gaussians
 from pw_core.reconstruct.masks import Mask
@@ -140,7 +140,7 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
     tell("meshes", 0.8)
     solids = [
-        _mesh(e.name, i, train, fitted.gaussians[whose == 1 + i], masks, settings, inputs, device)
+        _mesh(e, i, train, fitted.gaussians[whose == 1 + i], masks, settings, inputs, device)
         for i, e in enumerate(config.entities)
     ]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
@@ -347,12 +347,15 @@ def _settle(
 
 
 def _mesh(
-    name: str, i: int, views: list[View], own: Gaussians, masks: Masks, settings: ViewsSettings, inputs: Inputs,
-    device: str,
+    entity: EntityConfig, i: int, views: list[View], own: Gaussians, masks: Masks, settings: ViewsSettings,
+    inputs: Inputs, device: str,
 ) -> Fused:  # fmt: skip
     import torch
     from scipy import ndimage
 
+    from pw_core.reconstruct.views.far_side import far_side, seen_from_one_side
+
+    name = entity.name
     if len(own) < 10:
         raise ReconstructError(f"entity '{name}': no Gaussians are its own; check its masks",
                                code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
@@ -379,6 +382,12 @@ def _mesh(
                 solid = (drawn.alpha[0, ..., 0].cpu().numpy() > 0.7) & mask
                 depth = np.where(solid, drawn.depth[0, ..., 0].cpu().numpy(), 0).astype(np.float32)
             looks.append(Look(v.camera, depth, free[v.name]))
+    centre = np.median(own.means, axis=0).astype(np.float64)
+    if seen_from_one_side([v.camera for v in views], centre):
+        middle = max(range(len(views)), key=lambda k: int((looks[k].depth > 0).sum()))
+        back = far_side(views[middle].camera, looks[middle].depth, masks[name][views[middle].name], centre,
+                        depth_ratio=entity.depth_ratio)  # fmt: skip
+        looks += [] if back is None else [back]
     return fuse(looks, box, voxels=settings.voxels, name=name)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from pw_core.gaussians import Gaussians
+from pw_core.reconstruct.views.colmap import write_colmap
 from pw_core.reconstruct.views.fit import Params, draw
 from pw_core.reconstruct.views.poses import Posed
 from pw_core.scene import Scene
@@ -25,7 +26,7 @@ PAGE = """<!doctype html><meta charset="utf-8"><title>Reconstruction of {{ id }}
 def write_report(
     folder: Path, scene: Scene, posed: Posed, masks: dict[str, dict[str, Any]], fitted: Gaussians
 ) -> None:
-    """splats.ply, meshes/*.ply, report.json, index.html and its pictures."""
+    """splats.ply, meshes/*.ply, poses and inputs, report.json, index.html and its pictures."""
     import cv2
     import torch
     import trimesh
@@ -34,6 +35,7 @@ def write_report(
     from pw_core.render.ply import write_ply
 
     write_ply(folder / "splats.ply", fitted)
+    write_colmap(folder, posed)
     (folder / "meshes").mkdir(exist_ok=True)
     for e in scene.entities:
         trimesh.Trimesh(e.mesh.vertices, e.mesh.faces).export(folder / "meshes" / f"{e.name}.ply")

@@ -49,6 +49,13 @@ def test_posed_rgbd_becomes_a_scene_in_the_given_frame(ball_rgbd, tmp_path: Path
                        atol=1e-5)  # fmt: skip
     drawn = Appearance(scene).render(scene.cameras[0], scene.initial_physics())
     assert (drawn.alpha > 0.5).mean() > 0.9
+    pycolmap = pytest.importorskip("pycolmap")
+    model = pycolmap.Reconstruction(tmp_path / "poses")
+    assert model.num_images() == 9 and model.num_points3D() > 1000
+    for image in model.images.values():
+        view = next(v for v in inputs.views if v.name == image.name)
+        assert np.allclose(image.cam_from_world().matrix(), view.viewmat[:3], atol=1e-6)
+        assert (tmp_path / "inputs" / image.name).is_file()
     for left in ("splats.ply", "index.html", "report.json", "meshes/ball.ply", "fit.safetensors"):
         assert (tmp_path / left).is_file()
 

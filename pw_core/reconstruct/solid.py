@@ -72,7 +72,7 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
     height, width = mask.shape
     rays = camera.rays(pixel_centres(height, width))
     table = table_depth(camera) if mid_m is None else np.full(mask.shape, np.inf)
-    runs = _runs(mask)
+    runs = row_runs(mask)
     if mid_m is None:
         mid_m, waist = _stand(mask, entity, camera)
         towards = np.array([mid_m, 0.0, waist - camera.centre[2]])
@@ -114,7 +114,7 @@ def _contact(mask: Mask, table: F64, mid: F64) -> F64:
     return np.asarray(foot + np.maximum(mid - foot, 0) * (1 - np.sqrt(1 - up**2)))
 
 
-def _runs(mask: Mask) -> F64:
+def row_runs(mask: Mask) -> F64:
     """For each masked pixel (distance to the left end of its run) * (to the right end) [px²]."""
     out = np.zeros(mask.shape)
     for y in np.flatnonzero(mask.any(axis=1)):

@@ -12,7 +12,7 @@ from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, Camera, Gaussians
 from pw_core.reconstruct.masks import Mask
-from pw_core.reconstruct.solid import pixel_centres
+from pw_core.reconstruct.solid import pixel_centres, row_runs
 from pw_core.reconstruct.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.views import plane as planes
 from pw_core.reconstruct.views.bind import refit
@@ -28,6 +28,7 @@ Progress = Callable[[str, float], None]
 RING, MIN_RING, RING_POINTS = 1.0, 200, 20_000
 """Width of the ring round an entity in which its table is looked for, in square roots of its area; points in it."""
 RIM_PX = 3
+SMOOTH_PX = 2.0
 JUMP = 0.25
 """Of a rim pixel's depth against what is next to it, in the entity's longest extents, from which it is not its own."""
 
@@ -70,7 +71,8 @@ def lift_rgbd(
                 code=ErrorCode.INVALID_IMAGE,
             )
         front = _filled(seen.depth, known, mask)
-        back = behind(front, mask, camera, depth_ratio=entity.depth_ratio)
+        upright = not entity.above and entity.shape == "inflate"
+        back = behind(front, mask, camera, depth_ratio=entity.depth_ratio, standing=upright)
         solid = fuse_between(camera, mask, front, back, voxels=settings.voxels, name=entity.name)
         solids.append(solid)
         skins.append(_skin(seen.image, front, mask, camera, solid))
@@ -147,13 +149,24 @@ def _around(posed: Posed, masks: list[Mask], config: SceneConfig) -> Posed:
     return replace(posed, points=points, colors=seen.image[y, x] / 255, seen={seen.name: np.arange(len(y))})
 
 
-def behind(front: F64, mask: Mask, camera: Camera, *, depth_ratio: float) -> F64:
+def behind(front: F64, mask: Mask, camera: Camera, *, depth_ratio: float, standing: bool = True) -> F64:
     """Depth [m] (H, W) of the unseen side: behind each pixel of the front, a solid `depth_ratio` times as thick as one
-    that is as deep as its silhouette is wide there (exact for a ball)."""
+    that is as deep as its silhouette is wide there (exact for a ball).
+
+    A standing one is as thick as its rows are long, down to the table, which cuts it off; another one gets thinner
+    towards its whole outline.
+    """
     from scipy import ndimage
 
-    inner = ndimage.distance_transform_edt(mask)
-    half = np.sqrt(np.maximum(inner * (2 * inner.max() - inner), 0)) * front / camera.K[0, 0]
+    if standing:
+        square = row_runs(mask)
+        # Rows of a rough outline differ by pixels; their solid does not.
+        weight = ndimage.gaussian_filter(mask.astype(np.float64), SMOOTH_PX)
+        square = ndimage.gaussian_filter(square, SMOOTH_PX) / np.maximum(weight, 1e-6)
+    else:
+        inner = ndimage.distance_transform_edt(mask)
+        square = np.maximum(inner * (2 * inner.max() - inner), 0)
+    half = np.sqrt(square) * front / camera.K[0, 0]
     return np.asarray(np.where(mask, front + 2 * depth_ratio * half, np.nan))
 
 

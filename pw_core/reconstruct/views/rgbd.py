@@ -29,6 +29,8 @@ RING, MIN_RING, RING_POINTS = 1.0, 200, 20_000
 """Width of the ring round an entity in which its table is looked for, in square roots of its area; points in it."""
 RIM_PX = 3
 SMOOTH_PX = 2.0
+ON_PLANE = 0.02
+"""Share of its distance by which a point may be off the plane and still be on it."""
 JUMP = 0.25
 """Of a rim pixel's depth against what is next to it, in the entity's longest extents, from which it is not its own."""
 
@@ -179,6 +181,8 @@ def _filled(depth: F32, known: Mask, mask: Mask) -> F64:
 
 def _skin(image: np.ndarray, front: F64, mask: Mask, camera: Camera, solid: Fused) -> Gaussians:
     """A Gaussian a pixel on the front, and one a face of the mesh elsewhere, coloured as what lies before it."""
+    from scipy import ndimage
+
     height, width = mask.shape
     grid = camera.unproject(pixel_centres(height, width), np.nan_to_num(front, nan=1.0))
     grid[~mask] = np.nan
@@ -191,13 +195,18 @@ def _skin(image: np.ndarray, front: F64, mask: Mask, camera: Camera, solid: Fuse
     uv, _ = camera.project(tri[away].mean(1))
     x = np.clip(uv[:, 0].astype(int), 0, width - 1)
     y = np.clip(uv[:, 1].astype(int), 0, height - 1)
+    # The rim's pixels are mixed with what lies behind.
+    inner = ndimage.binary_erosion(mask, iterations=RIM_PX)
+    if inner.any():
+        rows, columns = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+        y, x = rows[y, x], columns[y, x]
     t = tri[away]
     hidden = surface_gaussians(t.mean(1), 1.2 * (t[:, 1] - t[:, 0]), 1.2 * (t[:, 2] - t[:, 0]), image[y, x] / 255.0)
     return Gaussians.concatenate([seen, hidden])
 
 
 def _background(seen: View, union: Mask) -> Gaussians:
-    """One Gaussian a pixel at its depth; under the entities (and where there is no depth) on the plane z = 0."""
+    """One Gaussian a pixel at its depth; under the entities (and where there is no depth) where `through` says."""
     from scipy import ndimage
 
     from pw_core.reconstruct.views.behind import fill_texture
@@ -209,10 +218,27 @@ def _background(seen: View, union: Mask) -> Gaussians:
     rays = camera.rays(pixel_centres(camera.height, camera.width))
     down = rays[..., 2] < -1e-6
     plane = np.where(down, -camera.centre[2] / np.minimum(rays[..., 2], -1e-9), np.inf)
-    far = float(seen.depth.max())
-    depth = np.where(wide | (seen.depth <= 0), np.minimum(plane, far), seen.depth)
+    depth = through(seen.depth.astype(np.float64), wide | (seen.depth <= 0), plane)
     grid = camera.unproject(pixel_centres(camera.height, camera.width), depth)
     a, d = (np.nan_to_num(s).reshape(-1, 3) for s in steps_of(grid))
     use = (np.linalg.norm(a, axis=-1) > 0) & (np.linalg.norm(d, axis=-1) > 0)
     return surface_gaussians(grid.reshape(-1, 3)[use], a[use], d[use], filled.reshape(-1, 3)[use] / 255.0,
                              max_stretch=40.0)  # fmt: skip
+
+
+def through(depth: F64, hole: Mask, plane: F64) -> F64:
+    """Depth [m] (H, W) with the hole filled: row by row on the plane where the hole's ends are on it, else between its
+    ends. The plane ends somewhere behind a thing, and what stands there goes on behind it."""
+    out = depth.copy()
+    far = float(depth[~hole].max()) if (~hole).any() else float(np.min(plane))
+    for y in np.flatnonzero(hole.any(axis=1)):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], hole[y].astype(int), [0]])))
+        for a, b in zip(edges[::2], edges[1::2]):
+            ends = [x for x in (a - 1, b) if 0 <= x < hole.shape[1]]
+            level = [abs(depth[y, x] - plane[y, x]) < ON_PLANE * depth[y, x] for x in ends]
+            if not ends or all(level):
+                out[y, a:b] = np.minimum(plane[y, a:b], far)
+            else:
+                at = [x for x, on in zip(ends, level) if not on]
+                out[y, a:b] = np.interp(np.arange(a, b), at, depth[y, at])
+    return out

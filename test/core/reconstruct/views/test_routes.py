@@ -13,6 +13,7 @@ from scipy import ndimage
 from pw_core.appearance import Appearance
 from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
 from pw_core.reconstruct.views.inputs import metres
+from pw_core.reconstruct.views.rgbd import through
 
 from .conftest import CENTRE, RADIUS, config, iou, shots
 
@@ -94,6 +95,19 @@ def test_rim_pixels_that_see_past_the_thing_do_not_make_it_deeper() -> None:
     camera = scene.cameras[0]
     assert camera.centre[2] == pytest.approx(view.camera.centre[2], abs=0.002)
     assert camera.viewmat[2, 2] == pytest.approx(view.camera.viewmat[2, 2], abs=0.005)
+
+
+def test_behind_a_thing_the_table_ends_where_it_does_beside_it() -> None:
+    plane = np.repeat(np.linspace(5, 1, 20)[:, None], 30, axis=1)
+    depth = np.minimum(plane, 2.0)  # a wall at 2 m stands on the table
+    depth[:8, :15] = 1.9  # with a cupboard before it
+    hole = np.zeros(depth.shape, bool)
+    hole[4:18, 10:20] = True
+    filled = through(np.where(hole, 0.3, depth), hole, plane)
+    assert np.allclose(filled[~hole], depth[~hole])
+    assert np.allclose(filled[15:], depth[15:]) and np.allclose(filled[8:15], 2.0, atol=0.02)
+    assert ((filled[4:8, 10:20] >= 1.9) & (filled[4:8, 10:20] <= 2.0)).all()
+    assert np.allclose(through(depth, np.ones_like(hole), plane), plane.min())  # nothing is known: no further than that
 
 
 def test_what_is_given_decides_the_route() -> None:

@@ -56,10 +56,11 @@ def progress_bar(label: str) -> Iterator[Progress]:
 
 
 class RefineBar:
-    """A bar with loss, PSNR and the refinement's own ETA."""
+    """A bar with loss, PSNR and the refinement's own ETA; where no terminal is, a line for each new stage."""
 
     def __init__(self, display: Bars, label: str) -> None:
         self._display, self._label = display, label
+        self._stage = ""
         self._task = display.add_task(label, total=1.0, loss="", psnr="", eta="-")
 
     def show(self, stage: str, fraction: float, loss: float, psnr: float, eta_s: float) -> None:
@@ -69,6 +70,9 @@ class RefineBar:
             fields["loss"] = f"loss {loss:.4f}"
         if psnr == psnr:
             fields["psnr"] = f"{psnr:.1f} dB"
+        if stage != self._stage and not self._display.console.is_terminal:
+            typer.echo(f"{self._label}: {stage}, {fraction:.0%}", err=True)
+        self._stage = stage
         self._display.update(self._task, description=f"{self._label}: {stage}", completed=fraction, **fields)  # type: ignore[arg-type]
 
 

@@ -21,6 +21,7 @@ from pw_ros.frames import Frames
 from pw_ros.gate import Gate
 from pw_ros.middleware import use_large_pictures
 from pw_ros.publishers import Publishers
+from pw_ros.recorder import Recorder
 from pw_ros.refinements import RefineServer
 from pw_ros.rollouts import RolloutServer
 from pw_ros.services import Services
@@ -62,6 +63,7 @@ class WorldNode(Node):
             on_note=self._noted,
         )
         self.rollouts = RolloutServer(self)
+        self.recorder = Recorder(self)
         self.refinements = RefineServer(self)
         self.answers = Services(self)
         # In wall time, also where the node takes its time from /clock, which may stand still.

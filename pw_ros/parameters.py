@@ -50,6 +50,10 @@ def declare(node: Node) -> None:
     _add(node, "busy_policy", "wait", "what becomes of a goal while another one runs: it waits, or ends BUSY")
     _add(node, "render_timeout", 30.0, "[s] after which render_view answers BUSY", (0.1, 600.0))
     _add(node, "jpeg_quality", 90, "of compressed pictures", (1, 100))
+    shown = "iterations of ~/refine between its pictures on the prediction topics"
+    _add(node, "refine_preview_every", 10, shown, (1, 1000))
+    _add(node, "record_memory_mb", 512, "[MB] of pictures that ~/record keeps; then it stops", (1, 65536))
+    _add(node, "record_duration", 60.0, "[s] after which ~/record stops by itself", (0.1, 3600.0))
     _add(node, "world_factory", "pw_core.world:World", "module:class of the world, for tests", read_only=True)
     _refuse_own_clock(node.get_parameter("publish_clock").value, node.get_parameter("use_sim_time").value)
     publishes = bool(node.get_parameter("publish_clock").value)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,17 +43,21 @@ class RefineServer(GoalServer):
         node, request = self.node, handle.request
         views = [target_camera(node, v.view) for v in request.views]
         named = [c if v.view.camera_info.width else c.name for c, v in zip(views, request.views, strict=True)]
-        films = frames_to_films(request.frames, named, request.time_origin)
+        films, folder, origin = self._targets(request, named)
+        every = int(node.get_parameter("refine_preview_every").value)
         job, events = self.start(
             handle,
             provider=request.provider,
             trajectory=request.trajectory_id,
             cameras=views,
             films=films,
+            folder=folder,
+            time_origin=origin,
             changes=goal_to_changes(request),
             keep_best=bool(request.keep_best_on_cancel),
             commit=bool(request.commit),
         )
+        node.topics.predict_actions(())
         node.report(status="refining", stage="starting", fraction=None)
         loss, polished = math.nan, 0
 
@@ -68,31 +73,73 @@ class RefineServer(GoalServer):
                     loss=value.loss, psnr=value.psnr, eta=value.eta_s,
                 )  # fmt: skip
                 handle.publish_feedback(feedback)
+                if value.iteration % every == 0:  # drawn if someone looks
+                    node.topics.show({"live": True}, stamp)
                 eta = value.eta_s if value.eta_s >= 0 else None
                 node.report(status="refining", stage=value.stage, fraction=value.fraction, eta=eta)
 
-        self.follow(handle, job, events, heard, patience=KEEP_WITHIN if request.keep_best_on_cancel else DETACH_AFTER)
+        try:
+            patience = KEEP_WITHIN if request.keep_best_on_cancel else DETACH_AFTER
+            self.follow(handle, job, events, heard, patience=patience)
+        finally:
+            node.topics.show(None, stamp)
         result.iterations = polished
         done = job.future.result() if job.done else {"state_id": "", "committed": False}
         if done["state_id"]:
             result.state_id, result.parent, result.committed = done["state_id"], done["parent"], done["committed"]
             figures = done["figures"]
-            result.before = figures_of(psnr=figures.get("psnr_before", math.nan))
-            result.after = figures_of(
-                psnr=figures.get("psnr_after", math.nan), loss=loss, mean=figures["moved_mean_m"],
-                most=figures["moved_max_m"],
-            )  # fmt: skip
+            result.before = figures_of(figures, "before")
+            result.after = figures_of(figures, "after", loss=loss)
             result.estimates = [estimate_to_message(e, done["parameters"]) for e in done["estimates"]]
         if done.get("canceled") or (handle.is_cancel_requested and not done["committed"]):
             kept = f"; the best so far is state '{result.state_id}'" if result.state_id else ""
             raise PWError(f"canceled after {polished} iterations{kept}", code=ErrorCode.CANCELED)
 
+    def _targets(self, request: Any, views: Sequence[Camera | str]) -> tuple[list[dict[str, Any]], str, float | None]:
+        """Films, or the folder that they lie in, and the stamp [s] of t = 0 on their clock."""
+        node = self.node
+        sources = [n for n in ("frames", "frames_uri", "record_id") if getattr(request, n)]
+        if len(sources) > 1:
+            raise PWError(f"found {' and '.join(sources)}, expected one of them", code=ErrorCode.INVALID_TARGET)
+        if request.frames_uri:
+            path = path_below(request.frames_uri, node.get_parameter("input_roots").value, what="frames_uri")
+            return [], str(path), seconds_of(request.time_origin)
+        if request.frames:
+            return frames_to_films(request.frames, views, request.time_origin), "", 0.0
+        if request.provider not in ("", Refine.Goal.OBSERVED) or not (request.record_id or node.recorder.record_id):
+            return [], "", 0.0
+        return node.recorder.films(request.record_id, request.time_origin), "", 0.0
 
-def figures_of(*, psnr: float, loss: float = math.nan, mean: float = 0.0, most: float = 0.0) -> RefineFigures:
-    """What is measured: PSNR [dB] inside the masks, moved distances [m]; the other fields are NaN."""
+
+def path_below(uri: str, roots: Sequence[str], *, what: str) -> Path:
+    """The path that a message names, if it is below one of the allowed folders.
+
+    Raises:
+        PWError: INVALID_TARGET.
+    """
+    path = Path(uri.removeprefix("file://")).resolve()
+    allowed = [Path(r).resolve() for r in roots if r]
+    if not any(path.is_relative_to(root) for root in allowed):
+        shown = ", ".join(map(str, allowed)) or "none are set"
+        text = f"{what} '{uri}' is not below the parameter input_roots: {shown}"
+        raise PWError(text, code=ErrorCode.INVALID_TARGET)
+    return path
+
+
+def seconds_of(stamp: Time) -> float | None:
+    """[s]; None where it is zero."""
+    return _nanoseconds(stamp) * 1e-9 or None
+
+
+def figures_of(figures: dict[str, float], when: str, *, loss: float = math.nan) -> RefineFigures:
+    """Figures of a corrected state, "before" its refinement or "after" it; what was not measured is NaN."""
+    moved = when == "after"
     return RefineFigures(
-        loss=loss, psnr=math.nan, psnr_masked=psnr, mask_iou=math.nan, mean_correction=mean, max_correction=most
-    )
+        loss=loss, psnr=figures.get(f"psnr_image_{when}", math.nan), psnr_masked=figures.get(f"psnr_{when}", math.nan),
+        mask_iou=figures.get(f"mask_iou_{when}", math.nan),
+        mean_correction=figures.get("moved_mean_m", 0.0) if moved else 0.0,
+        max_correction=figures.get("moved_max_m", 0.0) if moved else 0.0,
+    )  # fmt: skip
 
 
 def estimate_to_message(estimate: Any, applied: dict[str, float]) -> ParameterEstimate:

@@ -42,7 +42,7 @@ class Services:
         self._reconstruction: Any = None
         for name in (
             "Reconstruct", "CancelReconstruct", "RenderView", "GetTrajectory", "PlayTrajectory", "Commit", "ListStates",
-            "DeleteState", "SaveState", "RestoreState", "Reset", "ListScenes", "SelectScene",
+            "DeleteState", "SaveState", "RestoreState", "Reset", "ListScenes", "SelectScene", "Record",
         ):  # fmt: skip
             snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
             node.create_service(
@@ -259,6 +259,10 @@ class Services:
         actions = [action_to_message(a, frame_id=node.frames.frame_id) for a in trajectory.actions]
         node.topics.play(frames, actions, trajectory.id, rate=request.rate or 1.0, loop=request.loop)
         response.duration = float(trajectory.times[-1])
+
+    def record(self, request: Any, response: Any) -> None:
+        """Start, stop or forget the recording of camera topics, or tell what there is."""
+        self.node.recorder.answer(request, response)
 
     # --- states and scenes --------------------------------------------------------------------------------------------
 

@@ -1,0 +1,133 @@
+"""Refine goals cancelled, and the worker killed, at random moments: is the head as it was, and readable, each time?
+
+A node of its own, the clay at 1000 particles, its own films of a push that the prediction did not have, real physics.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from parts.node import running_node, until, worker_pid
+from parts.records import ROOT, record
+from pw_core.errors import ErrorCode, PWError
+
+MOMENTS = 20
+ITERATIONS = 60
+DURATION, INTERVAL = 0.2, 0.02
+
+
+def interrupts(*, moments: int = MOMENTS, seed: int = 0) -> None:
+    """All of item 7."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "films").mkdir()
+        with running_node(root, f"input_roots:=['{root}']") as (world, process):
+            _prepare(world, root / "films")
+            _measure(world, process, f"file://{root / 'films'}", moments=moments, seed=seed)
+
+
+def _prepare(world: Any, films: Path) -> None:
+    """A committed rollout, and a film of another one."""
+    import imageio.v3 as iio
+    import yaml
+
+    from pw_core.actions import parse_action
+
+    fields = yaml.safe_load((ROOT / "config" / "scenes" / "play_doh.yaml").read_text())
+    fields["simulation"]["particles"] = 1000
+    fields["reconstruct"] = {"width_px": 320}
+    fields["refine"] = {"width_px": 160, "nodes": 16}
+    photo = iio.imread(ROOT / "examples" / "photos" / "play_doh.png")[..., :3]
+    world.reconstruct(config_yaml=yaml.safe_dump(fields), photo=np.ascontiguousarray(photo))
+    push = parse_action({
+        "type": "push", "duration": 0.15, "center": [0.614, 0.05, 0.03], "direction": [0, -1, 0], "radius": 0.04,
+        "magnitude": 8,
+    })  # fmt: skip
+    world.rollout([push], DURATION, frame_interval=INTERVAL)
+    real = world.result(600)
+    times = np.arange(round(DURATION / INTERVAL) + 1) * INTERVAL
+    frames = [world.render(trajectory_id=real.trajectory_id, time=float(t)) for t in times]
+    camera = world.call("ListScenes").scenes[0].cameras[0]
+    np.savez(films / f"{camera}.npz", stamps=times, frames=np.stack(frames))
+    (films / "film.json").write_text(json.dumps({"time_origin": 0.0}))
+    world.rollout([], DURATION, frame_interval=INTERVAL, commit=True)
+    world.result(600)
+
+
+def _measure(world: Any, process: Any, uri: str, *, moments: int, seed: int) -> None:
+    head, picture = _head(world), world.render()
+
+    def whole() -> float:
+        """Seconds of a refinement that nobody disturbs; the head is put back."""
+        began = time.monotonic()
+        world.refine(frames_uri=uri, iterations=ITERATIONS, commit=True)
+        done = world.result(600)
+        took = time.monotonic() - began
+        world.call("RestoreState", state_id=head)
+        note = f"PSNR {done.before.psnr_masked:.1f} to {done.after.psnr_masked:.1f} dB inside the masks"
+        record("a refinement through the node, undisturbed", took, "s", "reported", None, note)
+        return took
+
+    rng = random.Random(seed)
+    took = whole()
+    _counted("cancelled", world, process, uri, [rng.uniform(0, took) for _ in range(moments)], head, picture)
+    os.kill(worker_pid(process), signal.SIGKILL)
+    _idle(world)
+    took = whole()  # with a new worker, which starts the simulator anew, as after each kill
+    _counted("worker killed", world, process, uri, [rng.uniform(0, took) for _ in range(moments)], head, picture)
+
+
+def _counted(how: str, world: Any, process: Any, uri: str, moments: list[float], head: str, picture: Any) -> None:
+    """Disturb a goal at each of these moments [s]; one that had ended by then does not count."""
+    same, right, late, slowest = 0, 0, 0, 0.0
+    for moment in moments:
+        world.refine(frames_uri=uri, iterations=ITERATIONS, commit=True)
+        time.sleep(moment)
+        began = time.monotonic()
+        if how == "cancelled":
+            world.cancel()
+        else:
+            os.kill(worker_pid(process), signal.SIGKILL)
+        code, committed = _ended(world)
+        slowest = max(slowest, time.monotonic() - began)
+        _idle(world)
+        if committed:
+            late += 1
+            world.call("RestoreState", state_id=head)
+            continue
+        right += code == (ErrorCode.CANCELED if how == "cancelled" else ErrorCode.WORKER_DIED)
+        same += _head(world) == head and np.array_equal(world.render(), picture)
+    count = len(moments) - late
+    note = f"within {max(moments):.1f} s of a goal with `commit`; {late} of {len(moments)} had ended by then"
+    record(f"refine {how}: head unchanged and readable", same, f"of {count}", f"= {count}", same == count > 0, note)
+    note = f"after at most {slowest:.2f} s"
+    record(f"refine {how}: ended with its code", right, f"of {count}", f"= {count}", right == count > 0, note)
+
+
+def _ended(world: Any) -> tuple[int, bool]:
+    """The goal's code, and whether it was committed before anything disturbed it."""
+    try:
+        result = world.result(300)
+    except PWError as error:
+        return int(error.code), False
+    return int(result.error_code), bool(result.committed)
+
+
+def _idle(world: Any) -> None:
+    from pw_msgs.msg import WorldStatus
+
+    time.sleep(0.3)  # a killed worker is noticed
+    until(lambda: world.status().status == WorldStatus.IDLE, 300)
+
+
+def _head(world: Any) -> str:
+    return str(world.call("ListStates").head_state)

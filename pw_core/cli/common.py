@@ -73,7 +73,8 @@ class RefineBar:
         if stage != self._stage and not self._display.console.is_terminal:
             typer.echo(f"{self._label}: {stage}, {fraction:.0%}", err=True)
         self._stage = stage
-        self._display.update(self._task, description=f"{self._label}: {stage}", completed=fraction, **fields)  # type: ignore[arg-type]
+        part = min(fraction, 0.9999)  # a bar that was full once stops its clock, and rounds fill it again and again
+        self._display.update(self._task, description=f"{self._label}: {stage}", completed=part, **fields)  # type: ignore[arg-type]
 
 
 @contextmanager

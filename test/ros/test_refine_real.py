@@ -3,10 +3,12 @@ kills and cancels, bad targets."""
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from spotted_world import stand_in
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
 from pw_core.loop.films import read_films
+from pw_core.loop.ledger import Ledger
 from pw_msgs.msg import CameraView, RecordSource, RefineView, TargetFrame
 from pw_ros.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.client import WorldClient
@@ -203,3 +206,38 @@ def test_cancels_and_kills_at_random_moments_leave_the_head(world, story, node) 
             assert caught.value.code == ErrorCode.WORKER_DIED and node.worker.wait_ready(60)
         until(lambda: not node.gate.running)
         assert head(world) == before and np.array_equal(world.render("photo"), picture)
+
+
+def test_the_example_goes_on_where_it_was_stopped(world, story, tmp_path, monkeypatch) -> None:
+    path = Path(__file__).resolve().parents[2] / "examples" / "rounds.py"
+    spec = importlib.util.spec_from_file_location("rounds", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    config = SceneConfig.load(story / "configs" / "ball.yaml")
+    base = head(world)
+
+    def go() -> None:
+        ledger = Ledger(tmp_path / "rounds.json", scene="ball", base=head(world))
+        assert ledger.base == base
+        ledger.settle({s.state_id for s in world.states() if s.committed})
+        example.play(world, config, ledger, story / "targets")
+
+    commit, commits = world.commit, []
+
+    def stop_at_the_second(state: str) -> str:
+        commits.append(state)
+        if len(commits) == 2:
+            raise KeyboardInterrupt
+        return commit(state)
+
+    monkeypatch.setattr(world, "commit", stop_at_the_second)
+    with pytest.raises(KeyboardInterrupt):
+        go()
+    assert head(world) == commits[0]
+    go()
+    chain, states = [], {s.state_id: s for s in world.states()}
+    at = head(world)
+    while at != base:
+        chain.append(at)
+        at = states[at].parent
+    assert len(chain) == 3 and chain[-1] == commits[0] and commits[1] not in chain  # two rollouts, one correction

@@ -75,7 +75,8 @@ class Store:
 
         Files that were there before stay, with what was last written to them.
         """
-        self._new = made = []
+        made: list[Path] = []
+        self._new = made
         try:
             yield
         except BaseException:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
-from pw_core.gaussians import F64, Camera, Gaussians
+from pw_core.gaussians import F32, F64, Camera, Gaussians
+from pw_core.reconstruct import continuation
 from pw_core.reconstruct.image import Rgb
 from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.solid import pixel_centres, table_depth
@@ -15,6 +18,11 @@ from pw_core.reconstruct.splats import surface_gaussians
 MARGIN = 0.6
 COARSE = 4
 OVERLAP = 1.5
+SHADE_CELLS = 20.0
+"""What is wider on the table than this counts as light, not as pattern."""
+STRANGE = 5.0
+"""How many medians a colour is off the table's when it is something else."""
+MAX_CELLS = 400_000
 
 
 def on_table(config: SceneConfig, camera: Camera) -> Mask:
@@ -43,76 +51,129 @@ def hidden_region(masks: list[Mask]) -> Mask:
     return np.asarray((rim > 0) | (shadow > 0))
 
 
-def fill(photo: Rgb, hidden: Mask, table: Mask) -> Rgb:
-    """The photo with `hidden` filled.
+def fill(photo: Rgb, hidden: Mask, table: Mask, camera: Camera) -> Rgb:
+    """The photo with `hidden` filled: the table from the table, as seen from above, all else from all else."""
+    out = photo.astype(np.float32)
+    out = continuation.fill(out, hidden & ~table, ~hidden & ~table)
+    if (hidden & table).any():
+        out = _fill_table(out, hidden, table, camera)
+    return np.asarray(out.round().clip(0, 255), np.uint8)
 
-    On the table along lines of equal distance, which are image rows since the camera does not roll: texture mirrored in
-    from both sides of the hole and blended, so that grain along the table runs on. Elsewhere by OpenCV's inpainting.
+
+def _fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera) -> F32:
+    """On the rectified plane, where grain and pattern are as large far away as near by.
+
+    Copies bring the pattern only: how bright the table is goes over the hole smoothly, or a shadow would be copied too,
+    and a pattern with the light of somewhere else.
     """
     import cv2
 
+    plane = _Plane.of(hidden & table, camera)
+    seen = plane.sample(photo)
+    known = plane.sample((table & ~hidden).astype(np.float32)) > 0.999
+    hole = plane.sample((table & hidden).astype(np.float32)) > 0
+    known &= ~hole
+    odd = _odd_cells(seen, known)
+    known &= ~(odd & ~_touching(odd, hole))
+    if not (known & ~odd).any():
+        return photo
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), SHADE_CELLS)[..., None]
+    light = cv2.GaussianBlur(seen * known[..., None], (0, 0), SHADE_CELLS) / np.maximum(share, 1e-6)
+    shade = continuation.smooth(np.asarray(light, np.float32), hole, known)
+    pattern = continuation.fill(np.asarray(seen - shade, np.float32), hole, known, source=~odd)
     out = photo.copy()
-    above = int(np.argmax(table.any(axis=1))) if table.any() else len(photo)
-    if above > 0 and hidden[:above].any() and not hidden[:above].all():
-        # Cut off at the table's edge, or the table would be drawn up into the backdrop.
-        out[:above] = cv2.inpaint(photo[:above], hidden[:above].astype(np.uint8), 4, cv2.INPAINT_TELEA)
-    target = photo.astype(np.float32)
-    result = out.astype(np.float32)
-    width = photo.shape[1]
-    for y in np.flatnonzero((hidden & table).any(axis=1)):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], hidden[y].astype(int), [0]])))
-        for a, b in zip(edges[::2], edges[1::2]):
-            k = np.arange(b - a)
-            left = target[y, _mirror(a - 1 - k, 0, a)] if a > 0 else None
-            right = target[y, _mirror(b + (b - 1 - a - k), b, width)] if b < width else None
-            if left is None and right is None:
-                continue
-            t = ((k + 0.5) / (b - a))[:, None]
-            if left is None or right is None:
-                line = right if left is None else left
-            else:
-                line = (1 - t) * left + t * right
-            use = table[y, a:b]
-            assert line is not None
-            result[y, a:b][use] = line[use]
-    result = _joined(result, target, hidden & table, ~hidden & table)
-    soft = cv2.GaussianBlur(result, (0, 0), 1.0)
-    result[hidden] = 0.5 * result[hidden] + 0.5 * soft[hidden]
-    return np.asarray(result.round().clip(0, 255), np.uint8)
-
-
-def _joined(filled: NDArray[np.float32], photo: NDArray[np.float32], hole: Mask, known: Mask) -> NDArray[np.float32]:
-    """`filled` (H, W, 3) with the hole's gradients and, at its border, the photo's values (Pérez et al. 2003, "Poisson
-    image editing"); where the border is neither, no slope."""
-    from scipy import sparse
-    from scipy.sparse.linalg import splu
-
-    rows, columns = np.nonzero(hole)
-    if len(rows) == 0:
-        return filled
-    height, width = hole.shape
-    number = np.full(hole.shape, -1)
-    number[rows, columns] = np.arange(len(rows))
-    diagonal = np.zeros(len(rows))
-    # What must be added to `filled` is smooth: it solves Laplace's equation with the step at the border as its values.
-    step = np.zeros((len(rows), 3))
-    pairs = []
-    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-        y, x = rows + dy, columns + dx
-        inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
-        y, x = y.clip(0, height - 1), x.clip(0, width - 1)
-        within = inside & hole[y, x]
-        outer = inside & known[y, x]
-        pairs.append((np.flatnonzero(within), number[y, x][within]))
-        diagonal += within | outer
-        # The filling's own next value is not known: it is taken to go on as it is.
-        step[outer] += photo[y, x][outer] - filled[rows, columns][outer]
-    i, j = (np.concatenate(p) for p in zip(*pairs))
-    tie = 1e-4  # a hole without known neighbours stays as it is
-    matrix = sparse.diags(diagonal + tie).tocsc() - sparse.csc_matrix((np.ones(len(i)), (i, j)), shape=(len(rows),) * 2)
-    out = filled.copy()
-    out[rows, columns] += splu(matrix.tocsc()).solve(step).astype(np.float32)
+    out[hidden & table] = plane.back(pattern + shade, hidden & table)
     return out
+
+
+def _odd_cells(seen: F32, known: Mask) -> Mask:
+    """What stands on the table, shadows and reflections: cells far from the table's colour, which is taken to change
+    over it as a quadratic does."""
+    import cv2
+
+    i, j = np.nonzero(known)
+    odd = np.zeros(known.shape, np.uint8)
+    if len(i) < 100:
+        return odd > 0
+    v, u = (np.linspace(-1, 1, n, dtype=np.float32) for n in known.shape)
+    terms = np.stack([np.ones(len(i), np.float32), v[i], u[j], v[i] ** 2, u[j] ** 2, v[i] * u[j]], axis=1)
+    colors = seen[known]
+    weight = np.ones(len(i), np.float32)
+    for _ in range(8):  # iteratively reweighted least squares, Cauchy's weights
+        part = terms * weight[:, None]
+        fit = np.linalg.lstsq(part.T @ terms, part.T @ colors, rcond=None)[0]
+        distance = np.linalg.norm(colors - terms @ fit, axis=1)
+        weight = 1 / (1 + (distance / max(float(np.median(distance)), 1.0)) ** 2)
+    odd[known] = distance > max(STRANGE * float(np.median(distance)), 24.0)
+    opened = cv2.morphologyEx(odd, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))  # a knot or a crumb is pattern
+    return np.asarray(cv2.dilate(opened, np.ones((9, 9), np.uint8)) > 0)
+
+
+def _touching(odd: Mask, hole: Mask) -> Mask:
+    """The odd regions that reach the hole: the entity's own shadow and reflection, which go on under it."""
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(odd)
+    own = np.unique(parts[ndimage.binary_dilation(hole, iterations=2) & odd])
+    return np.asarray(np.isin(parts, own[own > 0]))
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A raster on the table: cells as wide and as deep as a pixel's footprint in the middle of what is hidden."""
+
+    camera: Camera
+    corner: F64
+    """x and y [m] of the middle of the first cell."""
+    step: F64
+    """[m] from row to row, which go away from the camera, and from column to column, which go to the right."""
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, hidden: Mask, camera: Camera) -> _Plane:
+        centres = pixel_centres(camera.height, camera.width)
+        points = camera.unproject(centres, table_depth(camera))
+        rows = np.flatnonzero(hidden.any(axis=1))
+        middle = min(int((rows[0] + rows[-1]) // 2), camera.height - 2)
+        half = camera.width // 2
+        deep = points[middle, half, 0] - points[middle + 1, half, 0]
+        wide = points[middle, half, 1] - points[middle, half + 1, 1]
+        near = points[-1, half, 0]
+        # As far as what is hidden reaches, and half as far again to copy from.
+        far = points[rows[0], half, 0] + 0.25 * (points[rows[0], half, 0] - near)
+        reach = points[rows[0], 0, 1]
+        step = np.array([deep, -wide])
+        shape = (int(np.ceil((far - near) / deep)) + 1, int(np.ceil(2 * reach / wide)) + 1)
+        too_many = max(1.0, np.sqrt(shape[0] * shape[1] / MAX_CELLS))
+        shape = (int(np.ceil(shape[0] / too_many)), int(np.ceil(shape[1] / too_many)))
+        return cls(camera, np.array([near, reach]), step * too_many, shape)
+
+    def sample(self, picture: F32) -> F32:
+        """What a picture (H, W[, C]) shows of each cell; 0 beside the picture."""
+        import cv2
+
+        i, j = np.mgrid[0 : self.shape[0], 0 : self.shape[1]]
+        xy = self.corner + np.stack([i, j], axis=-1) * self.step
+        uv, _ = self.camera.project(np.concatenate([xy, np.zeros((*self.shape, 1))], axis=-1))
+        at = (uv - 0.5).astype(np.float32)
+        return np.asarray(cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=0), np.float32)
+
+    def back(self, raster: F32, mask: Mask) -> F32:
+        """The raster's values (n, C) at the pixels of `mask`, in their order."""
+        import cv2
+
+        rows, columns = np.nonzero(mask)
+        pixels = np.stack([columns, rows], axis=-1) + 0.5
+        rays = self.camera.rays(np.asarray(pixels, np.float64))
+        points = self.camera.centre + rays * (-self.camera.centre[2] / rays[:, 2])[:, None]
+        at = ((points[:, :2] - self.corner) / self.step).astype(np.float32)
+        out = np.empty((len(rows), raster.shape[2]), np.float32)
+        for start in range(0, len(rows), 16384):  # remap takes no more than 32767 rows
+            part = at[start : start + 16384]
+            out[start : start + 16384] = cv2.remap(
+                raster, part[:, 1:2], part[:, 0:1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+            )[:, 0]
+        return out
 
 
 def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integer]:

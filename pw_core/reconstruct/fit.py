@@ -11,7 +11,7 @@ from pw_core.gaussians import SH_C0, Camera, Gaussians
 from pw_core.reconstruct.image import Rgb
 
 GAIN = 0.5
-REACH = 0.15
+REACH = 0.18
 
 
 def fit_colors(

@@ -65,7 +65,7 @@ def reconstruct(
     tell("solids", 0.25)
     solids = _solids(masks, config, camera, None if depth is None else depth.depth)
     tell("background", 0.4)
-    filled = fill(pixels, hidden, on_table(config, camera))
+    filled = fill(pixels, hidden, on_table(config, camera), camera)
     background, background_pixels = background_gaussians(filled, config, camera)
     tell("particles", 0.5)
     share = _counts(config, [float(trimesh.Trimesh(s.mesh.vertices, s.mesh.faces).volume) for s in solids])

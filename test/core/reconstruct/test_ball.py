@@ -106,7 +106,8 @@ def test_backdrop_is_filled_from_the_backdrop_alone() -> None:
     hidden = np.zeros_like(table)
     hidden[20:45, 30:50] = True
     photo[hidden] = (255, 0, 0)
-    filled = fill(photo, hidden, table)
+    low = Camera.above_table(height_m=0.2, pitch_deg=5, hfov_deg=40, width=80, height=60)
+    filled = fill(photo, hidden, table, low)
     assert np.abs(filled[:27].astype(int) - 200).max() < 5
     assert np.abs(filled[33:].astype(int) - (10, 120, 10)).max() < 5
 
@@ -117,9 +118,42 @@ def test_a_stain_beside_the_hole_leaves_no_step_at_its_lower_edge() -> None:
     table, hidden = np.ones((60, 80), bool), np.zeros((60, 80), bool)
     hidden[20:41, 30:50] = True
     photo[hidden] = (255, 0, 0)
-    filled = fill(photo, hidden, table).astype(int)
+    steep = Camera.above_table(height_m=0.2, pitch_deg=60, hfov_deg=40, width=80, height=60)
+    filled = fill(photo, hidden, table, steep).astype(int)
     assert np.abs(filled[40, 32:48] - filled[41, 32:48]).max() < 25  # 80 where rows are filled one by one
     assert np.abs(filled[24, 32:48] - 200).max() < 15
+
+
+def test_pattern_of_the_table_runs_on_as_seen_from_above() -> None:
+    # Tiles that lie askew: in the picture no two of them are alike, on the plane all are.
+    rays = pixel_rays()
+    table = rays[..., 2] < -0.05
+    depth = np.where(table, -0.2 / np.minimum(rays[..., 2], -1e-9), 0)
+    x, y = rays[..., 0] * depth, rays[..., 1] * depth
+    tile = 0.06
+    u, v = (0.8 * x + 0.6 * y) / tile, (-0.6 * x + 0.8 * y) / tile
+    even = (np.floor(u) + np.floor(v)) % 2 == 0
+    photo = np.where(even[..., None], (210, 190, 150), (90, 60, 40)).astype(np.uint8)
+    photo[~table] = (150, 160, 170)
+    truth = cv2.GaussianBlur(photo, (0, 0), 0.7)
+    hidden = np.zeros(table.shape, bool)
+    hidden[90:140, 120:210] = True
+    holed = truth.copy()
+    holed[hidden] = (255, 0, 0)
+    filled = fill(holed, hidden, table, camera())
+    assert np.array_equal(filled[~hidden], holed[~hidden])
+    assert psnr(filled, truth, hidden) > 20  # rows mirrored in from the sides: 12.5
+    assert np.array_equal(filled, fill(holed, hidden, table, camera()))
+
+
+def test_what_stands_on_the_table_is_not_copied_under_the_thing() -> None:
+    photo = ball_photo()
+    photo[120:140, 20:70] = (30, 60, 200)  # a book beside the ball
+    hidden = cv2.dilate(ball_mask().astype(np.uint8), np.ones((9, 9))) > 0
+    rays = pixel_rays()
+    table = np.where(rays[..., 2] < 0, -0.2 / np.minimum(rays[..., 2], -1e-9), np.inf) * rays[..., 0] < 1.2
+    filled = fill(photo, hidden, table, camera())[hidden & table].astype(int)
+    assert (filled[:, 2] - filled[:, 0]).max() < 0  # brown, nowhere blue
 
 
 def test_scene_looks_like_its_photo_and_binds_every_gaussian() -> None:

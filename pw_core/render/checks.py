@@ -10,6 +10,37 @@ from torch import Tensor
 from pw_core.errors import RenderError
 
 
+class Options(NamedTuple):
+    """How Gaussians are projected; see `rasterize`."""
+
+    near: float
+    far: float
+    eps2d: float
+    antialiased: bool
+    radius_clip: float
+
+
+class Arguments(NamedTuple):
+    """What `rasterize` and `rasterize_over` were called with, unchecked."""
+
+    means: Tensor
+    quats: Tensor | None
+    scales: Tensor | None
+    covars: Tensor | None
+    opacities: Tensor
+    colors: Tensor
+    sh_degree: int | None
+    features: Tensor | None
+    viewmats: Tensor
+    Ks: Tensor
+    width: int
+    height: int
+    render_depth: str | None = None
+    background: Tensor | None = None
+    backend: str = "auto"
+    model: str = "3dgs"
+
+
 class Inputs(NamedTuple):
     """Checked inputs. `colors` has 3 channels or is spherical harmonics; further colour channels lead in `features`.
 
@@ -83,43 +114,36 @@ def _broadcast(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...] | None
     return tuple(out)
 
 
-def check_inputs(
-    means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor, colors:
-    Tensor,
-    sh_degree: int | None, features: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
-    render_depth: str | None, background: Tensor | None, backend: str, model: str = "3dgs",
-) -> Inputs:  # fmt: skip
-    """The inputs of `rasterize` in one form, or RenderError."""
-    tensors = (means, quats, scales, covars, opacities, colors, features, viewmats, Ks, background)
-    key = (sh_degree, width, height, render_depth, backend, model,
+def check_inputs(a: Arguments) -> Inputs:
+    """The arguments of `rasterize` in one form, or RenderError."""
+    tensors = (a.means, a.quats, a.scales, a.covars, a.opacities, a.colors, a.features, a.viewmats, a.Ks, a.background)
+    key = (a.sh_degree, a.width, a.height, a.render_depth, a.backend, a.model,
            *[None if x is None else (x.shape, x.dtype, x.device) for x in tensors])  # fmt: skip
     plan = _seen.get(key)
     if plan is None:
-        plan = _check(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height,
-                      render_depth, background, backend, model)  # fmt: skip
+        plan = _check(*a)
         if len(_seen) >= _SEEN_AT_MOST:
             _seen.clear()
         _seen[key] = plan
     batch, n_colors, chosen, whole = plan
-    extra = 0
+    colors, features, extra = a.colors, a.features, 0
     if n_colors < 3:
         colors = torch.nn.functional.pad(colors, (0, 3 - n_colors))
     elif n_colors > 3:
-        extra, n = n_colors - 3, means.shape[-2]
+        extra, n = n_colors - 3, a.means.shape[-2]
         rest = colors[..., 3:]
         if features is not None:
             lead = _broadcast(tuple(rest.shape[:-2]), tuple(features.shape[:-2])) or ()
             rest = torch.cat([rest.expand(*lead, n, extra), features.expand(*lead, *features.shape[-2:])], -1)
         colors, features = colors[..., :3], rest
-    return Inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height,
-                  batch, n_colors, extra, chosen, model, whole)  # fmt: skip
+    return Inputs(a.means, a.quats, a.scales, a.covars, a.opacities, colors, a.sh_degree, features, a.viewmats, a.Ks,
+                  a.width, a.height, batch, n_colors, extra, chosen, a.model, whole)  # fmt: skip
 
 
 def _check(
-    means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor, colors:
-    Tensor,
-    sh_degree: int | None, features: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int, height: int,
-    render_depth: str | None, background: Tensor | None, backend: str, model: str,
+    means: Tensor, quats: Tensor | None, scales: Tensor | None, covars: Tensor | None, opacities: Tensor,
+    colors: Tensor, sh_degree: int | None, features: Tensor | None, viewmats: Tensor, Ks: Tensor, width: int,
+    height: int, render_depth: str | None, background: Tensor | None, backend: str, model: str,
 ) -> _Plan:  # fmt: skip
     if backend not in ("auto", "cpu", "gsplat", "reference"):
         raise RenderError(f"backend: expected 'auto', 'cpu', 'gsplat' or 'reference', got {backend!r}")

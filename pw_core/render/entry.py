@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import torch
 from torch import Tensor
 
 from pw_core.errors import RenderError
-from pw_core.render.checks import Inputs, check_inputs
+from pw_core.render.checks import Arguments, Inputs, Options, check_inputs
 
 Backend = Literal["auto", "cpu", "gsplat", "reference"]
 Model = Literal["3dgs", "2dgs"]
@@ -95,23 +95,28 @@ def rasterize(
     depth_sum: Tensor | None
     median: Tensor | None
     extra: Tensor | None
-    inputs = check_inputs(
+    inputs = check_inputs(Arguments(
         means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, render_depth,
         background, backend, model,
-    )  # fmt: skip
+    ))  # fmt: skip
     if antialiased and model == "2dgs":
         raise RenderError("antialiased: model '2dgs' has a screen-space filter of its own; leave it False")
-    options = _Options(near, far, eps2d, antialiased, radius_clip, render_depth == "median")
+    options = Options(near, far, eps2d, antialiased, radius_clip)
+    wants_median = render_depth == "median"
     if inputs.backend == "gsplat":
         from pw_core.render.gsplat_backend import rasterize_gsplat
 
         rgb, alpha, depth_sum, median, extra, radii = rasterize_gsplat(
-            inputs, depth=render_depth is not None, **options._asdict()
+            inputs, options, depth=render_depth is not None, median=wants_median
         )
     elif inputs.backend == "reference":
         rgb, alpha, depth_sum, median, extra, radii = _by_reference(inputs, options)
     else:
-        rgb, alpha, depth_sum, median, extra, radii = _by_kernels(inputs, options)
+        from pw_core.render.cpu import Rasterize
+        from pw_core.render.image import for_kernels
+
+        settings, tensors = for_kernels(inputs, options, median=wants_median)
+        rgb, alpha, depth_sum, median, extra, radii = Rasterize.apply(settings, *tensors)
     depth: Tensor | None = None
     if render_depth == "expected" and depth_sum is not None:
         depth = depth_sum / alpha.clamp_min(1e-10)
@@ -126,34 +131,7 @@ def rasterize(
     return Rendered(rgb=rgb, alpha=alpha, depth=depth, features=None if features is None else extra, radii=radii)
 
 
-class _Options(NamedTuple):
-    near: float
-    far: float
-    eps2d: float
-    antialiased: bool
-    radius_clip: float
-    median: bool
-
-
-def _by_kernels(inputs: Inputs, o: _Options) -> tuple[Tensor, ...]:
-    from pw_core.render.cpu import Rasterize, Settings
-
-    settings = Settings(
-        batch=inputs.batch, width=inputs.width, height=inputs.height,
-        sh_degree=-1 if inputs.sh_degree is None else inputs.sh_degree,
-        near=o.near, far=o.far, eps2d=o.eps2d, radius_clip=o.radius_clip, antialiased=o.antialiased, median=o.median,
-    )  # fmt: skip
-    colors = inputs.colors if inputs.sh_degree is None else inputs.colors.flatten(-2)
-    k = inputs.Ks
-    intrinsics = torch.stack([k[..., 0, 0], k[..., 1, 1], k[..., 0, 2], k[..., 1, 2]], -1)
-    out: tuple[Tensor, ...] = Rasterize.apply(
-        settings, inputs.means, inputs.quats, inputs.scales, inputs.covars, inputs.opacities, colors, inputs.features,
-        inputs.viewmats, intrinsics,
-    )  # fmt: skip
-    return out
-
-
-def _by_reference(inputs: Inputs, o: _Options) -> tuple[Tensor, ...]:
+def _by_reference(inputs: Inputs, o: Options) -> tuple[Tensor, ...]:
     import numpy as np
 
     from pw_core.render import reference

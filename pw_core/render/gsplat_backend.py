@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from pw_core.errors import RenderError
-from pw_core.render.checks import Inputs
+from pw_core.render.checks import Inputs, Options
 
 TILE = 16
 CHUNK = 32
@@ -23,18 +23,10 @@ _CHANNELS_2D = (1, 2, 3, 4, 8, 16, CHUNK)
 
 
 def rasterize_gsplat(
-    inputs: Inputs,
-    *,
-    depth: bool,
-    near: float,
-    far: float,
-    eps2d: float,
-    antialiased: bool,
-    radius_clip: float,
-    median: bool,
+    inputs: Inputs, options: Options, *, depth: bool, median: bool
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor]:
     """Colour [..., C, H, W, 3], alpha, sum of weight times depth, median depth, features and radii; see `rasterize`."""
-    i, b = inputs, inputs.batch
+    i, b, o = inputs, inputs.batch, options
     if i.means.dtype != torch.float32:
         raise RenderError(f"means: backend 'gsplat' draws float32 only, got {i.means.dtype}")
     surfels = i.model == "2dgs"
@@ -65,8 +57,9 @@ def rasterize_gsplat(
         if not whole:
             quats, scales = _full(quats, 2, b), _full(scales, 2, b)
         radii, centres, depths, rays, normals = gsplat.fully_fused_projection_2dgs(
-            means, quats, scales, views, ks, i.width, i.height, near_plane=near, far_plane=far, radius_clip=radius_clip
-        )
+            means, quats, scales, views, ks, i.width, i.height, near_plane=o.near, far_plane=o.far,
+            radius_clip=o.radius_clip,
+        )  # fmt: skip
         seen_opacities = _to_cameras(opacities, 1, depths)
     else:
         covars = quats = scales = None
@@ -77,8 +70,8 @@ def rasterize_gsplat(
             assert i.quats is not None and i.scales is not None
             quats, scales = (i.quats, i.scales) if whole else (_full(i.quats, 2, b), _full(i.scales, 2, b))
         radii, centres, depths, conics, kept = gsplat.fully_fused_projection(
-            means, covars, quats, scales, views, ks, i.width, i.height, eps2d=eps2d, near_plane=near, far_plane=far,
-            radius_clip=radius_clip, calc_compensations=antialiased, opacities=opacities,
+            means, covars, quats, scales, views, ks, i.width, i.height, eps2d=o.eps2d, near_plane=o.near,
+            far_plane=o.far, radius_clip=o.radius_clip, calc_compensations=o.antialiased, opacities=opacities,
         )  # fmt: skip
         seen_opacities = _to_cameras(opacities, 1, depths)
         if kept is not None:

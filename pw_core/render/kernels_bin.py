@@ -5,79 +5,113 @@ Gaussian) pair. Threads fill stretches of that order: each first counts its pair
 tile's list its own begin. Equal depths keep their index order, as in gsplat.
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
 import numpy as np
 from numba import njit
+
+from pw_core.render.threads import take
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
 def radix_order(keys, visible):
     """Indices of the entries with visible > 0, by rising key; keys [N] uint32 (the bits of positive floats), stable."""
     n = keys.shape[0]
+    hist = np.zeros((3, 2048), np.int64)
+    # Each key travels with its index, so that every pass reads in order.
+    items = np.empty(n, np.uint64)
     count = 0
     for i in range(n):
         if visible[i] > 0:
-            count += 1
-    order = np.empty(count, np.int32)
-    swap = np.empty(count, np.int32)
-    hist = np.zeros((3, 2048), np.int64)
-    at = 0
-    for i in range(n):
-        if visible[i] > 0:
-            order[at] = i
-            at += 1
             key = keys[i]
+            items[count] = (np.uint64(key) << np.uint64(32)) | np.uint64(i)
+            count += 1
             hist[0, key & 2047] += 1
             hist[1, (key >> 11) & 2047] += 1
             hist[2, key >> 22] += 1
+    swap = np.empty(count, np.uint64)
+    order = np.empty(count, np.int32)
     for p in range(3):
         total = 0
         for b in range(2048):
             here = hist[p, b]
             hist[p, b] = total
             total += here
-        shift = 11 * p
+        shift = np.uint64(32 + 11 * p)
         for i in range(count):
-            b = (keys[order[i]] >> shift) & 2047
-            swap[hist[p, b]] = order[i]
-            hist[p, b] += 1
-        order, swap = swap, order
+            b = (items[i] >> shift) & np.uint64(2047)
+            to = hist[p, b]
+            hist[p, b] = to + 1
+            if p < 2:
+                swap[to] = items[i]
+            else:
+                order[to] = np.int32(items[i] & np.uint64(0x7FFFFFFF))
+        items, swap = swap, items
     return order
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def count_tiles(first, last, order, rects, tiles_x, counts):
-    """Add to counts [tiles] how many of Gaussians order[first:last] each tile has.
+def count_tiles(counter, total, stretch, order, rects, tiles_x, counts):
+    """How many Gaussians of each stretch of `order` each tile has, added to counts [stretches, tiles].
 
     rects [N, 4] int32: first and one-past-last tile column, first and one-past-last tile row.
     """
-    for r in range(first, last):
-        i = order[r]
-        for ty in range(rects[i, 2], rects[i, 3]):
-            for tx in range(rects[i, 0], rects[i, 1]):
-                counts[ty * tiles_x + tx] += 1
+    first = take(counter, stretch)
+    while first < total:
+        mine = counts[first // stretch]
+        for r in range(first, min(first + stretch, total)):
+            i = order[r]
+            for ty in range(rects[i, 2], rects[i, 3]):
+                for tx in range(rects[i, 0], rects[i, 1]):
+                    mine[ty * tiles_x + tx] += 1
+        first = take(counter, stretch)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def fill_tiles(first, last, order, rects, tiles_x, cursor, starts, ids, slots):
-    """Put Gaussians order[first:last] into the tiles' lists, from the places `cursor` [tiles] on.
+def places_of(counts, offsets):
+    """From counts [stretches, tiles] to each stretch's first place in every tile's list, in their stead; and offsets
+    [tiles + 1], where the lists begin."""
+    stretches, tiles = counts.shape
+    at = np.zeros(tiles, np.int32)
+    for s in range(stretches):
+        for t in range(tiles):
+            at[t] += counts[s, t]
+    total = 0
+    for t in range(tiles):
+        offsets[t] = total
+        total += at[t]
+        at[t] = offsets[t]
+    offsets[tiles] = total
+    for s in range(stretches):
+        for t in range(tiles):
+            here = counts[s, t]
+            counts[s, t] = at[t]
+            at[t] += here
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def fill_tiles(counter, total, stretch, order, rects, tiles_x, places, starts, ids, slots):
+    """Put the Gaussians of each stretch of `order` into the tiles' lists, from its `places` [stretches, tiles] on.
 
     Writes ids [pairs], and slots [pairs]: Gaussian n's places in `ids` are slots[starts[n] : starts[n + 1]], in
     row-major order of its tiles.
     """
-    for r in range(first, last):
-        i = order[r]
-        at = starts[i]
-        for ty in range(rects[i, 2], rects[i, 3]):
-            for tx in range(rects[i, 0], rects[i, 1]):
-                t = ty * tiles_x + tx
-                place = cursor[t]
-                ids[place] = i
-                slots[at] = place
-                at += 1
-                cursor[t] = place + 1
+    first = take(counter, stretch)
+    while first < total:
+        cursor = places[first // stretch]
+        for r in range(first, min(first + stretch, total)):
+            i = order[r]
+            at = starts[i]
+            for ty in range(rects[i, 2], rects[i, 3]):
+                for tx in range(rects[i, 0], rects[i, 1]):
+                    t = ty * tiles_x + tx
+                    place = cursor[t]
+                    ids[place] = i
+                    slots[at] = place
+                    at += 1
+                    cursor[t] = place + 1
+        first = take(counter, stretch)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

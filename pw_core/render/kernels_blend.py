@@ -1,10 +1,8 @@
 """Front-to-back alpha blending of one image's tiles, forward and backward, one row of 16 pixels at a time.
 
-Both kernels take a range of tiles and touch nothing of another tile, so any split over threads gives the same bits.
-The constants
-are gsplat's: a Gaussian counts where alpha >= 1/255, alpha is held at 0.999, and a pixel is done before transmittance
-would fall
-to 1e-4 (Kerbl et al. 2023, "3D Gaussian Splatting", appendix C).
+Both kernels blend one tile after another and touch nothing of another tile, so any split over threads gives the same
+bits. The constants are gsplat's: a Gaussian counts where alpha >= 1/255, alpha is held at 0.999, and a pixel is done
+before transmittance would fall to 1e-4 (Kerbl et al. 2023, "3D Gaussian Splatting", appendix C).
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
@@ -16,6 +14,7 @@ import numpy as np
 from numba import njit
 
 from pw_core.render.simd import vandnot, vany, vcentres, vexp, vload, vmin, vselect, vsplat, vstore, vsum
+from pw_core.render.threads import take
 
 TILE = 16
 # Columns of a projected Gaussian's record; REACH is the exponent at which alpha falls to 1/255, with a margin for
@@ -35,11 +34,11 @@ def _sigma(dx, dy, a, b, c):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def blend_forward(
-    first, last_tile, tiles_x, width, height, rec, feats, offsets, ids, want_median,
+def _blend_forward(
+    first, last_tile, tiles, tiles_x, width, height, rec, feats, offsets, ids, want_median,
     out_rgb, out_alpha, out_z, out_feats, out_median, out_last, out_median_last,
 ):  # fmt: skip
-    """Blend tiles first..last_tile.
+    """Blend tiles[first:last_tile], numbers of tiles.
 
     rec [N, 16], feats [N, F], offsets [tiles + 1], ids [pairs] into rec, sorted by depth within a tile.
     Writes out_rgb [H, W, 3], out_alpha [H, W], out_z [H, W] (sum of weight times depth), out_feats [H, W, F],
@@ -59,7 +58,7 @@ def blend_forward(
     acc = np.empty((4 + n_feats) * TILE * TILE, rec.dtype)
     row_live = np.empty(TILE, np.bool_)
     centres = vcentres(one)
-    for tile in range(first, last_tile):
+    for tile in tiles[first:last_tile]:
         start, end = offsets[tile], offsets[tile + 1]
         x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
         nx, ny = min(TILE, width - x0), min(TILE, height - y0)
@@ -142,11 +141,11 @@ def blend_forward(
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def blend_backward(
-    first, last_tile, tiles_x, width, height, rec, feats, offsets, ids, has_median,
+def _blend_backward(
+    first, last_tile, tiles, tiles_x, width, height, rec, feats, offsets, ids, has_median,
     alpha_out, last_in, median_in, v_rgb, v_alpha, v_z, v_feats, v_median, pairs,
 ):  # fmt: skip
-    """Gradients of the loss with respect to each (tile, Gaussian) pair of tiles first..last_tile, into pairs [P, 10 +
+    """Gradients of the loss with respect to each (tile, Gaussian) pair of tiles[first:last_tile], into pairs [P, 10 +
     F].
 
     Walks back to front: transmittance is undone by division from its final value, and `behind` holds what everything
@@ -168,7 +167,7 @@ def blend_backward(
     row_last = np.empty(TILE, np.int64)
     s_feats = np.empty(max(1, n_feats) * TILE, rec.dtype)
     centres = vcentres(one)
-    for tile in range(first, last_tile):
+    for tile in tiles[first:last_tile]:
         start, end = offsets[tile], offsets[tile + 1]
         x0, y0 = (tile % tiles_x) * TILE, (tile // tiles_x) * TILE
         nx, ny = min(TILE, width - x0), min(TILE, height - y0)
@@ -274,3 +273,21 @@ def blend_backward(
             pairs[k, 9] = vsum(s_z)
             for f in range(n_feats):
                 pairs[k, PAIR_GRADS + f] = vsum(vload(s_feats, f * TILE))
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def blend_forward(counter, total, piece, *args):
+    """`_blend_forward` of the pieces that the counter gives."""
+    first = take(counter, piece)
+    while first < total:
+        _blend_forward(first, min(first + piece, total), *args)
+        first = take(counter, piece)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def blend_backward(counter, total, piece, *args):
+    """`_blend_backward` of the pieces that the counter gives."""
+    first = take(counter, piece)
+    while first < total:
+        _blend_backward(first, min(first + piece, total), *args)
+        first = take(counter, piece)

@@ -1,13 +1,10 @@
 """Projection of 3D Gaussians to the image plane and its gradient, one image at a time.
 
 EWA splatting (Zwicker et al. 2001) with gsplat's choices: the mean's direction is held within 1.3 times the field of
-view for the
-Jacobian, `eps2d` is added to the 2D covariance's diagonal, and the extent is where alpha falls to 1/255. Colour from
-spherical
-harmonics in the basis of Sloan 2013 ("Efficient Spherical Harmonic Evaluation").
+view for the Jacobian, `eps2d` is added to the 2D covariance's diagonal, and the extent is where alpha falls to 1/255.
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
 import math
@@ -36,6 +33,8 @@ from pw_core.render.kernels_blend import (
     Y,
     Z,
 )  # fmt: skip
+from pw_core.render.kernels_sh import sh_basis
+from pw_core.render.threads import take
 
 _JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
@@ -86,61 +85,14 @@ def _congruence(a, m, out):
 
 
 @njit(**_JIT)
-def sh_basis(degree, x, y, z, basis, grad):
-    """Values [16] and derivatives [16, 3] of the real spherical harmonics up to `degree` (0 to 3) at the unit vector
-    x, y, z."""
-    basis[0] = 0.2820947917738781
-    grad[0, 0] = grad[0, 1] = grad[0, 2] = 0.0
-    if degree < 1:
-        return
-    for k in range(1, 16):
-        grad[k, 0] = grad[k, 1] = grad[k, 2] = 0.0
-    c1 = 0.48860251190292
-    basis[1], basis[2], basis[3] = -c1 * y, c1 * z, -c1 * x
-    grad[1, 1], grad[2, 2], grad[3, 0] = -c1, c1, -c1
-    if degree < 2:
-        return
-    c2, c20, c22 = 1.092548430592079, 0.9461746957575601, 0.5462742152960395
-    basis[4] = c2 * x * y
-    grad[4, 0], grad[4, 1] = c2 * y, c2 * x
-    basis[5] = -c2 * y * z
-    grad[5, 1], grad[5, 2] = -c2 * z, -c2 * y
-    basis[6] = c20 * z * z - 0.3153915652525201
-    grad[6, 2] = 2 * c20 * z
-    basis[7] = -c2 * x * z
-    grad[7, 0], grad[7, 2] = -c2 * z, -c2 * x
-    basis[8] = c22 * (x * x - y * y)
-    grad[8, 0], grad[8, 1] = 2 * c22 * x, -2 * c22 * y
-    if degree < 3:
-        return
-    c33, c32, c31 = 0.5900435899266435, 1.445305721320277, 2.285228997322329
-    c30, c31b, c30b = 1.865881662950577, 0.4570457994644658, 1.119528997770346
-    basis[9] = -c33 * y * (3 * x * x - y * y)
-    grad[9, 0], grad[9, 1] = -c33 * 6 * x * y, -c33 * (3 * x * x - 3 * y * y)
-    basis[10] = 2 * c32 * x * y * z
-    grad[10, 0], grad[10, 1], grad[10, 2] = 2 * c32 * y * z, 2 * c32 * x * z, 2 * c32 * x * y
-    basis[11] = y * (c31b - c31 * z * z)
-    grad[11, 1], grad[11, 2] = c31b - c31 * z * z, -2 * c31 * y * z
-    basis[12] = z * (c30 * z * z - c30b)
-    grad[12, 2] = 3 * c30 * z * z - c30b
-    basis[13] = x * (c31b - c31 * z * z)
-    grad[13, 0], grad[13, 2] = c31b - c31 * z * z, -2 * c31 * x * z
-    basis[14] = c32 * z * (x * x - y * y)
-    grad[14, 0], grad[14, 1], grad[14, 2] = 2 * c32 * x * z, -2 * c32 * y * z, c32 * (x * x - y * y)
-    basis[15] = -c33 * x * (x * x - 3 * y * y)
-    grad[15, 0], grad[15, 1] = -c33 * (3 * x * x - 3 * y * y), c33 * 6 * x * y
-
-
-@njit(**_JIT)
-def project_forward(
+def _project_forward(
     first, last, means, quats, scales, covars, has_covars, opacities, colors, sh_degree, view, campos, intr,
-    width, height, near, far, eps2d, radius_clip, antialiased, rec, rects, radii,
+    width, height, near, far, eps2d, radius_clip, antialiased, rec, rects, radii, depths, counts,
 ):  # fmt: skip
     """Project Gaussians first..last. colors [N, D]: RGB, or K * 3 harmonics when sh_degree >= 0; intr: fx, fy, cx, cy.
 
-    Writes rec [N, 16] (columns of `kernels_blend`), rects [N, 4] (tile columns and rows, half open; empty = not
-    drawn) and
-    radii [N, 2] px.
+    Writes rec [N, 16] (columns of `kernels_blend`), rects [N, 4] (tile columns and rows, half open), radii [N, 2] px,
+    counts [N] (how many tiles; 0 = not drawn) and depths [N] of those that are drawn.
     """
     dt = rec.dtype
     fx, fy, cx, cy = intr[0], intr[1], intr[2], intr[3]
@@ -155,6 +107,7 @@ def project_forward(
     for n in range(first, last):
         rects[n, 0] = rects[n, 1] = rects[n, 2] = rects[n, 3] = 0
         radii[n, 0] = radii[n, 1] = 0
+        counts[n] = 0
         mx, my, mz = means[n, 0], means[n, 1], means[n, 2]
         z = r[2, 0] * mx + r[2, 1] * my + r[2, 2] * mz + view[2, 3]
         # Written so that NaN is refused.
@@ -203,6 +156,8 @@ def project_forward(
             continue
         rects[n, 0], rects[n, 1] = x_lo // TILE, min(tiles_x, x_hi // TILE + 1)
         rects[n, 2], rects[n, 3] = y_lo // TILE, min(tiles_y, y_hi // TILE + 1)
+        counts[n] = (rects[n, 1] - rects[n, 0]) * (rects[n, 3] - rects[n, 2])
+        depths[n] = z
         rec[n, X], rec[n, Y], rec[n, Z] = px, py, z
         rec[n, CA], rec[n, CB], rec[n, CC] = c / det, -b / det, a / det
         rec[n, OP], rec[n, RX], rec[n, RY] = opacity, rx, ry
@@ -221,16 +176,15 @@ def project_forward(
 
 
 @njit(**_JIT)
-def project_backward(
-    first, last, means, quats, scales, covars, has_covars, colors, sh_degree, view, campos, intr,
+def _project_backward(
+    first, last, v_view, v_campos, means, quats, scales, covars, has_covars, colors, sh_degree, view, campos, intr,
     width, height, eps2d, antialiased, rec, rects, starts, slots, pairs,
-    v_means, v_quats, v_scales, v_covars, v_opacities, v_colors, v_feats, v_view, v_campos,
+    v_means, v_quats, v_scales, v_covars, v_opacities, v_colors, v_feats,
 ):  # fmt: skip
     """Sum the pairs' gradients of Gaussians first..last and carry them back to the inputs, adding to every v_* array.
 
     v_view [4, 4] and v_campos [3] are this range's own; the caller adds ranges up in their order, so that the result
-    does not
-    depend on threads.
+    does not depend on threads.
     """
     dt = rec.dtype
     fx, fy, cx, cy = intr[0], intr[1], intr[2], intr[3]
@@ -389,3 +343,22 @@ def project_backward(
         v_campos[0] -= v_dx
         v_campos[1] -= v_dy
         v_campos[2] -= v_dz
+
+
+@njit(**_JIT)
+def project_forward(counter, total, piece, *args):
+    """`_project_forward` of the pieces that the counter gives."""
+    first = take(counter, piece)
+    while first < total:
+        _project_forward(first, min(first + piece, total), *args)
+        first = take(counter, piece)
+
+
+@njit(**_JIT)
+def project_backward(counter, total, piece, v_views, v_campos, *args):
+    """`_project_backward` of the pieces that the counter gives; v_views [pieces, 4, 4], v_campos [pieces, 3]."""
+    first = take(counter, piece)
+    while first < total:
+        at = first // piece
+        _project_backward(first, min(first + piece, total), v_views[at], v_campos[at], *args)
+        first = take(counter, piece)

@@ -3,7 +3,7 @@
 Kernels for what `pw_core.gaussians` spells out in numpy (`deformations`, `follow`), which they are tested against.
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
 import math
@@ -12,33 +12,26 @@ import numpy as np
 from numba import njit
 
 from pw_core.gaussians import F32, FLAT, I64, Binding
+from pw_core.render.threads import run, take
 
 STRETCH_MIN, STRETCH_MAX = 0.5, 2.0
-_PARTICLES_PER_PIECE = 512
-_GAUSSIANS_PER_PIECE = 4096
+_PARTICLES_PER_PIECE = 128
+_GAUSSIANS_PER_PIECE = 1024
 
 
 def deformations(rest: F32, now: F32, near: I64) -> F32:
     """As `pw_core.gaussians.deformations`: A of each particle (J, 3, 3) from positions [m] (J, 3)."""
-    from pw_core.render.cpu import run_pieces
-
     out = np.empty((len(rest), 3, 3), np.float32)
-    run_pieces(lambda a, b: _deform(a, b, rest, now, near, out), len(rest), _PARTICLES_PER_PIECE)
+    run(_deform_all, len(rest), _PARTICLES_PER_PIECE, rest, now, near, out)
     return out
 
 
 def follow(binding: Binding, rest: F32, now: F32, A: F32, covariances: F32) -> tuple[F32, F32]:
     """As `pw_core.gaussians.follow`: means [m] (N, 3) and covariances [m²] (N, 3, 3)."""
-    from pw_core.render.cpu import run_pieces
-
     n = len(binding.index)
     means, covars = np.empty((n, 3), np.float32), np.empty((n, 3, 3), np.float32)
-    offsets = binding.offsets()
-
-    def work(first: int, last: int) -> None:
-        _follow(first, last, binding.index, binding.weights, offsets, rest, now, A, covariances, means, covars)
-
-    run_pieces(work, n, _GAUSSIANS_PER_PIECE)
+    run(_follow_all, n, _GAUSSIANS_PER_PIECE, binding.index, binding.weights, binding.offsets(), rest, now, A,
+        covariances, means, covars)  # fmt: skip
     return means, covars
 
 
@@ -194,3 +187,19 @@ def _follow(first, last, index, weights, offsets, rest, now, A, covariances, mea
         for i in range(3):
             for m in range(3):
                 covars[n, i, m] = half[i, 0] * blend[m, 0] + half[i, 1] * blend[m, 1] + half[i, 2] * blend[m, 2]
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _deform_all(counter, total, piece, *args):
+    first = take(counter, piece)
+    while first < total:
+        _deform(first, min(first + piece, total), *args)
+        first = take(counter, piece)
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _follow_all(counter, total, piece, *args):
+    first = take(counter, piece)
+    while first < total:
+        _follow(first, min(first + piece, total), *args)
+        first = take(counter, piece)

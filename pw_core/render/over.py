@@ -5,7 +5,7 @@ into the lists of the tiles that they touch and blends those alone, forward and 
 still picture, so the gradients of all frames there are added up first and carried back to the still colours once.
 """
 
-# mypy: disable-error-code="call-arg"
+# mypy: disable-error-code="misc"
 from __future__ import annotations
 
 from dataclasses import dataclass, field
@@ -15,11 +15,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pw_core.render import cpu, kernels_bin, kernels_blend
+from pw_core.render import image, kernels_bin
+from pw_core.render.image import Arrays, Pictures, Seen, Settings, Tensors, one_image
 from pw_core.render.kernels_blend import PAIR_GRADS, RECORD, TILE, B, R
 
-_TILES_PER_PIECE = 16
 _AREA = TILE * TILE
+_ONE = np.empty(1, np.int32)  # stands for the median's places, which nothing here has
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,37 +31,35 @@ class Still:
     offsets: NDArray[np.int64]
     ids: NDArray[np.int32]
     last: NDArray[np.int32]
-    rgb: NDArray[Any]
-    alpha: NDArray[Any]
-    depth: NDArray[Any]
+    pictures: Pictures
     spare: list[NDArray[Any]] = field(default_factory=list)  # rooms to use again, see `_room`
 
-    def recolored(self, colors: NDArray[Any], s: cpu.Settings) -> Still:
+    def recolored(self, colors: NDArray[Any], s: Settings) -> Still:
         """With other colours (N, 3); all else stays."""
         rec = self.rec.copy()
         rec[:, R : B + 1] = colors
-        rgb, last = np.empty_like(self.rgb), np.empty_like(self.last)
-        alpha, depth = np.empty_like(self.alpha), np.empty_like(self.depth)
-        none = np.empty((s.height, s.width, 0), rec.dtype)
-        spare, one = np.empty((1, 1), rec.dtype), np.empty(1, np.int32)
+        return _blended(rec, self.offsets, self.ids, s)
 
-        def work(first: int, end: int) -> None:
-            kernels_blend.blend_forward(
-                first, end, -(-s.width // TILE), s.width, s.height, rec, np.empty((len(rec), 0), rec.dtype),
-                self.offsets, self.ids, False, rgb, alpha, depth, none, spare, last, one,
-            )  # fmt: skip
 
-        cpu.run_pieces(work, len(self.offsets) - 1, 2 * _TILES_PER_PIECE)
-        return Still(rec, self.offsets, self.ids, last, rgb, alpha, depth)
+def still_of(s: Settings, tensors: Tensors) -> Still:
+    """The still set as the camera of `tensors` (see `image.TENSORS`; one camera, no batch) sees it."""
+    args = one_image(tuple(None if x is None else x.detach().contiguous() for x in tensors), (), (), 0)
+    seen = image.project(args, s)
+    return _blended(seen.rec, seen.offsets, seen.ids, s)
+
+
+def _blended(rec: NDArray[Any], offsets: NDArray[np.int64], ids: NDArray[np.int32], s: Settings) -> Still:
+    pictures = Pictures.of(*(np.empty((s.height, s.width, k), rec.dtype) for k in (3, 1, 1)))
+    last, _ = image.blend(s.all_tiles(), rec, np.empty((len(rec), 0), rec.dtype), offsets, ids, s, pictures)
+    return Still(rec, offsets, ids, last, pictures)
 
 
 @dataclass(frozen=True, eq=False)
 class _Frame:
-    """What a frame's backward pass starts from; `slots` are places in the merged lists, `last` is that of `runs`."""
+    """What a frame's backward pass starts from: its Gaussians with `slots` in the merged lists `ids` and `offsets` of
+    the tiles `touched`, and the last places in those tiles."""
 
-    rec: NDArray[Any]
-    rects: NDArray[np.int32]
-    starts: NDArray[np.int64]
+    seen: Seen
     slots: NDArray[np.int32]
     ids: NDArray[np.int32]
     offsets: NDArray[np.int64]
@@ -68,63 +67,38 @@ class _Frame:
     last: NDArray[np.int32]
 
 
-def _runs(touched: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Consecutive tiles as half-open ranges, none longer than a piece: few calls, each big enough."""
-    out: list[tuple[int, int]] = []
-    for part in np.split(touched, np.flatnonzero(np.diff(touched) > 1) + 1):
-        if len(part):
-            a, end = int(part[0]), int(part[-1]) + 1
-            out += [(k, min(k + _TILES_PER_PIECE, end)) for k in range(a, end, _TILES_PER_PIECE)]
-    return out
-
-
 class Over(torch.autograd.Function):
-    """Arguments and results as `cpu.Rasterize`, without median and poses' gradients; `stills` has one entry a camera.
+    """apply(settings, stills, still_colors, *tensors): as `cpu.Rasterize`, without median and poses' gradients.
 
-    still_colors [C, M, 3], or None for those of `stills`, gets gradients; the still set's geometry and opacities do
-    not. Results: colour [*batch, C, H, W, 3], alpha and sum of weight times depth [*batch, C, H, W, 1], features
-    [*batch, C, H, W, F] (the still set has none: zero), radii [*batch, C, N, 2].
+    stills: one a camera. still_colors [C, M, 3], or None for those of `stills`, gets gradients; the still set's
+    geometry and opacities do not. Results: colour [*batch, C, H, W, 3], alpha and sum of weight times depth
+    [*batch, C, H, W, 1], features [*batch, C, H, W, F] (the still set has none: zero), radii [*batch, C, N, 2].
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        settings: cpu.Settings,
-        stills: tuple[Still, ...],
-        means: torch.Tensor,
-        quats: torch.Tensor | None,
-        scales: torch.Tensor | None,
-        covars: torch.Tensor | None,
-        opacities: torch.Tensor,
-        colors: torch.Tensor,
-        features: torch.Tensor | None,
-        viewmats: torch.Tensor,
-        intrinsics: torch.Tensor,
-        still_colors: torch.Tensor | None,
-    ) -> tuple[torch.Tensor, ...]:
+        ctx: Any, settings: Settings, stills: tuple[Still, ...], still_colors: torch.Tensor | None,
+        *given: torch.Tensor | None,
+    ) -> tuple[torch.Tensor, ...]:  # fmt: skip
         s = settings
-        given = (means, quats, scales, covars, opacities, colors, features, viewmats, intrinsics)
         inputs = tuple(None if x is None else x.detach().contiguous() for x in given)
+        means, features = inputs[0], inputs[6]
+        assert means is not None
         if still_colors is not None:
             each = still_colors.detach().numpy()
             stills = tuple(still.recolored(c, s) for still, c in zip(stills, each, strict=True))
-        dt, shape = means.dtype, (*s.batch, len(stills), s.height, s.width)
-        n, n_feats = means.shape[-2], 0 if features is None else features.shape[-1]
-        rgb, alpha, depth = (torch.empty((*shape, k), dtype=dt) for k in (3, 1, 1))
-        feats = torch.zeros((*shape, n_feats), dtype=dt)
-        radii = torch.empty((*s.batch, len(stills), n, 2), dtype=torch.int32)
-        keep = any(ctx.needs_input_grad)
-        frames: list[_Frame] = []
+        dtype, shape = means.dtype, (*s.batch, len(stills), s.height, s.width)
+        rgb, alpha, depth = (torch.empty((*shape, k), dtype=dtype) for k in (3, 1, 1))
+        feats = torch.zeros((*shape, 0 if features is None else features.shape[-1]), dtype=dtype)
+        radii = torch.empty((*s.batch, len(stills), means.shape[-2], 2), dtype=torch.int32)
+        keep, frames = any(ctx.needs_input_grad), []
         for cam, still in enumerate(stills):
-            both = _room(still, n)
+            both = _room(still, means.shape[-2])
             for at in np.ndindex(s.batch):
                 out = (*at, cam)
-                args = cpu._one_image(inputs, s.batch, at, cam)
-                pictures = (rgb[out].numpy(), alpha[out].numpy()[..., 0], depth[out].numpy()[..., 0])
-                for into, ground in zip(pictures, (still.rgb, still.alpha, still.depth), strict=True):
-                    into[...] = ground
-                frame, seen = _forward_frame(args, s, still, both, pictures, feats[out].numpy(), keep)
-                radii[out] = torch.from_numpy(seen)
+                pictures = Pictures.of(rgb[out], alpha[out], depth[out], feats[out])
+                frame = _forward_frame(one_image(inputs, s.batch, at, cam), s, still, both, pictures, keep)
+                radii[out] = torch.from_numpy(frame.seen.radii)
                 if keep:
                     frames.append(frame)
             still.spare.append(both)
@@ -137,7 +111,7 @@ class Over(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, *grads: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        s: cpu.Settings = ctx.settings
+        s: Settings = ctx.settings
         stills: tuple[Still, ...] = ctx.stills
         saved = list(ctx.saved_tensors)
         inputs = tuple(saved.pop(0) if there else None for there in ctx.present)
@@ -145,30 +119,30 @@ class Over(torch.autograd.Function):
         v_rgb, v_alpha, v_depth, v_feats = (g.contiguous() for g in grads[:4])
         sums = tuple(None if x is None else torch.zeros_like(x) for x in inputs)
         assert inputs[0] is not None
-        n = inputs[0].shape[-2]
         frames = iter(ctx.frames)
-        wants_still = ctx.needs_input_grad[11]
+        wants_still = ctx.needs_input_grad[2]
         v_still = [np.zeros((len(still.rec), 3), still.rec.dtype) for still in stills]
         for cam, still in enumerate(stills):
-            both = _room(still, n)
+            both = _room(still, inputs[0].shape[-2])
             # What every frame passes on to the still picture: all but the tiles that it blended itself.
             passed = np.zeros((s.height, s.width, 3), still.rec.dtype)
             for at in np.ndindex(s.batch):
-                out = (*at, cam)
-                frame = next(frames)
+                out, frame = (*at, cam), next(frames)
+                v = Pictures.of(v_rgb[out], v_alpha[out], v_depth[out], v_feats[out])
                 _backward_frame(
-                    frame, cpu._one_image(inputs, s.batch, at, cam), cpu._one_image(sums, s.batch, at, cam), s, still,
-                    both, alpha[out].numpy()[..., 0], v_rgb[out].numpy(), v_alpha[out].numpy()[..., 0],
-                    v_depth[out].numpy()[..., 0], v_feats[out].numpy(), v_still[cam] if wants_still else None,
+                    frame, one_image(inputs, s.batch, at, cam), one_image(sums, s.batch, at, cam), s, still, both,
+                    alpha[out].numpy()[..., 0], v, v_still[cam] if wants_still else None,
                 )  # fmt: skip
                 if wants_still:
-                    _add_untouched(passed, v_rgb[out].numpy(), frame.touched, s)
+                    _add_untouched(passed, v.rgb, frame.touched, s)
             still.spare.append(both)
             if wants_still:
                 _backward_still(still, s, passed, v_still[cam])
-        given = (*sums[:7], None, None, torch.from_numpy(np.stack(v_still)) if wants_still else None)
-        wanted = ctx.needs_input_grad[2:]
-        return (None, None, *(g if want else None for g, want in zip(given, wanted, strict=True)))
+        wanted = ctx.needs_input_grad[3:10]
+        return (
+            None, None, torch.from_numpy(np.stack(v_still)) if wants_still else None,
+            *(g if want else None for g, want in zip(sums[:7], wanted, strict=True)), None, None,
+        )  # fmt: skip
 
 
 def _room(still: Still, n: int) -> NDArray[Any]:
@@ -191,87 +165,49 @@ def _features(still: Still, features: NDArray[Any]) -> NDArray[Any]:
     return np.concatenate([np.zeros((len(still.rec), features.shape[1]), features.dtype), features])
 
 
-def _forward_frame(
-    args: dict[str, NDArray[Any]], s: cpu.Settings, still: Still, both: NDArray[Any],
-    pictures: tuple[NDArray[Any], ...], feats: NDArray[Any], keep: bool,
-) -> tuple[_Frame, NDArray[np.int32]]:  # fmt: skip
-    rec, rects, radii = cpu.project(
-        args["means"], args["quats"], args["scales"], args["covars"], args["opacities"], args["colors"], args["view"],
-        args["intr"], s,
-    )  # fmt: skip
-    offsets, ids, starts, slots = cpu.bin_tiles(rec, rects, s)
-    merged, merged_offsets, touched, places = kernels_bin.merge_tiles(
-        still.offsets, still.ids, still.rec, offsets, ids, rec
+def _forward_frame(args: Arrays, s: Settings, still: Still, both: NDArray[Any], into: Pictures, keep: bool) -> _Frame:
+    for mine, ground in ((into.rgb, still.pictures.rgb), (into.alpha, still.pictures.alpha),
+                         (into.depth, still.pictures.depth)):  # fmt: skip
+        mine[...] = ground
+    seen = image.project(args, s)
+    ids, offsets, touched, places = kernels_bin.merge_tiles(
+        still.offsets, still.ids, still.rec, seen.offsets, seen.ids, seen.rec
     )
-    both[len(still.rec) : len(still.rec) + len(rec)] = rec
-    all_feats = _features(still, args["features"])
-    last = np.empty((len(offsets) - 1) * _AREA, np.int32)
-    spare, one = np.empty((1, 1), rec.dtype), np.empty(1, np.int32)
-    runs = _runs(touched)
-
-    def work(first: int, end: int) -> None:
-        for a, b in runs[first:end]:
-            kernels_blend.blend_forward(
-                a, b, -(-s.width // TILE), s.width, s.height, both, all_feats, merged_offsets, merged, False,
-                *pictures, feats, spare, last, one,
-            )  # fmt: skip
-
-    cpu.run_pieces(work, len(runs), 1)
+    both[len(still.rec) : len(still.rec) + len(seen.rec)] = seen.rec
+    last, _ = image.blend(touched, both, _features(still, args["features"]), offsets, ids, s, into)
     if keep:
         last = last.reshape(-1, _AREA)[touched]
-        slots = places[slots]
-    return _Frame(rec, rects, starts, slots, merged, merged_offsets, touched, last), radii
+        return _Frame(seen, places[seen.slots], ids, offsets, touched, last)
+    return _Frame(seen, seen.slots, ids, offsets, touched, last)
 
 
 def _backward_frame(
-    frame: _Frame, args: dict[str, NDArray[Any]], into: dict[str, NDArray[Any]], s: cpu.Settings, still: Still,
-    both: NDArray[Any], alpha: NDArray[Any], v_rgb: NDArray[Any], v_alpha: NDArray[Any], v_depth: NDArray[Any],
-    v_feats: NDArray[Any], v_still: NDArray[Any] | None,
+    frame: _Frame, args: Arrays, into: Arrays, s: Settings, still: Still, both: NDArray[Any], alpha: NDArray[Any],
+    v: Pictures, v_still: NDArray[Any] | None,
 ) -> None:  # fmt: skip
-    dtype = both.dtype
-    both[len(still.rec) : len(still.rec) + len(frame.rec)] = frame.rec
-    all_feats = _features(still, args["features"])
-    pairs = np.empty((len(frame.ids), PAIR_GRADS + all_feats.shape[1]), dtype)
+    both[len(still.rec) : len(still.rec) + len(frame.seen.rec)] = frame.seen.rec
     last = np.full((len(frame.offsets) - 1) * _AREA, -1, np.int32)
     last.reshape(-1, _AREA)[frame.touched] = frame.last
-    spare, one = np.empty((1, 1), dtype), np.empty(1, np.int32)
-    runs = _runs(frame.touched)
-
-    def blend(first: int, end: int) -> None:
-        for a, b in runs[first:end]:
-            kernels_blend.blend_backward(
-                a, b, -(-s.width // TILE), s.width, s.height, both, all_feats, frame.offsets, frame.ids, False,
-                alpha, last, one, v_rgb, v_alpha, v_depth, v_feats, spare, pairs,
-            )  # fmt: skip
-
-    cpu.run_pieces(blend, len(runs), 1)
-    # The image that `cpu` carries back: its slots point into the merged lists, its records are the frame's alone.
-    cpu.carry_back(frame.rec, frame.rects, frame.starts, frame.slots, pairs, args, into, s)
+    feats = _features(still, args["features"])
+    pairs = image.blend_back(frame.touched, both, feats, frame.offsets, frame.ids, s, alpha, last, _ONE, v)
+    image.carry_back(frame.seen, frame.slots, pairs, args, into, s)
     if v_still is not None:
         kernels_bin.add_colors(frame.ids, pairs, PAIR_GRADS - 4, v_still)
 
 
-def _add_untouched(passed: NDArray[Any], v_rgb: NDArray[Any], touched: NDArray[np.int64], s: cpu.Settings) -> None:
-    across, down = -(-s.width // TILE), -(-s.height // TILE)
+def _add_untouched(passed: NDArray[Any], v_rgb: NDArray[Any], touched: NDArray[np.int64], s: Settings) -> None:
+    across, down = s.tiles
     keeps = np.ones(across * down, bool)
     keeps[touched] = False
     mask = np.kron(keeps.reshape(down, across), np.ones((TILE, TILE), bool))[: s.height, : s.width]
     passed[mask] += v_rgb[mask]
 
 
-def _backward_still(still: Still, s: cpu.Settings, v_rgb: NDArray[Any], v_still: NDArray[Any]) -> None:
-    dtype = still.rec.dtype
-    none = np.zeros((s.height, s.width), dtype)
-    no_feats = np.empty((len(still.rec), 0), dtype)
-    pairs = np.empty((len(still.ids), PAIR_GRADS), dtype)
-    no_picture = np.empty((s.height, s.width, 0), dtype)
-    spare, one = np.empty((1, 1), dtype), np.empty(1, np.int32)
-
-    def blend(first: int, end: int) -> None:
-        kernels_blend.blend_backward(
-            first, end, -(-s.width // TILE), s.width, s.height, still.rec, no_feats, still.offsets, still.ids, False,
-            still.alpha, still.last, one, v_rgb, none, none, no_picture, spare, pairs,
-        )  # fmt: skip
-
-    cpu.run_pieces(blend, len(still.offsets) - 1, 2 * _TILES_PER_PIECE)
+def _backward_still(still: Still, s: Settings, v_rgb: NDArray[Any], v_still: NDArray[Any]) -> None:
+    none = np.zeros((s.height, s.width, 1), still.rec.dtype)
+    no_feats = np.empty((len(still.rec), 0), still.rec.dtype)
+    pairs = image.blend_back(
+        s.all_tiles(), still.rec, no_feats, still.offsets, still.ids, s, still.pictures.alpha, still.last, _ONE,
+        Pictures.of(v_rgb, none, none),
+    )  # fmt: skip
     kernels_bin.add_colors(still.ids, pairs, PAIR_GRADS - 4, v_still)

@@ -13,12 +13,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pw_core.errors import RenderError
-from pw_core.render.checks import Inputs, check_inputs
+from pw_core.render.checks import Arguments, Options, check_inputs
 from pw_core.render.entry import Rendered, rasterize
 
 if TYPE_CHECKING:
@@ -34,7 +33,7 @@ class Prepared:
     width: int
     height: int
     sh_degree: int | None
-    options: dict[str, Any]
+    options: Options
     parts: dict[str, Tensor | None]
     still: Still | None
 
@@ -64,41 +63,25 @@ def prepare(
     Raises:
         pw_core.errors.RenderError: as `rasterize`, and when the Gaussians have leading dimensions.
     """
-    options = {"near": near, "far": far, "eps2d": eps2d, "antialiased": antialiased, "radius_clip": radius_clip}
+    options = Options(near, far, eps2d, antialiased, radius_clip)
     given = {
         "means": means, "quats": quats, "scales": scales, "opacities": opacities, "colors": colors, "covars": covars,
     }  # fmt: skip
     parts = {k: None if v is None else v.detach() for k, v in given.items()}
     backend = "gsplat" if means.is_cuda else "cpu"
-    i = check_inputs(means, quats, scales, covars, opacities, colors, sh_degree, None, viewmat[None], K[None], width,
-                     height, None, None, backend)  # fmt: skip
+    i = check_inputs(Arguments(
+        means, quats, scales, covars, opacities, colors, sh_degree, None, viewmat[None], K[None], width, height,
+        backend=backend,
+    ))  # fmt: skip
     if i.batch or i.n_colors != 3:
         raise RenderError("a prepared background takes one set of Gaussians with three colour channels")
-    still = None if means.is_cuda else _still(i, options)
+    still = None
+    if not means.is_cuda:
+        from pw_core.render.image import for_kernels
+        from pw_core.render.over import still_of
+
+        still = still_of(*for_kernels(i, options))
     return Prepared(viewmat, K, width, height, sh_degree, options, parts, still)
-
-
-def _still(i: Inputs, options: dict[str, Any]) -> Still:
-    from pw_core.render import cpu
-    from pw_core.render.over import Still
-
-    settings, tensors = _for_cpu(i, options)
-    args = cpu._one_image(tuple(None if x is None else x.detach().contiguous() for x in tensors), (), (), 0)
-    shape, dtype = (i.height, i.width), args["means"].dtype
-    rgb, alpha, depth = np.empty((*shape, 3), dtype), np.empty(shape, dtype), np.empty(shape, dtype)
-    image = cpu._forward_image(args, settings, rgb, alpha, depth, np.empty((*shape, 0), dtype), np.empty((1, 1), dtype))
-    return Still(image.rec, image.offsets, image.ids, image.last, rgb, alpha, depth)
-
-
-def _for_cpu(i: Inputs, options: dict[str, Any]) -> tuple[Any, tuple[Tensor | None, ...]]:
-    """`cpu.Settings` and the nine tensors that the CPU functions take."""
-    from pw_core.render import cpu
-
-    settings = cpu.Settings(batch=i.batch, width=i.width, height=i.height, median=False,
-                            sh_degree=-1 if i.sh_degree is None else i.sh_degree, **options)  # fmt: skip
-    intrinsics = torch.stack([i.Ks[..., 0, 0], i.Ks[..., 1, 1], i.Ks[..., 0, 2], i.Ks[..., 1, 2]], -1)
-    colors = i.colors if i.sh_degree is None else i.colors.flatten(-2)
-    return settings, (i.means, i.quats, i.scales, i.covars, i.opacities, colors, i.features, i.viewmats, intrinsics)
 
 
 def rasterize_over(
@@ -157,18 +140,21 @@ def rasterize_over(
     }  # fmt: skip
     if means.is_cuda:
         return _on_cuda(cameras, front, views, ks, sh_degree, render_depth, background, background_colors)
+    from pw_core.render.image import for_kernels
     from pw_core.render.over import Over
 
-    i = check_inputs(means, quats, scales, covars, opacities, colors, sh_degree, features, views, ks, p.width, p.height,
-                     render_depth, background, "cpu")  # fmt: skip
+    i = check_inputs(Arguments(
+        means, quats, scales, covars, opacities, colors, sh_degree, features, views, ks, p.width, p.height,
+        render_depth, background, "cpu",
+    ))  # fmt: skip
     if i.n_colors != 3:
         raise RenderError(f"colors: axis -1 must have size 3 over a prepared background, got {i.n_colors}")
     stills = tuple(c.still for c in cameras)
     if any(still is None for still in stills):
         raise RenderError("means: the background was prepared on CUDA, the foreground is on the CPU")
-    settings, tensors = _for_cpu(i, p.options)
+    settings, tensors = for_kernels(i, p.options)
     still_colors = None if background_colors is None else _seen_colors(cameras, background_colors)
-    rgb, alpha, depth_sum, extra, radii = Over.apply(settings, stills, *tensors, still_colors)
+    rgb, alpha, depth_sum, extra, radii = Over.apply(settings, stills, still_colors, *tensors)
     depth = depth_sum / alpha.clamp_min(1e-10) if render_depth == "expected" else None
     if background is not None:
         rgb = rgb + (1 - alpha) * background
@@ -201,9 +187,7 @@ def _on_cuda(
 
     p = cameras[0]
     if p.sh_degree != sh_degree:
-        raise RenderError(
-            f"sh_degree: background and foreground must agree on CUDA, got {p.sh_degree} and {sh_degree}"
-        )
+        raise RenderError(f"sh_degree: background and foreground must agree on CUDA, got {p.sh_degree} and {sh_degree}")
     back = dict(p.parts)
     if background_colors is not None:
         back["colors"] = background_colors
@@ -230,5 +214,6 @@ def _on_cuda(
         lead, tail = x.shape[: x.dim() - trailing[name]], ground.shape
         joined[name] = torch.cat([ground.expand(*lead, *tail), x], x.dim() - trailing[name])
     r = rasterize(viewmats=views, Ks=ks, width=p.width, height=p.height, sh_degree=sh_degree,
-                  render_depth=render_depth, background=background, **joined, **p.options)  # fmt: skip
+                  render_depth=render_depth, background=background, **joined,
+                  **p.options._asdict())  # fmt: skip
     return Rendered(r.rgb, r.alpha, r.depth, r.features, r.radii[..., count:, :])

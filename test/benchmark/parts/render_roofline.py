@@ -8,7 +8,8 @@ from numba import njit
 
 from parts.records import record
 from parts.render_scenes import camera, cloud, forward_backward, timed
-from pw_core.render import cpu
+from pw_core.render.checks import Options
+from pw_core.render.image import Settings, project
 from pw_core.render.simd import vload, vstore
 
 
@@ -51,13 +52,13 @@ def roofline() -> None:
     scene, shape = cloud(), camera()
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    s = cpu.Settings((), shape["width"], shape["height"], -1, 0.01, 1e10, 0.3, 0.0, False, False)
+    options = Options(near=0.01, far=1e10, eps2d=0.3, antialiased=False, radius_clip=0.0)
+    s = Settings((), shape["width"], shape["height"], -1, options)
     arrays = {k: v.numpy() for k, v in scene.items()}
-    rec, rects, _ = cpu.project(
-        arrays["means"], arrays["quats"], arrays["scales"], np.empty((0, 3, 3), np.float32), arrays["opacities"],
-        arrays["colors"], np.eye(4, dtype=np.float32), np.array([1100, 1100, 640, 352], np.float32), s,
-    )  # fmt: skip
-    offsets, ids, _, _ = cpu.bin_tiles(rec, rects, s)
+    arrays |= {"covars": np.empty((0, 3, 3), np.float32), "view": np.eye(4, dtype=np.float32),
+               "intr": np.array([1100, 1100, 640, 352], np.float32)}  # fmt: skip
+    seen = project(arrays, s)
+    offsets, ids, rec = seen.offsets, seen.ids, seen.rec
     rows, lanes = _count_rows(rec, offsets, ids, -(-s.width // 16), s.height)
     x = np.full(32, 0.5, np.float32)
     op_ns = timed(lambda: _multiply_add(x, 2_000_000)) * 1e6 / (8 * 2_000_000)

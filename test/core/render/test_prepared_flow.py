@@ -161,7 +161,7 @@ def test_compiling_ahead_leaves_nothing_to_compile() -> None:
     kernels = [
         kernels_blend.blend_forward, kernels_blend.blend_backward, kernels_project.project_forward,
         kernels_project.project_backward, kernels_bin.radix_order, kernels_bin.count_tiles,
-        kernels_bin.fill_tiles, kernels_bin.merge_tiles, moving._deform, moving._follow,
+        kernels_bin.places_of, kernels_bin.fill_tiles, kernels_bin.merge_tiles, moving._deform_all, moving._follow_all,
     ]  # fmt: skip
     before = [len(k.signatures) for k in kernels]
     assert min(before) >= 1

@@ -1,0 +1,60 @@
+"""Kernels on several threads, each thread taking the next piece of the work from one counter.
+
+Plain Python threads around kernels that release the GIL: any thread may call, at any time, also after a fork, which the
+pools of OpenMP and numba do not allow. A kernel is called once a thread and takes its pieces itself: handed out by
+Python, each would wait for the GIL, 12 us apiece on 16 threads.
+"""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import torch
+from numba.core import types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+Counter = NDArray[np.int64]
+_pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
+_pools_lock = threading.Lock()
+
+
+@intrinsic
+def take(typingctx: Any, counter: Any, count: Any) -> Any:
+    """For kernels: add `count` to counter[0], indivisibly, and return what it was before."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = context.make_array(sig.args[0])(context, builder, value=args[0]).data
+        more = context.cast(builder, args[1], sig.args[1], types.int64)
+        return builder.atomic_rmw("add", place, more, "monotonic")
+
+    return types.int64(counter, count), codegen
+
+
+def run(kernel: Callable[..., None], total: int, piece: int, *args: Any) -> None:
+    """Call kernel(counter, total, piece, *args) on torch's number of threads, but no more than there are pieces.
+
+    The kernel does items first to first + piece, of `total`, for each `first` that it takes from the counter. What it
+    computes must not depend on which thread takes which piece.
+    """
+    counter = np.zeros(1, np.int64)
+    threads = min(torch.get_num_threads(), -(-total // piece))
+    if threads <= 1:
+        kernel(counter, total, piece, *args)
+        return
+    key = (os.getpid(), threads)  # a forked child has none of its parent's threads
+    with _pools_lock:
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(threads - 1, thread_name_prefix="pw-render")
+        pool = _pools[key]
+    helpers = [pool.submit(kernel, counter, total, piece, *args) for _ in range(threads - 1)]
+    kernel(counter, total, piece, *args)
+    for helper in helpers:
+        if not helper.cancel():  # one that has not begun yet has nothing left to do
+            helper.result()

@@ -1,6 +1,6 @@
 """The main job: a node in its own process, a client over DDS, one photo, the scene's rounds; out/demo/index.html.
 
-python examples/demo.py [--scene play_doh] [--out out/demo]
+python examples/demo.py [--scene play_doh] [--width 640] [--out out/demo]
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import yaml
 from page import Section, write_page
 from rich.console import Console
 
@@ -41,15 +42,20 @@ def main() -> int:
     """Run the demo; the exit status is 0 when every step worked."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scene", default="play_doh", help="a file name of config/scenes (default: play_doh)")
+    parser.add_argument("--width", type=int, default=None, help="of the pictures [px] (default: the scene's own)")
     parser.add_argument("--out", type=Path, default=Path("out/demo"), help="folder to write (default: out/demo)")
     args = parser.parse_args()
-    config = SceneConfig.load(ROOT / "config" / "scenes" / f"{args.scene}.yaml")
     # Only this machine, and a domain of its own, so that no other robot hears the demo.
     os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     os.environ.setdefault("ROS_DOMAIN_ID", str(60 + os.getpid() % 40))
     shutil.rmtree(args.out, ignore_errors=True)
     args.out.mkdir(parents=True)
-    command = [sys.executable, "-m", "pw_ros.node", "--ros-args", "-p", f"store:={args.out.resolve() / 'store'}"]
+    scenes, out = ROOT / "config" / "scenes", args.out.resolve()
+    if args.width is not None:
+        scenes = _as_wide_as(args.width, scenes / f"{args.scene}.yaml", out / "configs")
+    config = SceneConfig.load(scenes / f"{args.scene}.yaml")
+    parameters = [f"store:={out / 'store'}", f"config_dirs:=['{scenes}']"]
+    command = [sys.executable, "-m", "pw_ros.node", "--ros-args", *(x for p in parameters for x in ("-p", p))]
     with (args.out / "node.log").open("w") as log:
         node = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
     try:
@@ -121,6 +127,16 @@ def run(world: WorldClient, config: SceneConfig, out: Path, memory: Memory) -> l
         ("most memory", f"{memory.peak_gb:.1f} GB in node, worker and client together"),
     ]))  # fmt: skip
     return sections
+
+
+def _as_wide_as(width: int, source: Path, folder: Path) -> Path:
+    """The folder, with a copy of the scene's file in it that has another working width [px]."""
+    fields = yaml.safe_load(source.read_text(encoding="utf-8"))
+    fields["photo"] = str((source.parent / fields["photo"]).resolve())
+    fields["reconstruct"] = {**fields.get("reconstruct", {}), "width_px": width}
+    folder.mkdir()
+    (folder / source.name).write_text(yaml.safe_dump(fields), encoding="utf-8")
+    return folder
 
 
 def _write_round(views: list[Any], out: Path, number: int, fps: float) -> float:

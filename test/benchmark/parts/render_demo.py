@@ -15,6 +15,7 @@ from pathlib import Path
 
 from parts.records import ROOT, record
 
+WIDTH = 1280
 SCENES = ("play_doh", "dumpling", "jam")
 DRAWN, ENCODED, ALL = "rendering and sending pictures", "encoding films, beside the next round", "wall time"
 
@@ -23,7 +24,8 @@ def demo() -> None:
     """Each scene in a node and a client of its own, one after the other; pages in out/bench/demo/<scene>."""
     for scene in SCENES:
         page = Path("out/bench/demo") / scene / "index.html"
-        command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--scene", scene, "--out", str(page.parent)]
+        command = [sys.executable, str(ROOT / "examples" / "demo.py"), "--scene", scene, "--width", str(WIDTH),
+                   "--out", str(page.parent)]  # fmt: skip
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         if done.returncode:
             sys.exit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")

@@ -10,7 +10,7 @@ import os
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import cv2
 import numpy as np
@@ -39,7 +39,12 @@ def config(name: str) -> SceneConfig:
     })  # fmt: skip
 
 
-def photos(name: str, *, device: str, steps: int, sh_degree: int) -> Scene | None:
+def settings_for(*, device: Literal["cpu", "cuda"], steps: int) -> ViewsSettings:
+    """Every 8th photo is held out."""
+    return ViewsSettings(steps=steps, holdout_every=8, device=device, sh_degree=3)
+
+
+def photos(name: str, *, device: Literal["cpu", "cuda"], steps: int) -> Scene | None:
     """All that one folder of photos tells."""
     what = f"{name} ({device})"
     folder = PHOTOS / name
@@ -47,7 +52,7 @@ def photos(name: str, *, device: str, steps: int, sh_degree: int) -> Scene | Non
         record(f"{what}: registered", None, "", "all", None, f"no photos at {folder}")
         return None
     inputs = Inputs.load(folder)
-    settings = ViewsSettings(steps=steps, holdout_every=8, device=device, sh_degree=sh_degree)  # type: ignore[arg-type]
+    settings = settings_for(device=device, steps=steps)
     last = [0.0]
 
     def tell(stage: str, fraction: float) -> None:
@@ -92,11 +97,11 @@ def main() -> None:
     import torch
 
     for name in PROMPTS:
-        photos(name, device="cpu", steps=STEPS, sh_degree=0)
+        photos(name, device="cpu", steps=STEPS)
     masks_by_hand()
     for name in PROMPTS:
         if torch.cuda.is_available():
-            photos(name, device="cuda", steps=7000, sh_degree=3)
+            photos(name, device="cuda", steps=7000)
         else:
             record(f"{name} (cuda): fit of 7000 steps", None, "s", "<= 60", None, "no CUDA device")
     write("reconstruct")

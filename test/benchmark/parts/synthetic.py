@@ -179,16 +179,25 @@ def run(names: Sequence[str] = SCENES, *, kinds: Sequence[str] = ("RGB-D", "RGB"
                 record(f"{name}: synthetic truth", None, "", "", None, "no views in out/truth/views, no Mitsuba")
                 continue
             shoot(name)
-        inputs = Inputs.load(folder)
         for kind in kinds:
             what = f"{name} from {kind}"
-            given, settings = inputs, ViewsSettings(device="cpu", steps=min(steps, 400))
-            if kind == "RGB":
-                given = Inputs(tuple(ViewInput(v.name, v.image) for v in inputs.views))
-                settings = ViewsSettings(device="cpu", steps=steps)
-            place = OUT / f"{name}_{kind.lower().replace('-', '')}"
-            scene = reconstruct_views(config(name, folder), given, settings=settings, folder=place, progress=told(what))
+            inputs, settings = job(name, kind, steps=steps)
+            scene = reconstruct_views(
+                config(name, folder), inputs, settings=settings, folder=place_of(name, kind), progress=told(what)
+            )
             compare(what, scene, folder, limit=0.01 if kind == "RGB-D" else 0.02, found_poses=kind == "RGB")
+
+
+def job(name: str, kind: str, *, steps: int) -> tuple[Inputs, ViewsSettings]:
+    """What is given: everything, or pictures alone. With depth, few steps do: they are for the colours."""
+    inputs = Inputs.load(TRUTH / name)
+    if kind == "RGB-D":
+        return inputs, ViewsSettings(device="cpu", steps=min(steps, 200))
+    return Inputs(tuple(ViewInput(v.name, v.image) for v in inputs.views)), ViewsSettings(device="cpu", steps=steps)
+
+
+def place_of(name: str, kind: str) -> Path:
+    return OUT / f"{name}_{kind.lower().replace('-', '')}"
 
 
 def told(what: str, *, every_s: float = 15.0) -> Callable[[str, float], None]:

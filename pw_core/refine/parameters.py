@@ -31,6 +31,9 @@ _FIELDS = {
 }
 _SPREAD = 1.0
 """Prior standard deviation: of the logarithm of a positive constant, and of wind in units of 2 m/s²."""
+_TRUST = (0.1, 3.0)
+"""What an earlier round found is believed to three of its standard errors, never to less than 0.1: its error counts
+noise, not what a wrong start or a coarser model feigns."""
 _WIND_UNIT = 2.0
 _STEP = 0.15
 
@@ -129,6 +132,7 @@ class Fit:
         soft = [e for e in scene.entities if e.kind == "deformable"]
         self._size = min((e.particle_size_m for e in soft), default=0.01)
         self._x = np.zeros(len(self.names))
+        self._prior = np.array([self._believed(n) for n in self.names])
         self._J = np.zeros((0, len(self.names)))
         self._when = np.arange(len(trajectory) - 1, 0, -3)  # neighbouring frames say the same
         self._spread = 1.0
@@ -168,7 +172,7 @@ class Fit:
                 "get through the trajectory's actions from its start",
                 code=ErrorCode.REFINE_UNKNOWN,
             )
-        move = np.linalg.solve(J.T @ J + np.eye(len(x)) / _SPREAD**2, -J.T @ here - x / _SPREAD**2)
+        move = np.linalg.solve(J.T @ J + np.diag(self._prior**-2), -J.T @ here - x / self._prior**2)
         move *= min(1.0, 1.2 / max(float(np.abs(move).max()), 1e-9))
         for scale in (1.0, 0.4):
             there = self._rollout(x + scale * move)
@@ -176,7 +180,7 @@ class Fit:
             if there is None:
                 continue
             then = residual(there[0])
-            if _cost(then, x + scale * move) < _cost(here, x):
+            if self._cost(then, x + scale * move) < self._cost(here, x):
                 self._x, here = x + scale * move, then
                 self.trajectory, self.end = there
                 self.parameters = self._at(self._x)
@@ -186,11 +190,11 @@ class Fit:
 
     def estimates(self) -> list[Estimate]:
         """What is known of each constant after the last improvement."""
-        normal = self._J.T @ self._J / self._spread + np.eye(len(self._x)) / _SPREAD**2
+        normal = self._J.T @ self._J / self._spread + np.diag(self._prior**-2)
         errors = np.sqrt(np.diag(np.linalg.inv(normal)))
         out = []
         for name, error in zip(self.names, errors, strict=True):
-            unit = _WIND_UNIT if name.startswith("wind_") else 1.0
+            unit = _unit(name)
             before, told = value_of(self.scene, self.before, name), bool(error < 0.5 * _SPREAD)
             out.append(Estimate(name, before, self.parameters[name], float(error) * unit, told))
         return out
@@ -210,6 +214,20 @@ class Fit:
         except RolloutError:
             return None
 
+    def _cost(self, residual: F64, x: F64) -> float:
+        return float(residual @ residual + ((x / self._prior) ** 2).sum())
 
-def _cost(residual: F64, x: F64) -> float:
-    return float(residual @ residual + x @ x / _SPREAD**2)
+    def _believed(self, name: str) -> float:
+        """Prior standard deviation of a constant: what the refinement that made the start state left, if one did."""
+        low, times = _TRUST
+        error = self.start.figures.get(error_key(name))
+        return _SPREAD if error is None else float(np.clip(times * error / _unit(name), low, _SPREAD))
+
+
+def error_key(name: str) -> str:
+    """Under which a corrected state's figures hold the standard error of a constant."""
+    return f"error of {name}"
+
+
+def _unit(name: str) -> float:
+    return _WIND_UNIT if name.startswith("wind_") else 1.0

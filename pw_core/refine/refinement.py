@@ -243,6 +243,9 @@ class Refinement:
         )  # fmt: skip
         gap = np.linalg.norm(goal[-1] - self.trajectory.positions[-1], axis=1)
         self._figures |= {"moved_mean_m": float(gap.mean()), "moved_max_m": float(gap.max())}
+        # A constant that was not looked for this time is known as well as before.
+        known = {k: v for k, v in self.start.figures.items() if k.startswith(constants.error_key(""))}
+        self._figures |= known | {constants.error_key(e.name): e.error for e in self.estimates}
         self._figures["seconds"] = time.monotonic() - self._began
         views = {k.name: (film.rgb[v, -1] * 255).astype(np.uint8) for v, k in enumerate(film.cameras)}
         self.correction = Correction(

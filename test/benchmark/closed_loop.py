@@ -86,14 +86,25 @@ def corrected(
         for v, c in enumerate(hidden.cameras[:seen])
     ]
     running = world.refine(Observed(films=films), trajectory=predicted.id, config=refine, commit=True)
-    for _ in running:
-        pass
+    stages: dict[str, float] = {}
+    at = time.perf_counter()
+    for step in running:
+        now = time.perf_counter()
+        stages[step.stage] = stages.get(step.stage, 0.0) + now - at
+        at = now
     told = {e.name: (e.before, e.value, e.error, e.told) for e in running.estimates}
-    return {**running.figures, **({"estimates": told} if told else {})}
+    return {**running.figures, "stages_s": stages, **({"estimates": told} if told else {})}
 
 
 def _short(row: dict[str, Any]) -> str:
-    return " ".join(f"{k} {v:.3g}" if isinstance(v, float) else f"{k} {v}" for k, v in row.items())
+    def text(value: Any) -> str:
+        if isinstance(value, float):
+            return f"{value:.3g}"
+        if isinstance(value, dict):
+            return "{" + ", ".join(f"{k}: {text(v)}" for k, v in value.items()) + "}"
+        return "(" + ", ".join(map(text, value)) + ")" if isinstance(value, tuple) else str(value)
+
+    return " ".join(f"{k} {text(v)}" for k, v in row.items())
 
 
 def matrix(given: argparse.Namespace) -> None:

@@ -12,10 +12,13 @@ from parts.interrupts import interrupts
 from parts.loops import loops
 from parts.noise import run as noise
 from parts.records import write
+from parts.rest import at_rest
 from parts.sdedit import sdedit
 from parts.targets import bad_targets
 
-PARTS = {"targets": bad_targets, "interrupts": interrupts, "loops": loops, "sdedit": sdedit, "noise": noise}
+PARTS = {
+    "targets": bad_targets, "interrupts": interrupts, "loops": loops, "rest": at_rest, "sdedit": sdedit, "noise": noise,
+}  # fmt: skip
 
 
 def main() -> None:

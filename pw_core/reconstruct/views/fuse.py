@@ -16,16 +16,22 @@ from pw_core.scene import Mesh
 TRUNCATION = 3.0
 """Voxels on either side of a surface that its depth speaks for."""
 SMOOTH = 0.8
+SHOWN = 0.35
+"""Share of the views of a place that must show the entity there, not something that hides it."""
+ASTRAY = 8
+"""One silhouette in so many may be wrong at a place: what only such a share calls outside is not carved away."""
 
 
 @dataclass(frozen=True)
 class Look:
-    """What one camera says: depth [m] (H, W), 0 where it sees none of the entity; mask (H, W): its silhouette, None
-    where something may stand before it."""
+    """What one camera says: depth [m] (H, W), 0 where it sees none of the entity; mask (H, W): its silhouette, and what
+    something else may hide of it; None if it says nothing. own (H, W): where the entity itself is seen, if that is
+    known apart from what may hide it."""
 
     camera: Camera
     depth: F32
     mask: Mask | None
+    own: Mask | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +68,9 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     reach = TRUNCATION * step
     total, weight = np.zeros(len(grid)), np.zeros(len(grid))
-    outside = np.full(len(grid), -reach)  # furthest outside that a silhouette says
+    asked, shown = np.zeros(len(grid), np.int16), np.zeros(len(grid), np.int16)
+    # The furthest outside that silhouettes say, sorted; the last of them counts.
+    outside = np.full((1 + len(looks) // ASTRAY, len(grid)), -reach, np.float32)
     for look in looks:
         cam = look.camera
         uv, z = cam.project(grid)
@@ -73,7 +81,12 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
         if look.mask is not None:
             edge = ndimage.distance_transform_edt(~look.mask) - ndimage.distance_transform_edt(look.mask)
             away = ndimage.map_coordinates(edge, [uv[i, 1] - 0.5, uv[i, 0] - 0.5], order=1, mode="nearest")
-            outside[i] = np.maximum(outside[i], away * z[i] / cam.K[0, 0])
+            away = np.clip(away * z[i] / cam.K[0, 0], -reach, reach)
+            for rank in outside:
+                rank[i], away = np.maximum(rank[i], away), np.minimum(rank[i], away)
+        if look.own is not None:
+            asked[i] += 1
+            shown[i] += look.own[y[i], x[i]]
         near = (depth > 0) & (depth - z[i] > -reach)
         j = i[near]
         total[j] += np.clip((z[j] - depth[near]), -reach, reach) * 1.0
@@ -82,7 +95,9 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     field = np.where(weight > 0, total / np.maximum(weight, 1), -reach)
     # z - depth is negative in front of the surface: outside.
     field = np.where(weight > 0, -field, -reach)
-    field = np.maximum(field, np.clip(outside, -reach, reach))
+    field = np.maximum(field, outside[-1])
+    # Where the entity is hidden in most views, nothing says that it is there.
+    field = np.where((asked > 0) & (shown < SHOWN * asked), reach, field)
     field = np.maximum(field, np.clip(-grid[:, 2], -reach, reach))
     shape = tuple(map(len, axes))
     volume = ndimage.gaussian_filter(field.reshape(shape), SMOOTH)

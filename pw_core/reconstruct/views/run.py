@@ -381,7 +381,7 @@ def _mesh(
                              sh_degree=int(np.sqrt(own.sh.shape[1])) - 1)  # fmt: skip
                 solid = (drawn.alpha[0, ..., 0].cpu().numpy() > 0.7) & mask
                 depth = np.where(solid, drawn.depth[0, ..., 0].cpu().numpy(), 0).astype(np.float32)
-            looks.append(Look(v.camera, depth, free[v.name]))
+            looks.append(Look(v.camera, depth, free[v.name], own=mask))
     centre = np.median(own.means, axis=0).astype(np.float64)
     if seen_from_one_side([v.camera for v in views], centre):
         middle = max(range(len(views)), key=lambda k: int((looks[k].depth > 0).sum()))

@@ -1,0 +1,58 @@
+"""Depth and silhouettes of a ball to a closed mesh, with one silhouette wrong and with another thing before it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+from scipy import ndimage
+
+from pw_core.reconstruct.views.fuse import Fused, Look, fuse
+
+from .conftest import CENTRE, RADIUS, camera, shot
+
+BOX = np.array([[-0.06, -0.06, 0.0], [0.06, 0.06, 0.11]])
+
+
+def looks(count: int) -> list[Look]:
+    out = []
+    for i in range(count):
+        cam = camera(2 * np.pi * i / count, height=0.16 + 0.2 * (i % 3) / 2)
+        _, depth, mask = shot(cam)
+        out.append(Look(cam, np.where(mask, depth, 0).astype(np.float32), mask, own=mask))
+    return out
+
+
+def share(fused: Fused) -> float:
+    """Of the ball's volume."""
+    mesh = trimesh.Trimesh(fused.mesh.vertices, fused.mesh.faces)
+    assert mesh.is_watertight
+    return float(mesh.volume / (4 / 3 * np.pi * RADIUS**3))
+
+
+def test_a_ball_has_its_volume_and_one_wrong_silhouette_does_not_cut_it() -> None:
+    good = looks(16)
+    assert share(fuse(good, BOX, voxels=48, name="ball")) == pytest.approx(1, abs=0.06)
+    half = good[3].mask.copy()
+    half[:, : half.shape[1] // 2] = False
+    good[3] = Look(good[3].camera, np.where(half, good[3].depth, 0).astype(np.float32), half, own=half)
+    assert share(fuse(good, BOX, voxels=48, name="ball")) == pytest.approx(1, abs=0.06)
+
+
+def test_what_hides_an_entity_in_every_view_does_not_become_it() -> None:
+    """A second, larger ball stands beside; where it may hide the first, no silhouette carves."""
+    beside = np.array([0.1, 0.0, 0.0])
+    found = []
+    for own in (True, False):
+        given = []
+        for look in looks(16):
+            shift = np.eye(4)
+            shift[:3, 3] = beside
+            _, _, other = shot(look.camera.moved(look.camera.viewmat @ shift, name="beside"))
+            other = ndimage.binary_dilation(other, iterations=4)
+            given.append(Look(look.camera, look.depth, look.mask | other, own=look.mask if own else None))
+        box = np.array([[-0.06, -0.06, 0.0], [0.16, 0.06, 0.11]])
+        found.append(fuse(given, box, voxels=72, name="ball"))
+    with_own, without = (f.mesh.vertices[:, 0].max() for f in found)
+    assert with_own < CENTRE[0] + RADIUS + 0.01 < without
+    assert share(found[0]) == pytest.approx(1, abs=0.08)

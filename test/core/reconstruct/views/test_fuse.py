@@ -50,7 +50,8 @@ def test_what_hides_an_entity_in_every_view_does_not_become_it() -> None:
             shift[:3, 3] = beside
             _, _, other = shot(look.camera.moved(look.camera.viewmat @ shift, name="beside"))
             other = ndimage.binary_dilation(other, iterations=4)
-            given.append(Look(look.camera, look.depth, look.mask | other, own=look.mask if own else None))
+            depth = np.where(other, 0, look.depth).astype(np.float32)
+            given.append(Look(look.camera, depth, look.mask | other, own=look.mask & ~other if own else None))
         box = np.array([[-0.06, -0.06, 0.0], [0.16, 0.06, 0.11]])
         found.append(fuse(given, box, voxels=72, name="ball"))
     with_own, without = (f.mesh.vertices[:, 0].max() for f in found)

@@ -2,7 +2,7 @@
 
 Plain Python threads around kernels that release the GIL: any thread may call, at any time, also after a fork, which the
 pools of OpenMP and numba do not allow. A kernel is called once a thread and takes its pieces itself: handed out by
-Python, each would wait for the GIL, 12 us apiece on 16 threads.
+Python, each would wait for the GIL, some 10 us apiece on 16 threads.
 """
 
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"

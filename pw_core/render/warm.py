@@ -1,4 +1,4 @@
-"""Compile the CPU kernels ahead of the first picture: `python -m pw_core.render.warm`, 15 s once, then a second."""
+"""Compile the CPU kernels ahead of the first picture: `python -m pw_core.render.warm`, 20 s once, then a second."""
 
 from __future__ import annotations
 

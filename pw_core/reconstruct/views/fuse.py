@@ -18,6 +18,8 @@ TRUNCATION = 3.0
 SMOOTH = 0.8
 SHOWN = 0.35
 """Share of the views of a place that must show the entity there, not something that hides it."""
+ROOMY = 0.75
+"""A solid smaller than this share of its box is fused again in a box that fits it, with finer voxels."""
 ASTRAY = 8
 """One silhouette in so many may be wrong at a place: what only such a share calls outside is not carved away."""
 
@@ -69,7 +71,8 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     reach = TRUNCATION * step
     total, weight = np.zeros(len(grid)), np.zeros(len(grid))
     asked, shown = np.zeros(len(grid), np.int16), np.zeros(len(grid), np.int16)
-    # The furthest outside that silhouettes say, sorted; the last of them counts.
+    judged = np.zeros(len(grid), np.int16)
+    # The furthest outside that silhouettes say, sorted: which counts depends on how many see the place.
     outside = np.full((1 + len(looks) // ASTRAY, len(grid)), -reach, np.float32)
     for look in looks:
         cam = look.camera
@@ -82,6 +85,7 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
             edge = ndimage.distance_transform_edt(~look.mask) - ndimage.distance_transform_edt(look.mask)
             away = ndimage.map_coordinates(edge, [uv[i, 1] - 0.5, uv[i, 0] - 0.5], order=1, mode="nearest")
             away = np.clip(away * z[i] / cam.K[0, 0], -reach, reach)
+            judged[i] += 1
             for rank in outside:
                 rank[i], away = np.maximum(rank[i], away), np.minimum(rank[i], away)
         if look.own is not None:
@@ -95,14 +99,18 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     field = np.where(weight > 0, total / np.maximum(weight, 1), -reach)
     # z - depth is negative in front of the surface: outside.
     field = np.where(weight > 0, -field, -reach)
-    field = np.maximum(field, outside[-1])
+    field = np.maximum(field, outside[judged // ASTRAY, np.arange(len(grid))])
     # Where the entity is hidden in most views, nothing says that it is there.
-    field = np.where((asked > 0) & (shown < SHOWN * asked), reach, field)
+    field = np.where((asked.max() > 0) & (shown <= SHOWN * asked), reach, field)
     field = np.maximum(field, np.clip(-grid[:, 2], -reach, reach))
     shape = tuple(map(len, axes))
     volume = ndimage.gaussian_filter(field.reshape(shape), SMOOTH)
     volume = np.maximum(volume, np.clip(-grid[:, 2], -reach, reach).reshape(shape))
-    return _close(volume, low, step, reach, name)
+    out = _close(volume, low, step, reach, name)
+    tight = np.stack([out.mesh.vertices.min(0) - step, out.mesh.vertices.max(0) + step])
+    if float((tight[1] - tight[0]).max()) < ROOMY * float((bounds[1] - bounds[0]).max()):
+        return fuse(looks, tight, voxels=voxels, name=name)
+    return out
 
 
 def fuse_between(camera: Camera, mask: Mask, front: F64, back: F64, *, voxels: int, name: str) -> Fused:

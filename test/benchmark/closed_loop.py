@@ -34,8 +34,8 @@ ESTIMATE = {
     "dumpling": ("wind", "friction", "stiffness"),
     "play_doh": ("wind", "friction", "yield_stress"),
 }
-"""Constants that the arm `fitted` looks for. Without friction, a push over a floor more slippery than believed was taken
-for a wind: clay's round 2 found -1.0 m/s^2 along y where 0.5 was true. Clay's hidden stiffness stays unknown to it."""
+"""Constants that the arm `fitted` looks for. Without friction, a push over a floor more slippery than believed was
+taken for a wind: clay's round 2 found -1.0 m/s^2 along y where 0.5 was true. Clay's hidden stiffness stays unknown."""
 ARMS: dict[str, dict[str, Any] | None] = {
     "open": None, "oracle": None, "state": {}, "fitted": {"estimate": True},
     "one camera": {"estimate": True, "cameras": 1}, "inherit": {"estimate": True, "velocity": "inherit"},

@@ -55,4 +55,5 @@ def far_side(camera: Camera, depth: F32, mask: Mask, centre: F64, *, depth_ratio
     nearest = ndimage.distance_transform_edt(~hit, return_distances=False, return_indices=True)
     filled = ndimage.binary_closing(hit, iterations=2)
     outline = ndimage.binary_fill_holes(ndimage.binary_closing(hit | np.isfinite(before), iterations=3))
-    return Look(other, np.where(filled, behind_it[tuple(nearest)], 0).astype(np.float32), np.asarray(outline))
+    depth_behind = np.where(filled, behind_it[tuple(nearest)], 0).astype(np.float32)
+    return Look(other, depth_behind, np.asarray(outline), guessed=True)

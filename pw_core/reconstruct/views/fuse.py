@@ -28,12 +28,14 @@ ASTRAY = 8
 class Look:
     """What one camera says: depth [m] (H, W), 0 where it sees none of the entity; mask (H, W): its silhouette, and what
     something else may hide of it; None if it says nothing. own (H, W): where the entity itself is seen, if that is
-    known apart from what may hide it."""
+    known apart from what may hide it. guessed: a side that no camera saw; the cameras then stand close together, and no
+    silhouette is outvoted by others that see nearly the same."""
 
     camera: Camera
     depth: F32
     mask: Mask | None
     own: Mask | None = None
+    guessed: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,7 +75,8 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     asked, shown = np.zeros(len(grid), np.int16), np.zeros(len(grid), np.int16)
     judged = np.zeros(len(grid), np.int16)
     # The furthest outside that silhouettes say, sorted: which counts depends on how many see the place.
-    outside = np.full((1 + len(looks) // ASTRAY, len(grid)), -reach, np.float32)
+    astray = 0 if any(look.guessed for look in looks) else len(looks) // ASTRAY
+    outside = np.full((1 + astray, len(grid)), -reach, np.float32)
     for look in looks:
         cam = look.camera
         uv, z = cam.project(grid)
@@ -99,7 +102,7 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     field = np.where(weight > 0, total / np.maximum(weight, 1), -reach)
     # z - depth is negative in front of the surface: outside.
     field = np.where(weight > 0, -field, -reach)
-    field = np.maximum(field, outside[judged // ASTRAY, np.arange(len(grid))])
+    field = np.maximum(field, outside[np.minimum(judged // ASTRAY, astray), np.arange(len(grid))])
     # Where the entity is hidden in most views, nothing says that it is there.
     field = np.where((asked.max() > 0) & (shown <= SHOWN * asked), reach, field)
     field = np.maximum(field, np.clip(-grid[:, 2], -reach, reach))

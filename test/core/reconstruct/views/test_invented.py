@@ -45,7 +45,7 @@ def test_a_photo_and_films_of_its_sides_become_a_metric_scene(tmp_path: Path) ->
     # Seen from one side only, over 33 degrees: its far side is a guess.
     assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.3)
     _, wide, high = np.ptp(mesh.bounds, axis=0)
-    # The guess follows a fit that no two runs make alike, and a spike of its rim may stand out: all but 1 % at each end.
+    # The guess follows a fit that no two runs make alike; a spike of its rim may stand out: without 1 % at each end.
     points = trimesh.sample.sample_surface(mesh, 5000, seed=0)[0]
     deep = np.ptp(np.percentile(points[:, 0], [1, 99]))
     assert deep == pytest.approx(2 * RADIUS, rel=0.4)

@@ -75,7 +75,8 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     asked, shown = np.zeros(len(grid), np.int16), np.zeros(len(grid), np.int16)
     judged = np.zeros(len(grid), np.int16)
     # The furthest outside that silhouettes say, sorted: which counts depends on how many see the place.
-    astray = 0 if any(look.guessed for look in looks) else len(looks) // ASTRAY
+    one_sided = any(look.guessed for look in looks)
+    astray = 0 if one_sided else len(looks) // ASTRAY
     outside = np.full((1 + astray, len(grid)), -reach, np.float32)
     for look in looks:
         cam = look.camera
@@ -104,14 +105,16 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     field = np.where(weight > 0, -field, -reach)
     field = np.maximum(field, outside[np.minimum(judged // ASTRAY, astray), np.arange(len(grid))])
     # Where the entity is hidden in most views, nothing says that it is there.
-    field = np.where((asked.max() > 0) & (shown <= SHOWN * asked), reach, field)
+    if not one_sided:
+        field = np.where((asked.max() > 0) & (shown <= SHOWN * asked), reach, field)
     field = np.maximum(field, np.clip(-grid[:, 2], -reach, reach))
     shape = tuple(map(len, axes))
     volume = ndimage.gaussian_filter(field.reshape(shape), SMOOTH)
     volume = np.maximum(volume, np.clip(-grid[:, 2], -reach, reach).reshape(shape))
     out = _close(volume, low, step, reach, name)
     tight = np.stack([out.mesh.vertices.min(0) - step, out.mesh.vertices.max(0) + step])
-    if float((tight[1] - tight[0]).max()) < ROOMY * float((bounds[1] - bounds[0]).max()):
+    # Finer voxels would follow what depth seen from one side only is worth least: its noise along the line of sight.
+    if not one_sided and float((tight[1] - tight[0]).max()) < ROOMY * float((bounds[1] - bounds[0]).max()):
         return fuse(looks, tight, voxels=voxels, name=name)
     return out
 

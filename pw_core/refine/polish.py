@@ -56,10 +56,11 @@ class Polish:
     def __init__(
         self, model: Model, film: Film, motion: Motion, shade: Shade, *, weights: Weights = Weights(),
         iterations: int = 201, frames_per_step: int = 1, temporal_opacity: bool = False, motion_free: bool = True,
-        seed: int = 0,
+        seed: int = 0, double: bool = False,
     ) -> None:  # fmt: skip
         import torch
 
+        self._dtype = torch.float64 if double else torch.float32  # double: to check gradients; gsplat has none
         self.model, self.film, self.motion, self.shade, self.weights = model, film, motion, shade, weights
         self.iterations, self.frames_per_step = iterations, frames_per_step
         self.temporal_opacity, self.rng = temporal_opacity, np.random.default_rng(seed)
@@ -108,7 +109,7 @@ class Polish:
     def _tensor(self, a: Any) -> Tensor:
         import torch
 
-        return torch.as_tensor(np.ascontiguousarray(a), dtype=torch.float32, device=self.model.device).clone()
+        return torch.as_tensor(np.ascontiguousarray(a), dtype=self._dtype, device=self.model.device).clone()
 
     # --- the model, differentiable ------------------------------------------------------------------------------------
 
@@ -145,7 +146,7 @@ class Polish:
         A = self.stretch(t, now)
         x = self._rest[self._index[:, 0]] + self._delta[:, None] * torch.tanh(self.raw)
         means = torch.zeros_like(x)
-        blended = torch.zeros((len(x), 3, 3), device=x.device)
+        blended = torch.zeros((len(x), 3, 3), dtype=x.dtype, device=x.device)
         for b in range(self._index.shape[1]):
             j, w = self._index[:, b], self._blend[:, b, None]
             means = means + w * (now[j] + (A[j] @ (x - self._rest[j])[..., None])[..., 0])
@@ -280,7 +281,7 @@ def _rotation(vector: Tensor) -> Tensor:
     """Rotation matrix (3, 3) of a rotation vector [rad] (3,), differentiable at zero too."""
     import torch
 
-    zero = torch.zeros((), device=vector.device)
+    zero = torch.zeros((), dtype=vector.dtype, device=vector.device)
     x, y, z = vector
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
     return torch.matrix_exp(skew)

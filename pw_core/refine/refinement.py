@@ -12,10 +12,12 @@ import numpy as np
 from pw_core.config import RefineConfig
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F32, I64, Camera
-from pw_core.refine import parameters as constants
+from pw_core.refine.belief import Belief, handed_on
 from pw_core.refine.film import Film
+from pw_core.refine.fit import Estimate, Fit
 from pw_core.refine.measure import figures
 from pw_core.refine.model import Model
+from pw_core.refine.parameters import names_of
 from pw_core.refine.polish import Polish, Weights
 from pw_core.refine.request import followed_masks, request
 from pw_core.refine.shade import Shade
@@ -55,7 +57,7 @@ class Correction:
     positions: F32
     bodies: dict[str, Any]
     parameters: dict[str, float]
-    estimates: tuple[constants.Estimate, ...]
+    estimates: tuple[Estimate, ...]
     figures: dict[str, float]
     views: dict[str, Any]
 
@@ -85,7 +87,8 @@ class Refinement:
         self.planned: Trajectory = trajectory
         self.base: PhysicsState = end.physics
         self.parameters: dict[str, float] = dict(start.parameters)
-        self.estimates: tuple[constants.Estimate, ...] = ()
+        self.estimates: tuple[Estimate, ...] = ()
+        self._belief: Belief | None = None
         self.provider, self.cameras, self.config, self.device = provider, tuple(cameras), config, device
         self._simulation, self._progress = simulation, progress
         self.look = start.look or scene.initial_look()
@@ -123,7 +126,7 @@ class Refinement:
             film = self._seen = self._film(views, name)
             if k == 0:
                 self._measure(film, "before")
-            names = constants.names_of(self.scene, self.config.estimate) if k + 1 == len(stages) else []
+            names = names_of(self.scene, self.config.estimate) if k + 1 == len(stages) else []
             at, part = k * share, (0.15 if names else 0.4) * share
             yield from self._tracked(film, f"tracking, {name}", at, part)
             if names:
@@ -166,7 +169,7 @@ class Refinement:
     def _fitted(self, film: Film, names: list[str], at: float, share: float) -> Iterator[RefineStep]:
         """Constants, and what they predict, which then is what is corrected: from a better prediction more is found,
         and what no camera sees is the simulator's. Twice, since the first goal leans towards the wrong prediction."""
-        fit = constants.Fit(
+        fit = Fit(
             self._simulation(), self.scene, self.start, self.planned, self.base, names=names,
             parameters=self.parameters,
         )  # fmt: skip
@@ -182,7 +185,7 @@ class Refinement:
             self.planned, self.base, self.parameters = fit.trajectory, fit.end, fit.parameters
             self.motion = Motion.start(self.model, self.planned, nodes=self.config.nodes)
             yield from self._tracked(film, "tracking with fitted constants", at + (k + 0.6) * part, 0.4 * part)
-        self.estimates = tuple(fit.estimates())
+        self.estimates, self._belief = tuple(fit.estimates()), fit.belief()
 
     def _seen_particles(self, film: Film) -> I64:
         """Those on which some camera sees a Gaussian, in the first, the middle or the last frame."""
@@ -244,8 +247,7 @@ class Refinement:
         gap = np.linalg.norm(goal[-1] - self.trajectory.positions[-1], axis=1)
         self._figures |= {"moved_mean_m": float(gap.mean()), "moved_max_m": float(gap.max())}
         # A constant that was not looked for this time is known as well as before.
-        known = {k: v for k, v in self.start.figures.items() if k.startswith(constants.error_key(""))}
-        self._figures |= known | {constants.error_key(e.name): e.error for e in self.estimates}
+        self._figures |= handed_on(self.start.figures) | (self._belief.figures() if self._belief else {})
         self._figures["seconds"] = time.monotonic() - self._began
         views = {k.name: (film.rgb[v, -1] * 255).astype(np.uint8) for v, k in enumerate(film.cameras)}
         self.correction = Correction(

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from pw_core.errors import RefineError
-from pw_core.refine.parameters import Estimate
+from pw_core.refine.fit import Estimate
 from pw_core.refine.preview import Instant, instant
 from pw_core.refine.refinement import Correction, Refinement, RefineStep
 from pw_core.scene import State, Trajectory

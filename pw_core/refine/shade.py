@@ -47,7 +47,8 @@ class Shade:
         """The background (H, W, 3), 0 to 1, of that view under a gain (G, G); rows of the grid run along y."""
         import torch.nn.functional as F
 
-        at = F.grid_sample(gain[None, None], self._places[view][None], align_corners=False, padding_mode="zeros")
+        places = self._places[view].to(gain.dtype)
+        at = F.grid_sample(gain[None, None], places[None], align_corners=False, padding_mode="zeros")
         return self._pictures[view] * at[0, 0, ..., None].exp()
 
     def plain(self, view: int) -> F32:

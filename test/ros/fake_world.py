@@ -14,7 +14,7 @@ from unittest import mock
 import numpy as np
 
 from pw_core.errors import ErrorCode, RolloutError
-from pw_core.refine.parameters import Estimate
+from pw_core.refine.fit import Estimate
 from pw_core.refine.refinement import Correction, RefineStep
 from pw_core.refine.targets.base import TargetRequest, provide
 from pw_core.scene import PhysicsState, State

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import trimesh
 from scipy.spatial import cKDTree
 
 from parts.filming import Filming
@@ -20,7 +21,7 @@ from pw_core.actions import parse_action
 from pw_core.config import SceneConfig
 from pw_core.gaussians import Camera
 from pw_core.render.cameras import orbit
-from pw_core.scene import Scene, Trajectory
+from pw_core.scene import Entity, Scene, Trajectory
 from pw_core.world import World
 
 INTERVAL_S = 0.02
@@ -136,22 +137,50 @@ def roll(world: World, round_: Any, extra: tuple[Any, ...] = ()) -> Trajectory:
 
 
 class Match:
-    """Our particles among the hidden ones, matched once, at t = 0."""
+    """Our particles among the hidden ones, matched once, at t = 0; and points of the surface, which both carry along.
+
+    Particles fill a body, so that two sets of them are near each other anywhere in it (half a particle apart even when
+    all is right): Chamfer distance is taken between surfaces.
+    """
 
     def __init__(self, ours: Scene, hidden: Hidden) -> None:
         gap, self.near = cKDTree(hidden.rest).query(ours.rest, k=4)
-        weight = 1 / (gap + 1e-5)
-        self.weight = (weight / weight.sum(1, keepdims=True))[..., None]
+        self.weight = _inverse(gap)
         self.offset = ours.rest - (hidden.rest[self.near] * self.weight).sum(1)
         soft = [e for e in ours.entities if e.kind == "deformable"]
         self.size = (soft or ours.entities)[0].particle_size_m
+        self.skin = [Skin(e, ours.rest, hidden.rest) for e in ours.entities]
 
     def __call__(self, hidden: np.ndarray) -> np.ndarray:
         """Where our particles (J, 3) [m] would be, had ours been right."""
         return np.asarray((hidden[self.near] * self.weight).sum(1) + self.offset)
 
     def errors(self, ours: np.ndarray, hidden: np.ndarray) -> tuple[float, float]:
-        """Mean particle error and Chamfer distance, in particle sizes, at one instant."""
+        """Mean particle error, and Chamfer distance of the surfaces, in particle sizes, at one instant."""
         mean = float(np.linalg.norm(ours - self(hidden), axis=1).mean())
-        there, back = cKDTree(hidden).query(ours)[0].mean(), cKDTree(ours).query(hidden)[0].mean()
+        a, b = (np.concatenate([s.moved(p, i) for s in self.skin]) for i, p in enumerate((ours, hidden)))
+        there, back = cKDTree(b).query(a)[0].mean(), cKDTree(a).query(b)[0].mean()
         return mean / self.size, float(there + back) / 2 / self.size
+
+
+class Skin:
+    """Points on an entity's surface at rest, carried by the nearest particles of ours (0) and of the hidden world (1).
+    The nearest may be another entity's, where two touch: by then they move alike."""
+
+    def __init__(self, entity: Entity, *rests: np.ndarray, points: int = 40_000) -> None:
+        mesh = trimesh.Trimesh(entity.mesh.vertices, entity.mesh.faces, process=False)
+        self.points = np.asarray(trimesh.sample.sample_surface(mesh, points, seed=0)[0])
+        found = [cKDTree(r).query(self.points, k=8) for r in rests]
+        self.near = [near for _, near in found]
+        self.weight = [_inverse(gap) for gap, _ in found]
+        self.rests = rests
+
+    def moved(self, positions: np.ndarray, which: int) -> np.ndarray:
+        """Where the points are (P, 3) [m] when the particles are there."""
+        shift = (positions - self.rests[which])[self.near[which]]
+        return np.asarray(self.points + (shift * self.weight[which]).sum(1))
+
+
+def _inverse(gap: np.ndarray) -> np.ndarray:
+    weight = 1 / (gap + 1e-5)
+    return np.asarray((weight / weight.sum(1, keepdims=True))[..., None])

@@ -25,10 +25,12 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(255**2 / np.mean((a.astype(np.float64) - b) ** 2)))
 
 
-def write(name: str) -> None:
-    """All records to out/bench/<name>.json."""
+def write(name: str, *, keep: bool = False) -> None:
+    """All records to out/bench/<name>.json. With `keep` those of earlier runs stay that this one did not measure."""
     path = Path("out/bench") / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(RECORDS, indent=1))
+    earlier = {r["name"]: r for r in json.loads(path.read_text())} if keep and path.exists() else {}
+    mine = {r["name"]: r for r in RECORDS if r["value"] is not None or r["name"] not in earlier}
+    path.write_text(json.dumps(list((earlier | mine).values()), indent=1))
     missed = [r["name"] for r in RECORDS if r["ok"] is False]
-    print(f"{path}: {len(RECORDS)} figures, missed: {', '.join(missed) or 'none'}")
+    print(f"{path}: {len(earlier | mine)} figures, {len(mine)} of now, missed: {', '.join(missed) or 'none'}")

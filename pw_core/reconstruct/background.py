@@ -31,18 +31,17 @@ def on_table(config: SceneConfig, camera: Camera) -> Mask:
     return np.asarray(x < config.table.edge_m)
 
 
-def hidden_region(masks: list[Mask]) -> Mask:
-    """Masks with the rim of mixed pixels and, below and beside, the contact shadow."""
+def hidden_region(masks: list[Mask], standing: list[bool]) -> Mask:
+    """Masks with the rim of mixed pixels and, below and beside those that stand, the contact shadow."""
     import cv2
 
     union = np.any(masks, axis=0).astype(np.uint8)
-    rows = np.flatnonzero(union.any(axis=1))
-    size = max(rows[-1] - rows[0], 8)
     rim = cv2.dilate(union, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
     # A standing thing's contact shadow hugs its lower half.
-    foot = np.zeros_like(union)
-    for mask in masks:
+    foot, size = np.zeros_like(union), 8
+    for mask in (m for m, stands in zip(masks, standing) if stands):
         own = np.flatnonzero(mask.any(axis=1))
+        size = max(size, own[-1] - own[0])
         lower = mask.astype(np.uint8)
         lower[: own[0] + 2 * (own[-1] - own[0]) // 3] = 0
         foot |= lower

@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, float], None]
 RIM_STEP_PX = 3.0
+MIXED_PX = 2.0
+"""This near to the outline, pixels are mixed with what lies behind."""
 
 
 def reconstruct(
@@ -58,7 +60,7 @@ def reconstruct(
     )  # fmt: skip
     tell("masks", 0.05)
     masks = _masks(pixels, config, scale=width / original.shape[1])
-    hidden = hidden_region(masks)
+    hidden = hidden_region(masks, [not e.above for e in config.entities])
     depth = None
     if config.reconstruct.depth.provider:
         depth = _depth(pixels, ~hidden & on_table(config, camera), config, camera, lambda s, f: tell(s, 0.1 + 0.15 * f))
@@ -74,10 +76,11 @@ def reconstruct(
     fronts: list[Gaussians] = []
     bindings: list[tuple[Any, ...]] = []
     sources: list[NDArray[np.int64]] = []
+    outlines: list[Mask] = []
     for i, (entity, solid) in enumerate(zip(config.entities, solids)):
         mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
         inside = sample_inside(solid, camera, volume_m3=float(mesh.volume), count=share[i], name=entity.name)
-        gaussians, pixel = _skin(solid, pixels, camera)
+        gaussians, pixel, outline = _skin(solid, pixels, camera)
         positions = cover(inside, gaussians.means.astype(np.float64))
         index, weights, raw = bind(positions, inside.spacing_m, gaussians, entity)
         j, n = sum(map(len, points)), sum(map(len, fronts))
@@ -85,6 +88,7 @@ def reconstruct(
         points.append(positions)
         fronts.append(gaussians)
         sources.append(pixel)
+        outlines.append(outline)
         entities.append(Entity(
             name=entity.name, id=i, kind=entity.kind, material=entity.material, mesh=solid.mesh,
             origin=np.asarray(mesh.center_mass), volume_m3=float(mesh.volume),
@@ -104,7 +108,7 @@ def reconstruct(
     free = np.where((background_pixels >= 0) & ~hidden.reshape(-1)[background_pixels], background_pixels, -1)
     foreground, background, psnr = fit_colors(
         foreground, np.concatenate(sources), background, free, pixels, camera,
-        iterations=config.reconstruct.fit_iterations, progress=lambda f: tell("fitting", 0.6 + 0.39 * f),
+        outline=np.concatenate(outlines), behind=filled, iterations=config.reconstruct.fit_iterations, progress=lambda f: tell("fitting", 0.6 + 0.39 * f),
     )  # fmt: skip
     tell("done", 1.0)
     return Scene(
@@ -180,44 +184,53 @@ def _counts(config: SceneConfig, volumes: list[float]) -> list[int]:
     ]
 
 
-def _skin(solid: Solid, pixels: Rgb, camera: Camera) -> tuple[Gaussians, NDArray[np.int64]]:
-    """Front Gaussians, one a pixel, and back ones, one in four; the source pixel of each, -1 at the back.
+def _skin(solid: Solid, pixels: Rgb, camera: Camera) -> tuple[Gaussians, NDArray[np.int64], Mask]:
+    """Front Gaussians, one a pixel, and back ones, one in four; the source pixel of each, -1 at the back; which of them
+    lie at the outline, mixed with what is behind.
 
     The back has the front's colours at the same pixels, blurred: what is behind is unknown, and this keeps it alike
     without copying highlights and prints.
     """
     import cv2
+    from scipy import ndimage
 
     height, width = solid.mask.shape
     centres = pixel_centres(height, width)
     grid = camera.unproject(centres, solid.front)
     across, down = (np.nan_to_num(s) for s in steps_of(grid))
     mask = solid.mask & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
-    front = surface_gaussians(grid[mask], across[mask], down[mask], pixels[mask] / 255.0)
-    inner = solid.mask.astype(np.float32)
-    if inner.sum() > 400:  # the rim's pixels are mixed with what lies behind
-        inner = np.asarray(cv2.erode(inner, np.ones((5, 5))), np.float32)
+    distance = np.asarray(ndimage.distance_transform_edt(np.pad(solid.mask, 1)))[1:-1, 1:-1]
+    inner = distance > MIXED_PX
+    if inner.sum() < 0.5 * solid.mask.sum():  # too thin to spare its outline
+        inner = solid.mask
+    # A pixel at the outline is mixed with what lies behind, and a turned view would show a line of it in the midst of
+    # the thing: it takes the colour of the nearest further in.
+    y, x = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
+    own = pixels[y, x]
+    front = surface_gaussians(grid[mask], across[mask], down[mask], own[mask] / 255.0)
     blurred = cv2.GaussianBlur(pixels.astype(np.float32) * inner[..., None], (0, 0), 5)
-    weight = cv2.GaussianBlur(inner, (0, 0), 5)[..., None]
-    color = np.where(weight > 1e-3, blurred / np.maximum(weight, 1e-3), pixels) / 255.0
+    weight = cv2.GaussianBlur(inner.astype(np.float32), (0, 0), 5)[..., None]
+    color = np.where(weight > 1e-3, blurred / np.maximum(weight, 1e-3), own) / 255.0
     half = np.zeros_like(mask)
     half[::2, ::2] = True
     grid = camera.unproject(centres, solid.back)
     across, down = (2 * np.nan_to_num(s) for s in steps_of(grid))
-    behind = mask & half & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
+    behind = inner & half & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
     back = surface_gaussians(grid[behind], across[behind], down[behind], color[behind])
-    rim = _rim(solid, color, camera)
-    source = np.concatenate([np.flatnonzero(mask.reshape(-1)), np.full(int(behind.sum()) + len(rim), -1)])
-    return Gaussians.concatenate([front, back, rim]), source
+    rim = _rim(solid, inner, color, camera)
+    rest = int(behind.sum()) + len(rim)
+    source = np.concatenate([np.flatnonzero(mask.reshape(-1)), np.full(rest, -1)])
+    outline = np.concatenate([~inner[mask], np.zeros(rest, bool)])
+    return Gaussians.concatenate([front, back, rim]), source, outline
 
 
-def _rim(solid: Solid, color: NDArray[np.floating], camera: Camera) -> Gaussians:
-    """Gaussians between front and back along the outline: the two sheets do not quite meet there, and a turned view
-    would look in between."""
+def _rim(solid: Solid, inner: Mask, color: NDArray[np.floating], camera: Camera) -> Gaussians:
+    """Gaussians between front and back along the outline of `inner`: the two sheets do not quite meet there, and a
+    turned view would look in between."""
     from scipy import ndimage
 
-    distance = np.asarray(ndimage.distance_transform_edt(np.pad(solid.mask, 1)))[1:-1, 1:-1]
-    rows, columns = np.nonzero(solid.mask & (distance < 1.5))
+    distance = np.asarray(ndimage.distance_transform_edt(np.pad(inner, 1)))[1:-1, 1:-1]
+    rows, columns = np.nonzero(inner & (distance < 1.5))
     front, back = solid.front[rows, columns], solid.back[rows, columns]
     pixel_m = front / camera.K[0, 0]
     count = np.ceil((back - front) / (RIM_STEP_PX * pixel_m)).astype(int)

@@ -19,6 +19,10 @@ SLACK = 0.01
 """Share of the half depth by which a foot may seem too far away: masks are as exact as that."""
 
 
+SMOOTH_COLUMNS = 0.03
+"""How far foot and top are smoothed along the outline [share of its width]."""
+
+
 @dataclass(frozen=True)
 class Solid:
     """Front and back depth [m] (H, W) along the optical axis, nan outside the mask; the mesh of what lies between.
@@ -99,18 +103,28 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
 def _contact(mask: Mask, table: F64, mid: F64) -> F64:
     """The furthest [m] (H, W) that a standing solid's front can be: in each column a quarter of an ellipse from where
     the lowest pixel's ray meets the table up to the middle plane at the top. Without it the foot would creep along the
-    table."""
+    table.
+
+    Lowest and highest pixels are smoothed along the outline: where it overhangs, the top of the column jumps, and the
+    surface would tear there.
+    """
     from scipy import ndimage
 
     height, width = mask.shape
-    lowest = height - 1 - np.argmax(mask[::-1], axis=0)
-    highest = np.argmax(mask, axis=0)
-    foot = table[lowest, np.arange(width)]
     columns = np.flatnonzero(mask.any(axis=0))
+    spread = SMOOTH_COLUMNS * len(columns)
+
+    def smooth(rows: F64) -> F64:
+        out = np.zeros(width)
+        out[columns] = ndimage.gaussian_filter1d(rows[columns].astype(np.float64), spread, mode="nearest")
+        return out
+
+    lowest = height - 1 - np.argmax(mask[::-1], axis=0)
+    foot = table[lowest, np.arange(width)]
     if not np.isfinite(foot[columns]).all():
         return np.full(mask.shape, np.inf)
-    foot[columns] = ndimage.gaussian_filter1d(foot[columns], 2.0, mode="nearest")
-    up = np.clip((lowest - np.arange(height)[:, None]) / np.maximum(lowest - highest, 1), 0, 1)
+    foot, low, high = smooth(foot), smooth(lowest), smooth(np.argmax(mask, axis=0))
+    up = np.clip((low - np.arange(height)[:, None]) / np.maximum(low - high, 1), 0, 1)
     return np.asarray(foot + np.maximum(mid - foot, 0) * (1 - np.sqrt(1 - up**2)))
 
 

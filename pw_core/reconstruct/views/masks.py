@@ -20,6 +20,8 @@ LIFT = 0.01
 """Points lower than this share of the nearest camera's height over the plane say nothing of the entity."""
 MARGIN = 0.25
 CERTAIN = 0.9
+RIM = 0.02
+"""Of the picture's width: how far from its outline a prompted mask is open to doubt."""
 HIDES = 0.012
 """Of the picture's width: how near an entity's point must be before another's to hide it."""
 
@@ -138,9 +140,41 @@ def _distance_to(view: View, points: NDArray[np.floating]) -> NDArray[np.floatin
     return np.asarray(ndimage.distance_transform_edt(away))
 
 
-def from_prompt(view: View, entity: EntityConfig, *, original_width: int) -> Mask:
-    """The entity in the view that its prompt belongs to, by GrabCut."""
-    return segment(view.image, entity, scale=view.camera.width / original_width)
+def from_prompt(view: View, entity: EntityConfig, *, original_width: int, posed: Posed | None = None) -> Mask:
+    """The entity in the view that its prompt belongs to, by GrabCut.
+
+    With `posed`, whose plane is z = 0, the sparse points on the plane are taken not to be of it, and the rim is cut
+    once more: colours alone do not tell a dark thing's own shade from its shadow.
+    """
+    mask = segment(view.image, entity, scale=view.camera.width / original_width)
+    if posed is None:
+        return mask
+    return _without_ground(mask, view, entity, posed, scale=view.camera.width / original_width)
+
+
+def _without_ground(mask: Mask, view: View, entity: EntityConfig, posed: Posed, *, scale: float) -> Mask:
+    import cv2
+
+    height, width = mask.shape
+    floor = LIFT * min(abs(float(v.camera.centre[2])) for v in posed.views)
+    seen = posed.points[posed.seen[view.name]]
+    ground = seen[:, 2] < 0.5 * floor
+    rim = max(2, round(RIM * width))
+    core = ndimage.binary_erosion(mask, iterations=rim)
+    within = _at(core, view, seen)
+    if ground[within].sum() > 0.5 * within.sum():
+        return mask  # as flat as the plane's own points are uneven: they tell nothing apart
+    uv, depth = view.camera.project(seen[ground])
+    uv = uv[(depth > 0) & (uv > 0).all(1) & (uv[:, 0] < width) & (uv[:, 1] < height)]
+    labels = np.full(mask.shape, cv2.GC_BGD, np.uint8)
+    labels[ndimage.binary_dilation(mask, iterations=rim)] = cv2.GC_PR_BGD
+    labels[mask] = cv2.GC_PR_FGD
+    labels[core] = cv2.GC_FGD
+    for x, y in uv:
+        cv2.circle(labels, (int(x), int(y)), max(1, round(0.008 * width)), int(cv2.GC_BGD), -1)
+    for x, y in entity.prompt.points:
+        cv2.circle(labels, (int(x * scale), int(y * scale)), rim, int(cv2.GC_FGD), -1)
+    return _grabcut(view.image, labels)
 
 
 def cut_again(image: Rgb, likely: np.ndarray, rivals: np.ndarray) -> Mask:

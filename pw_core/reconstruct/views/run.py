@@ -137,6 +137,8 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
     whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
     if _settle(train, masks, likely, config, inputs.masks):
+        for name, of in masks.items():
+            _write_masks(folder / "masks" / name, of)
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
     tell("meshes", 0.8)
     solids = [
@@ -262,7 +264,7 @@ def _masks(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, posed: 
             given = follow(posed.views, e, settings.sam2, prompt_view=prompt, original_width=width,
                            device=choose_device(settings)) | given  # fmt: skip
         if prompt not in given:
-            given[prompt] = from_prompt(views[prompt], e, original_width=width)
+            given[prompt] = from_prompt(views[prompt], e, original_width=width, posed=posed)
         out[e.name] = given
     if any(len(m) < len(views) for m in out.values()):
         out = carry(posed, config.entities, out, prompt_view=prompt)

@@ -40,8 +40,8 @@ def request(
         cover = np.clip(drawn.alpha.sum(-1, keepdims=True), 0, 1)
         for i in range(v):
             frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shade.plain(i)) * 255 + 0.5, 0, 255)
-        label = np.where(cover[..., 0] > 0.5, drawn.alpha.argmax(-1) + 1, 0)
-        masks[:, t] = np.where((cover[..., 0] > 0.1) & (cover[..., 0] < 0.9), -1, label)
+        # A provider may hand these on as its own masks: they must be as large as what is drawn.
+        masks[:, t] = np.where(cover[..., 0] > 0.5, drawn.alpha.argmax(-1) + 1, 0)
         if before is not None and flow:
             flows[:, t - 1] = _flow(model, *before, means, covariances, cameras)
         before = (means, covariances)
@@ -49,7 +49,7 @@ def request(
     refined = [start.views.get(c.name, frames[i, 0]) for i, c in enumerate(cameras)]
     fitting = all(picture.shape == (h, w, 3) for picture in refined)
     return TargetRequest(
-        times=trajectory.times, cameras=cameras, frames=frames, flow=flows, masks=np.maximum(masks, 0),
+        times=trajectory.times, cameras=cameras, frames=frames, flow=flows, masks=masks,
         prompt=config.prompt, strengths=strengths, seed=config.seed, stage=stage,
         first_frames=np.stack(refined) if fitting else None,
     )  # fmt: skip

@@ -106,7 +106,7 @@ def local_deformations(means: Tensor, means_after: Tensor, *, neighbours: int = 
 def _project(means: Tensor, view: Tensor, K: Tensor) -> tuple[Tensor, Tensor]:
     """Pixel positions [C, N, 2] and Jacobians d pixel / d world [C, N, 2, 3] of centres [N, 3]."""
     cam = torch.einsum("cij,nj->cni", view[:, :3, :3], means) + view[:, None, :3, 3]
-    z = cam[..., 2].clamp_min(1e-6)
+    z = cam[..., 2].clamp_min(0.01)  # nearer ones, and those behind, are not drawn: any finite value will do
     fx, fy = K[:, None, 0, 0], K[:, None, 1, 1]
     pixels = torch.stack([fx * cam[..., 0] / z + K[:, None, 0, 2], fy * cam[..., 1] / z + K[:, None, 1, 2]], -1)
     zero = torch.zeros_like(z)
@@ -127,7 +127,10 @@ def _one_way(
     # is the regression of offset on pixel offset, cov J^T (J cov J^T)^-1 (p - q). Carried over: G (p - q), with
     # G = J' A cov J^T (...)^-1.
     cross = covars @ jac.transpose(-1, -2)
-    gain = jac_to @ deformations @ cross @ torch.linalg.inv(jac @ cross + 1e-9 * eye)
+    spread = jac @ cross
+    # Thin ones seen from the side spread along a line: a millionth of that across keeps the inverse within float32.
+    ridge = 1e-9 + 1e-6 * spread.diagonal(dim1=-2, dim2=-1).sum(-1)
+    gain = jac_to @ deformations @ cross @ torch.linalg.inv(spread + ridge[..., None, None] * eye)
     slope = gain - eye
     # end - start + slope (p - q): blend the constant and the slope, then apply the slope at the pixel.
     constant = end - start - (slope @ start[..., None])[..., 0]

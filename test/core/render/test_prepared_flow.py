@@ -153,6 +153,24 @@ def test_what_gets_covered_is_not_visible() -> None:
     assert not flow.backward_visible[0, 60, 66:72].any()
 
 
+def test_what_is_behind_the_camera_or_thin_spoils_no_flow() -> None:
+    """Neither is drawn, or hardly; a matrix of theirs once had no inverse in float32."""
+    means, covs, opacity = plate()
+    means = means + torch.tensor([0.0, 0.0, 2.0])
+    extra = torch.tensor([[-0.16, 0.06, -0.2], [0.3, 0.1, -1e-3], [0.0, 0.0, 0.0], [0.9, 0.9, 2.0], [0.1, 0.1, 2.0]])
+    thin = torch.diag(torch.tensor([1e-4, 0.0, 0.0]))
+    round_ = 3e-5 * torch.eye(3)
+    more = torch.cat([means, extra]), torch.cat([covs, torch.stack([round_, round_, round_, thin, 0 * thin])])
+    both = torch.cat([opacity, torch.full((5,), 0.5)])
+    move = torch.tensor([0.05, 0.0, 0.0])
+    plain = optical_flow(means, covs, means + move, covs, opacity, VIEW[None], K[None], W, H)
+    flow = optical_flow(more[0], more[1], more[0] + move, more[1], both, VIEW[None], K[None], W, H)
+    assert flow.forward.isfinite().all() and flow.backward.isfinite().all()
+    seen = plain.forward_visible[0] & flow.forward_visible[0]
+    assert seen.sum() > 0.9 * plain.forward_visible.sum()
+    assert (flow.forward - plain.forward)[0][seen].abs().quantile(0.99) < 0.05
+
+
 def test_compiling_ahead_leaves_nothing_to_compile() -> None:
     from pw_core.render import kernels_bin, kernels_blend, kernels_project, moving
     from pw_core.render.warm import compile_kernels

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,7 @@ class Hidden:
 
 def make(scene: str, *, seed: int, device: str, width: int, folder: Path) -> Hidden:
     """Simulate the scene's rounds with hidden constants and film them; `folder` takes the store."""
+    began = time.perf_counter()
     rng = np.random.default_rng(seed)
     config = SceneConfig.load(ROOT / "config" / "scenes" / f"{scene}.yaml")
     other, wind, constants = hidden_config(config, rng)
@@ -93,6 +95,7 @@ def make(scene: str, *, seed: int, device: str, width: int, folder: Path) -> Hid
     films = tuple(filming.film(t, seed=seed + k) for k, t in enumerate(trajectories))
     hidden = Hidden(scene, seed, constants, made.rest, tuple(t.positions for t in trajectories), films, cameras)
     hidden.save(folder)
+    print(scene, seed, f"hidden world made and filmed in {time.perf_counter() - began:.0f} s", flush=True)
     return hidden
 
 

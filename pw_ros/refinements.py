@@ -47,7 +47,7 @@ class RefineServer(GoalServer):
         every = int(node.get_parameter("refine_preview_every").value)
         job, events = self.start(
             handle,
-            provider=request.provider,
+            provider=request.provider or (Refine.Goal.OBSERVED if sources_of(request) else ""),
             trajectory=request.trajectory_id,
             cameras=views,
             films=films,
@@ -98,8 +98,7 @@ class RefineServer(GoalServer):
     def _targets(self, request: Any, views: Sequence[Camera | str]) -> tuple[list[dict[str, Any]], str, float | None]:
         """Films, or the folder that they lie in, and the stamp [s] of t = 0 on their clock."""
         node = self.node
-        sources = [n for n in ("frames", "frames_uri", "record_id") if getattr(request, n)]
-        if len(sources) > 1:
+        if len(sources := sources_of(request)) > 1:
             raise PWError(f"found {' and '.join(sources)}, expected one of them", code=ErrorCode.INVALID_TARGET)
         if request.frames_uri:
             path = path_below(request.frames_uri, node.get_parameter("input_roots").value, what="frames_uri")
@@ -109,6 +108,11 @@ class RefineServer(GoalServer):
         if request.provider not in ("", Refine.Goal.OBSERVED) or not (request.record_id or node.recorder.record_id):
             return [], "", 0.0
         return node.recorder.films(request.record_id, request.time_origin), "", 0.0
+
+
+def sources_of(request: Any) -> list[str]:
+    """The fields of a goal that name observed frames; who names some means the provider `observed`."""
+    return [n for n in ("frames", "frames_uri", "record_id") if getattr(request, n)]
 
 
 def path_below(uri: str, roots: Sequence[str], *, what: str) -> Path:

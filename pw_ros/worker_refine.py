@@ -18,7 +18,7 @@ class Correcting:
     """One goal.
 
     Args:
-        provider: its name; empty: as configured.
+        provider: its name; empty: as configured, and `films` are then only for the provider `observed`.
         trajectory: its id; empty: the last committed.
         cameras: the views, for providers that make frames; films have their own.
         films: arguments of the CameraFilms of the provider `observed`.
@@ -44,7 +44,8 @@ class Correcting:
             raise PWError("no scene is selected: reconstruct or select one first", code=ErrorCode.NO_SCENE)
         self.desk, self.world, self.keep_best = desk, world, keep_best
         config = changed(world.scene.config.refine, {**changes, **({"provider": provider} if provider else {})})
-        seen, origin = [CameraFilm(**f) for f in films], time_origin or 0.0
+        unasked = not provider and config.provider != "observed"  # the last recording, which nobody named
+        seen, origin = [] if unasked else [CameraFilm(**f) for f in films], time_origin or 0.0
         if folder:
             seen, own = read_films(folder)
             origin = own if time_origin is None else time_origin

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,24 +51,36 @@ class Film:
         w = min(width, frames.shape[3])
         h = max(16, round(frames.shape[2] * w / frames.shape[3]))
         flat = frames.reshape(-1, *frames.shape[2:])
-        rgb = np.stack([cv2.resize(f, (w, h), interpolation=cv2.INTER_AREA) for f in flat]).astype(np.float32)
+
+        def small(picture: NDArray[Any]) -> NDArray[Any]:
+            return np.asarray(cv2.resize(picture, (w, h), interpolation=cv2.INTER_AREA))
+
+        def scaled_mask(mask: NDArray[np.int32]) -> NDArray[np.int32]:
+            # A pixel that is part this and part that is uncertain: the mean of an indicator says so.
+            out = np.full((h, w), UNCERTAIN, np.int32)
+            for label in range(int(mask.max()) + 1):
+                if (here := mask == label).any():
+                    out[small(here.astype(np.float32)) > 0.75] = label
+            return out
+
+        with ThreadPoolExecutor() as pool:  # OpenCV lets go of the interpreter
+            rgb = np.stack(list(pool.map(small, flat))).astype(np.float32)
+            out = np.stack(list(pool.map(scaled_mask, masks.reshape(-1, *masks.shape[2:]))))
+            share = pool.map(lambda v: small(v.astype(np.float32)) > 0.99, valid.reshape(-1, *valid.shape[2:]))
+            seen = np.stack(list(share))
         rgb /= 255
-        # A pixel that is part this and part that is uncertain: the mean of an indicator says so.
-        out = np.full((len(flat), h, w), UNCERTAIN, np.int32)
-        for i, mask in enumerate(masks.reshape(-1, *masks.shape[2:])):
-            for label in np.unique(mask):
-                share = cv2.resize((mask == label).astype(np.float32), (w, h), interpolation=cv2.INTER_AREA)
-                if label >= 0:
-                    out[i][share > 0.75] = label
-        seen = np.stack([
-            cv2.resize(v.astype(np.float32), (w, h), interpolation=cv2.INTER_AREA) > 0.99
-            for v in valid.reshape(-1, *valid.shape[2:])
-        ])  # fmt: skip
         shape = frames.shape[:2]
         return cls(
             tuple(c.resized(w, h) for c in cameras), rgb.reshape(*shape, h, w, 3), seen.reshape(*shape, h, w),
             out.reshape(*shape, h, w), weights,
         )  # fmt: skip
+
+    def narrowed(self, width: int) -> Film:
+        """The same at no more than `width` px."""
+        if self.rgb.shape[3] <= width:
+            return self
+        frames = (self.rgb * 255 + 0.5).astype(np.uint8)
+        return Film.scaled(self.cameras, frames, self.valid, self.masks, width=width, weights=self.weights)
 
     def grey(self, view: int, frame: int) -> NDArray[np.uint8]:
         """uint8 (H, W)."""

@@ -9,16 +9,25 @@ Each linear step solves for the displacement field's coefficients (or a rigid tu
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial import cKDTree
 
 from pw_core.gaussians import F32, F64, I64, Camera, quats_to_rotations
 from pw_core.refine.basis import Basis
-from pw_core.refine.film import Film, grey, outline, trusted_flow
+from pw_core.refine.film import Film, grey, near, outline, trusted_flow
 from pw_core.refine.model import Drawn, Model
 from pw_core.scene import Entity, Trajectory
+
+OUTLINE_PX = 4
+"""How near [px] to a point of the drawn outline a Gaussian must be to stand for it."""
+
+
+WIDTH = 480
+"""[px] at which tracking looks at wider films."""
 
 
 @dataclass
@@ -86,32 +95,49 @@ class Pull:
     weight: F64
 
 
+@dataclass(frozen=True)
+class Shot:
+    """The model as it stands in a frame: means [m] (N, 3), pictures, and for each view pixels (N, 2) and depths [m]."""
+
+    means: F32
+    drawn: Drawn
+    at: list[tuple[F64, F64]]
+
+
 def track(
     model: Model, film: Film, motion: Motion, *, rounds: int = 3, sim_weight: float = 1e-3, seed: int = 0
 ) -> Iterator[int]:
     """Correct `motion` in place, one frame after the other; yields each frame's index when it is done."""
-    rng = np.random.default_rng(seed)
-    before: tuple[F32, Drawn] | None = None
-    for t in range(film.frames):
-        _carry_over(motion, t)
-        views = [v for v in range(len(film.cameras)) if film.seen(v, t)]
-        for step in range(rounds + (1 if before is not None else 0)):
-            means, drawn = _draw(model, film, motion, t)
-            pulls: list[Pull] = []
-            for v in views:
-                picked = visible(model, film.cameras[v], means, drawn.depth[v], rng)
-                if step == 0 and before is not None and film.seen(v, t - 1):
-                    pulls.append(_by_own_flow(film, v, t, means, *before))
-                else:
-                    pulls += _by_outline(model, film, v, t, means, drawn, rng)
-                    if step > 0:
-                        pulls.append(_by_drawn_flow(model, film, v, t, means, drawn, picked))
-            for e in model.scene.entities:
-                mine = [_of(p, model.entity_of[p.index] == e.id) for p in pulls]
-                _solve(model, film, motion, t, e, means, mine, coarse=step < 2, sim_weight=sim_weight)
-        means, drawn = _draw(model, film, motion, t)
-        before = (means, drawn)
-        yield t
+    # Views are looked at beside each other, each with dice of its own: what comes out does not hang on who was first.
+    rngs = [np.random.default_rng([seed, v]) for v in range(len(film.cameras))]
+    before: Shot | None = None
+    with ThreadPoolExecutor(len(film.cameras), thread_name_prefix="pw-track") as pool:
+        for t in range(film.frames):
+            _carry_over(motion, t)
+            views = [v for v in range(len(film.cameras)) if film.seen(v, t)]
+            for step in range(rounds + (1 if before is not None else 0)):
+                shot = _shoot(model, film, motion, t)
+                first = before if step == 0 else None
+                asked = [pool.submit(_pulls, model, film, v, t, step, shot, first, rngs[v]) for v in views]
+                pulls = [p for each in asked for p in each.result()]
+                for e in model.scene.entities:
+                    mine = [_of(p, model.entity_of[p.index] == e.id) for p in pulls]
+                    _solve(model, film, motion, t, e, shot.means, mine, coarse=step < 2, sim_weight=sim_weight)
+            before = _shoot(model, film, motion, t)
+            yield t
+
+
+def _pulls(
+    model: Model, film: Film, v: int, t: int, step: int, shot: Shot, before: Shot | None, rng: np.random.Generator
+) -> list[Pull]:
+    """What one view wishes for in a step of frame t; before: the frame before, where its flow is to be followed."""
+    if before is not None and film.seen(v, t - 1):
+        return [_by_own_flow(film, v, t, shot, before)]
+    out = _by_outline(model, film, v, t, shot, rng)
+    if step > 0:
+        picked = visible(model, film.cameras[v], shot.means, shot.drawn.depth[v], rng, at=shot.at[v])
+        out.append(_by_drawn_flow(model, film, v, t, shot, picked))
+    return out
 
 
 def _carry_over(motion: Motion, t: int) -> None:
@@ -121,16 +147,18 @@ def _carry_over(motion: Motion, t: int) -> None:
             each[t] = each[t - 1]
 
 
-def _draw(model: Model, film: Film, motion: Motion, t: int) -> tuple[F32, Drawn]:
+def _shoot(model: Model, film: Film, motion: Motion, t: int) -> Shot:
     means, covariances = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
-    return means, model.draw(means, covariances, film.cameras)
+    at = [camera.project(means) for camera in film.cameras]
+    return Shot(means, model.draw(means, covariances, film.cameras), at)
 
 
 def visible(
-    model: Model, camera: Camera, means: F32, depth: F32, rng: np.random.Generator | None = None, most: int = 3000
-) -> I64:
-    """Gaussians that this camera sees; with `rng` up to `most` of them."""
-    uv, z = camera.project(means)
+    model: Model, camera: Camera, means: F32, depth: F32, rng: np.random.Generator | None = None, most: int = 3000, *,
+    at: tuple[F64, F64] | None = None,
+) -> I64:  # fmt: skip
+    """Gaussians that this camera sees; with `rng` up to `most` of them. at: their pixels and depths, where known."""
+    uv, z = at or camera.project(means)
     cell = np.floor(uv).astype(np.int64)
     inside = (z > 0) & (cell >= 0).all(1) & (cell[:, 0] < camera.width) & (cell[:, 1] < camera.height)
     index = np.flatnonzero(inside)
@@ -139,28 +167,29 @@ def visible(
     return index if rng is None or len(index) <= most else np.sort(rng.choice(index, most, replace=False))
 
 
-def _by_own_flow(film: Film, v: int, t: int, means: F32, old: F32, old_drawn: Drawn) -> Pull:
+def _by_own_flow(film: Film, v: int, t: int, shot: Shot, before: Shot) -> Pull:
     """What was seen at a pixel in the last frame is now where the film's flow took that pixel."""
     camera = film.cameras[v]
-    uv, z = camera.project(old)
+    uv, z = before.at[v]
     cell = np.floor(uv).astype(np.int64)
     inside = (z > 0) & (cell >= 0).all(1) & (cell[:, 0] < camera.width) & (cell[:, 1] < camera.height)
     index = np.flatnonzero(inside)
-    index = index[z[index] <= old_drawn.depth[v][cell[index, 1], cell[index, 0]] + 0.004]
+    index = index[z[index] <= before.drawn.depth[v][cell[index, 1], cell[index, 0]] + 0.004]
     index = index[:: max(1, len(index) // 3000)]
     flow = film.flow_from(v, t - 1)[cell[index, 1], cell[index, 0]].astype(np.float64)
     believed = np.isfinite(flow).all(1)
     index, flow = index[believed], flow[believed]
-    now = camera.project(means[index])[0]
+    now = shot.at[v][0][index]
     return _all_ways(v, index, uv[index] + flow - now, 1.0)
 
 
-def _by_drawn_flow(model: Model, film: Film, v: int, t: int, means: F32, drawn: Drawn, picked: I64) -> Pull:
+def _by_drawn_flow(model: Model, film: Film, v: int, t: int, shot: Shot, picked: I64) -> Pull:
     """Flow from the drawn model, over the frame itself where there is no model, to the frame."""
+    drawn = shot.drawn
     cover = drawn.alpha[v].sum(-1, keepdims=True)
     ours = grey(drawn.rgb[v] + (1 - np.clip(cover, 0, 1)) * film.rgb[v, t])
     flow = trusted_flow(ours, film.grey(v, t))
-    uv = film.cameras[v].project(means[picked])[0]
+    uv = shot.at[v][0][picked]
     cell = np.floor(uv).astype(np.int64)
     by = flow[cell[:, 1], cell[:, 0]].astype(np.float64)
     # It must lead to where the frame shows the same entity.
@@ -172,12 +201,10 @@ def _by_drawn_flow(model: Model, film: Film, v: int, t: int, means: F32, drawn: 
     return _all_ways(v, picked[good], by[good], 0.7)
 
 
-def _by_outline(
-    model: Model, film: Film, v: int, t: int, means: F32, drawn: Drawn, rng: np.random.Generator
-) -> list[Pull]:
+def _by_outline(model: Model, film: Film, v: int, t: int, shot: Shot, rng: np.random.Generator) -> list[Pull]:
     """The drawn outline should lie on the frame's: along the normal only, an outline slides along itself freely."""
     out = []
-    uv, z = film.cameras[v].project(means)
+    drawn, (uv, z) = shot.drawn, shot.at[v]
     for e in model.scene.entities:
         there, there_normal = film.outline(v, t, e.id + 1)
         others = np.delete(drawn.alpha[v], e.id, axis=-1).sum(-1) > 0.5
@@ -194,15 +221,32 @@ def _by_outline(
         here, there, normal = here[k][agree], there[agree], there_normal[agree]
         # Each point of the drawn outline belongs to the Gaussian that is nearest to it in the picture.
         mine = np.flatnonzero((model.entity_of == e.id) & (z > 0))
-        gap, near = cKDTree(uv[mine]).query(here)
-        good = gap < 4
-        index, normal = mine[near[good]], normal[good]
+        mine = mine[_close(uv[mine], here, OUTLINE_PX)]
+        if not len(mine):
+            continue
+        gap, nearest = cKDTree(uv[mine]).query(here)
+        good = gap < OUTLINE_PX
+        index, normal = mine[nearest[good]], normal[good]
         by = there[good] - here[good]
         axes = np.stack([normal, normal[:, ::-1] * [-1, 1]], 1)
         # An outline has few points and says much: a silhouette counts like 1500 points of flow.
         weight = np.tile([[1500 / max(len(index), 1), 0.0]], (len(index), 1))
         out.append(Pull(v, index, by, axes, np.minimum(weight, 8.0)))
     return out
+
+
+def _close(points: F64, to: F64, pixels: int) -> NDArray[np.bool_]:
+    """Those of `points` [px] (P, 2) that may be within so many pixels of one of `to` (Q, 2): all that are, and some."""
+    low = np.floor(to.min(0)).astype(np.int64) - pixels - 1
+    size = np.ceil(to.max(0)).astype(np.int64) + pixels + 2 - low
+    paper = np.zeros(size[::-1], bool)
+    x, y = (np.floor(to).astype(np.int64) - low).T
+    paper[y, x] = True
+    paper = near(paper, pixels + 1)
+    inside = ((points >= low) & (points < low + size)).all(1)
+    x, y = (np.floor(points[inside]).astype(np.int64) - low).T
+    inside[inside] = paper[y, x]
+    return inside
 
 
 def _all_ways(v: int, index: I64, by: F64, weight: float) -> Pull:
@@ -242,31 +286,48 @@ def _solve(
     index = np.concatenate([np.repeat(p[0].index, 2) for p in parts])
     used = weight > 0
     J, goal, weight, index = J[used], goal[used], weight[used], index[used]
-    rigid = e.name in motion.shifts
-    if rigid:
+    if e.name in motion.shifts:
         arm = means[index].astype(np.float64) - motion.body(e.name, t)[:3]
         A = np.concatenate([J, np.cross(arm, J)], axis=1)  # J (w x arm) = (arm x J) w
-        prior, pulled = np.diag([1e4] * 3 + [10.0] * 3), np.zeros(6)
-    else:
-        basis = motion.bases[e.name]
-        K = basis.affine if coarse else basis.size
-        local = model.own[index] - e.particles.start
-        A = (basis.values[local, :K, None].astype(np.float64) * J[:, None]).reshape(len(J), 3 * K)
-        prior, pulled = _prior(motion, t, e, K, sim_weight=sim_weight, trust=len(goal))
-    x = np.zeros(A.shape[1])
-    for _ in range(3):  # iteratively reweighted: Huber's loss with a knee at 2 px, wide open at first
-        left = goal - A @ x
-        knee = max(2.0, 1.5 * float(np.median(np.abs(left))))
-        w = weight * np.minimum(1, knee / np.maximum(np.abs(left), 1e-9))
-        x = np.linalg.solve((A * w[:, None]).T @ A + prior, A.T @ (w * goal) + pulled)
-    if rigid:
-        from scipy.spatial.transform import Rotation
+        prior = np.diag([1e4] * 3 + [10.0] * 3)
+        x = np.zeros(6)
+        for w in _reweighted(goal, weight, lambda: A @ x):
+            x = np.linalg.solve((A * w[:, None]).T @ A + prior, A.T @ (w * goal))
+        _turn_and_shift(motion, e.name, t, x)
+        return
+    basis = motion.bases[e.name]
+    K = basis.affine if coarse else basis.size
+    prior, pulled = _prior(motion, t, e, K, sim_weight=sim_weight, trust=len(goal))
+    # Many wishes are of few particles, which alone the basis knows: the sums over a particle's wishes are all it takes.
+    particles, of = np.unique(model.own[index] - e.particles.start, return_inverse=True)
+    B = basis.values[particles, :K].astype(np.float64)
+    C = np.zeros((K, 3))
+    for w in _reweighted(goal, weight, lambda: (J * (B @ C)[of]).sum(1)):
+        normal = np.empty((K, 3, K, 3))
+        right = np.empty((K, 3))
+        for a in range(3):
+            right[:, a] = B.T @ np.bincount(of, w * goal * J[:, a], len(particles))
+            for b in range(a, 3):
+                block = (B * np.bincount(of, w * J[:, a] * J[:, b], len(particles))[:, None]).T @ B
+                normal[:, a, :, b] = normal[:, b, :, a] = block
+        C = np.linalg.solve(normal.reshape(3 * K, 3 * K) + prior, right.reshape(-1) + pulled).reshape(K, 3)
+    motion.coefficients[e.name][t][:K] += C
 
-        motion.shifts[e.name][t] += x[:3]
-        turned = Rotation.from_rotvec(x[3:]) * Rotation.from_rotvec(motion.turns[e.name][t])
-        motion.turns[e.name][t] = turned.as_rotvec()
-    else:
-        motion.coefficients[e.name][t][:K] += x.reshape(K, 3)
+
+def _reweighted(goal: F64, weight: F64, reached: Callable[[], F64]) -> Iterator[F64]:
+    """Weights of iteratively reweighted least squares: Huber's loss with a knee at 2 px, wide open at first."""
+    for _ in range(3):
+        left = np.abs(goal - reached())
+        knee = max(2.0, 1.5 * float(np.median(left)))
+        yield weight * np.minimum(1, knee / np.maximum(left, 1e-9))
+
+
+def _turn_and_shift(motion: Motion, name: str, t: int, x: F64) -> None:
+    from scipy.spatial.transform import Rotation
+
+    motion.shifts[name][t] += x[:3]
+    turned = Rotation.from_rotvec(x[3:]) * Rotation.from_rotvec(motion.turns[name][t])
+    motion.turns[name][t] = turned.as_rotvec()
 
 
 def _prior(motion: Motion, t: int, e: Entity, K: int, *, sim_weight: float, trust: int) -> tuple[F64, F64]:

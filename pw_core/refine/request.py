@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -59,16 +60,15 @@ def followed_masks(targets: TargetFrames, asked: TargetRequest, shade: Shade) ->
     """Masks (V, T, H, W) followed through the targets themselves: never from the render that is fitted to them."""
     from pw_core.refine.targets.masks import track_masks
 
-    out = []
-    for v in range(len(asked.cameras)):
+    def follow(v: int) -> NDArray[np.int32]:
         behind = np.clip(shade.plain(v) * 255 + 0.5, 0, 255).astype(np.uint8)
-        out.append(
-            track_masks(
-                targets.frames[v], start_masks=asked.masks[v, 0], predicted_masks=asked.masks[v], background=behind,
-                valid=targets.valid[v],
-            )
+        return track_masks(
+            targets.frames[v], start_masks=asked.masks[v, 0], predicted_masks=asked.masks[v], background=behind,
+            valid=targets.valid[v],
         )  # fmt: skip
-    return np.stack(out)
+
+    with ThreadPoolExecutor(len(asked.cameras)) as pool:
+        return np.stack(list(pool.map(follow, range(len(asked.cameras)))))
 
 
 def _flow(

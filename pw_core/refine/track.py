@@ -28,6 +28,8 @@ OUTLINE_PX = 4
 
 WIDTH = 480
 """[px] at which tracking looks at wider films."""
+REWEIGHTED = 3
+"""Times that a step's wishes are weighed anew."""
 
 
 @dataclass
@@ -291,7 +293,8 @@ def _solve(
         A = np.concatenate([J, np.cross(arm, J)], axis=1)  # J (w x arm) = (arm x J) w
         prior = np.diag([1e4] * 3 + [10.0] * 3)
         x = np.zeros(6)
-        for w in _reweighted(goal, weight, lambda: A @ x):
+        for _ in range(REWEIGHTED):
+            w = weight * _huber(goal - A @ x)
             x = np.linalg.solve((A * w[:, None]).T @ A + prior, A.T @ (w * goal))
         _turn_and_shift(motion, e.name, t, x)
         return
@@ -302,7 +305,8 @@ def _solve(
     particles, of = np.unique(model.own[index] - e.particles.start, return_inverse=True)
     B = basis.values[particles, :K].astype(np.float64)
     C = np.zeros((K, 3))
-    for w in _reweighted(goal, weight, lambda: (J * (B @ C)[of]).sum(1)):
+    for _ in range(REWEIGHTED):
+        w = weight * _huber(goal - (J * (B @ C)[of]).sum(1))
         normal = np.empty((K, 3, K, 3))
         right = np.empty((K, 3))
         for a in range(3):
@@ -310,16 +314,16 @@ def _solve(
             for b in range(a, 3):
                 block = (B * np.bincount(of, w * J[:, a] * J[:, b], len(particles))[:, None]).T @ B
                 normal[:, a, :, b] = normal[:, b, :, a] = block
-        C = np.linalg.solve(normal.reshape(3 * K, 3 * K) + prior, right.reshape(-1) + pulled).reshape(K, 3)
+        solved = np.linalg.solve(normal.reshape(3 * K, 3 * K) + prior, right.reshape(-1) + pulled)
+        C = np.asarray(solved.reshape(K, 3), np.float64)
     motion.coefficients[e.name][t][:K] += C
 
 
-def _reweighted(goal: F64, weight: F64, reached: Callable[[], F64]) -> Iterator[F64]:
-    """Weights of iteratively reweighted least squares: Huber's loss with a knee at 2 px, wide open at first."""
-    for _ in range(3):
-        left = np.abs(goal - reached())
-        knee = max(2.0, 1.5 * float(np.median(left)))
-        yield weight * np.minimum(1, knee / np.maximum(left, 1e-9))
+def _huber(left: F64) -> F64:
+    """Weights of iteratively reweighted least squares for what is left [px]: a knee at 2 px, wide open at first."""
+    size = np.abs(left)
+    knee = max(2.0, 1.5 * float(np.median(size)))
+    return np.asarray(np.minimum(1, knee / np.maximum(size, 1e-9)))
 
 
 def _turn_and_shift(motion: Motion, name: str, t: int, x: F64) -> None:

@@ -25,7 +25,7 @@ from pw_core.reconstruct.views.bind import bound, refit
 from pw_core.reconstruct.views.fit import Params, choose_device, draw, fit, score, start
 from pw_core.reconstruct.views.fuse import Fused, Look, bounds_of, fuse, hull_bounds
 from pw_core.reconstruct.views.inputs import Inputs, check, check_mask
-from pw_core.reconstruct.views.masks import carry, cut_again, from_prompt
+from pw_core.reconstruct.views.masks import agree, carry, cut_again, from_prompt
 from pw_core.reconstruct.views.poses import Posed, View, pose
 from pw_core.reconstruct.views.segment import classify
 from pw_core.reconstruct.views.settings import ViewsSettings
@@ -136,7 +136,8 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     if held:
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
     whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
-    if _settle(train, masks, likely, config, inputs.masks):
+    deep = all(v.depth is not None for v in posed.views)  # then views have voted on every place already
+    if not deep and _settle(train, masks, likely, config, inputs.masks):
         for name, of in masks.items():
             _write_masks(folder / "masks" / name, of)
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
@@ -268,6 +269,8 @@ def _masks(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, posed: 
         out[e.name] = given
     if any(len(m) < len(views) for m in out.values()):
         out = carry(posed, config.entities, out, prompt_view=prompt)
+        if all(v.depth is not None for v in posed.views):
+            out = agree(posed.views, out, fixed=inputs.masks)
     for name, masks in out.items():
         for n, mask in masks.items():
             if mask.any():

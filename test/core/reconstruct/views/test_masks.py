@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from pw_core.config import EntityConfig, Material, Prompt
-from pw_core.reconstruct.views.masks import from_prompt
+from pw_core.reconstruct.views.masks import agree, from_prompt
 from pw_core.reconstruct.views.poses import Posed, View
 
-from .conftest import camera, iou, shot
+from .conftest import camera, iou, shot, shots
 
 
 def shaded() -> tuple[View, EntityConfig, np.ndarray, Posed]:
@@ -46,3 +46,38 @@ def test_a_thing_as_flat_as_the_ground_stays() -> None:
     found = from_prompt(view, entity, original_width=view.camera.width, posed=flat)
     without = from_prompt(view, entity, original_width=view.camera.width)
     assert iou(found, without) == 1.0
+
+
+def wrong(mask: np.ndarray, k: int) -> np.ndarray:
+    """Of four one is eaten into from the left by a third, one has grown to the right; two are right."""
+    columns = np.flatnonzero(mask.any(0))
+    width = len(columns) // 3
+    out = mask.copy()
+    if k % 4 == 1:
+        out[:, : columns[0] + width] = False
+    if k % 4 == 3:
+        out |= np.roll(mask, width, axis=1)
+    return out
+
+
+def test_views_with_depth_outvote_the_masks_that_are_wrong() -> None:
+    inputs, true = shots(12, depth=True)
+    views = [View(v.name, v.image, v.camera, v.depth) for v in inputs.views if v.camera is not None]
+    drawn = {v.name: wrong(true[v.name], k) for k, v in enumerate(views)}
+    assert min(iou(drawn[n], true[n]) for n in true) < 0.75
+    kept = views[1].name
+    found = agree(views, {"ball": drawn}, fixed={"ball": {kept: drawn[kept]}})["ball"]
+    assert min(iou(found[n], true[n]) for n in true if n != kept) > 0.97
+    assert (found[kept] == drawn[kept]).all()
+
+
+def test_two_entities_share_what_they_are_outvoted_of() -> None:
+    inputs, true = shots(12, depth=True)
+    views = [View(v.name, v.image, v.camera, v.depth) for v in inputs.views if v.camera is not None]
+    left = {n: m & (np.arange(m.shape[1]) < m.shape[1] // 2) for n, m in true.items()}
+    # One view calls all of the ball its other half's; the rest have it all as the ball.
+    first = views[0].name
+    ball = {n: m if n != first else m & ~left[n] for n, m in true.items()}
+    half = {n: np.zeros_like(m) if n != first else left[n] for n, m in true.items()}
+    found = agree(views, {"ball": ball, "half": half}, fixed={})
+    assert iou(found["ball"][first], true[first]) > 0.97 and found["half"][first].sum() < 0.02 * true[first].sum()

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial import cKDTree
+from threadpoolctl import ThreadpoolController
 
 from pw_core.gaussians import F32, F64, I64, Camera, quats_to_rotations
 from pw_core.refine.basis import Basis
@@ -109,7 +110,10 @@ class Shot:
 def track(
     model: Model, film: Film, motion: Motion, *, rounds: int = 3, sim_weight: float = 1e-3, seed: int = 0
 ) -> Iterator[int]:
-    """Correct `motion` in place, one frame after the other; yields each frame's index when it is done."""
+    """Correct `motion` in place, one frame after the other; yields each frame's index when it is done. A wide film is
+    looked at through `WIDTH`: correspondences are good to a small part of a pixel as it is."""
+    film = film.narrowed(WIDTH)
+    blas = ThreadpoolController().select(user_api="blas")
     # Views are looked at beside each other, each with dice of its own: what comes out does not hang on who was first.
     rngs = [np.random.default_rng([seed, v]) for v in range(len(film.cameras))]
     before: Shot | None = None
@@ -122,9 +126,10 @@ def track(
                 first = before if step == 0 else None
                 asked = [pool.submit(_pulls, model, film, v, t, step, shot, first, rngs[v]) for v in views]
                 pulls = [p for each in asked for p in each.result()]
-                for e in model.scene.entities:
-                    mine = [_of(p, model.entity_of[p.index] == e.id) for p in pulls]
-                    _solve(model, film, motion, t, e, shot.means, mine, coarse=step < 2, sim_weight=sim_weight)
+                with blas.limit(limits=1):  # the systems are small; threads that spin for them cost 5 times as much
+                    for e in model.scene.entities:
+                        mine = [_of(p, model.entity_of[p.index] == e.id) for p in pulls]
+                        _solve(model, film, motion, t, e, shot.means, mine, coarse=step < 2, sim_weight=sim_weight)
             before = _shoot(model, film, motion, t)
             yield t
 

@@ -29,7 +29,7 @@ def mean_over(values: Tensor, mask: Tensor) -> Tensor:
     return (values * mask).sum((-2, -1)) / mask.sum((-2, -1)).clamp_min(1.0)
 
 
-def picture_loss(drawn: Tensor, target: Tensor, mask: Tensor) -> Tensor:
-    """L1 plus (1 - SSIM) / 2 over a mask, per picture [B]; pictures [B, H, W, 3], mask [B, H, W]."""
-    difference = (drawn - target).abs().mean(-1)
-    return mean_over(difference, mask) + mean_over((1 - ssim(drawn, target)) / 2, mask)
+def picture_error(drawn: Tensor, target: Tensor) -> Tensor:
+    """L1 plus (1 - SSIM) / 2 of each pixel [B, H, W]; pictures [B, H, W, 3]. The loss of a picture is its mean over a
+    mask: it is asked for once, however many masks there are."""
+    return (drawn - target).abs().mean(-1) + (1 - ssim(drawn, target)) / 2

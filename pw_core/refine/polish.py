@@ -9,7 +9,7 @@ call. The background's geometry is frozen: it is one picture a view, under a smo
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy as np
 
 from pw_core.gaussians import F32, F64
 from pw_core.refine.film import Film
-from pw_core.refine.losses import mean_over, picture_loss
+from pw_core.refine.losses import mean_over, picture_error
 from pw_core.refine.model import Model
 from pw_core.refine.shade import Shade
 from pw_core.refine.track import Motion
@@ -101,9 +101,7 @@ class Polish:
             return 0.1 ** (i / max(steps, 1))
 
         self._schedule = torch.optim.lr_scheduler.LambdaLR(self._adam, decay)
-        self._targets = self._tensor(film.rgb)
-        self._views = self._tensor(np.stack([c.viewmat for c in film.cameras]))
-        self._crops = [_crop(film, v) for v in range(len(film.cameras))]
+        self._views = [_View(film, v, self._tensor) for v in range(len(film.cameras))]
         self._seen = np.array([any(film.seen(v, t) for v in range(len(film.cameras))) for t in range(film.frames)])
 
     def _tensor(self, a: Any) -> Tensor:
@@ -171,45 +169,43 @@ class Polish:
 
         w = self.weights
         total = torch.zeros((), device=self.model.device)
-        squares, pixels = 0.0, 0.0
+        squares, pixels = torch.zeros_like(total), torch.zeros_like(total)
         pairs = [self.gaussians(t) for t in frames]
         means, covars = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
         opacity = torch.stack([self.opacity(t) for t in frames])
-        for v in range(len(self.film.cameras)):
-            drawn, alpha, target, masks, valid = self._look(v, frames, means, covars, opacity)
+        for v, view in enumerate(self._views):
+            drawn, alpha = self._look(v, frames, means, covars, opacity)
+            target, masks, valid = (x[frames] for x in (view.target, view.masks, view.valid))
             fg, bg = ((masks > 0) & valid).float(), ((masks == 0) & valid).float()
-            each = w.foreground * picture_loss(drawn, target, fg) + w.background * picture_loss(drawn, target, bg)
+            error = picture_error(drawn, target)
+            each = w.foreground * mean_over(error, fg) + w.background * mean_over(error, bg)
             certain = ((masks >= 0) & valid).float()
             for e in self.model.scene.entities:
                 wrong = (alpha[..., e.id] - (masks == e.id + 1).float()) ** 2
                 each = each + w.mask * mean_over(wrong, certain)
-            total = total + self.film.weights[v] * each.sum() / len(frames) / len(self.film.cameras)
-            with torch.no_grad():
-                squares += float((((drawn - target) ** 2).mean(-1) * fg).sum())
-                pixels += float(fg.sum())
+            total = total + self.film.weights[v] * each.sum() / len(frames) / len(self._views)
+            with torch.no_grad():  # no figure is read here: that would wait for the device
+                squares += (((drawn - target) ** 2).mean(-1) * fg).sum()
+                pixels += fg.sum()
         total = total + self._priors(frames)
-        return total, -10 * math.log10(max(squares / max(pixels, 1.0), 1e-10))
+        return total, -10 * math.log10(max(float(squares / pixels.clamp_min(1.0)), 1e-10))
 
-    def _look(self, v: int, frames: list[int], means: Tensor, covars: Tensor, opacity: Tensor) -> tuple[Tensor, ...]:
+    def _look(
+        self, v: int, frames: list[int], means: Tensor, covars: Tensor, opacity: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Pictures [B, H, W, 3] of that view's window, and how much of each entity is in a pixel [B, H, W, E]."""
         import torch
 
         from pw_core.render import rasterize
 
-        top, bottom, left, right = self._crops[v]
-        K = self._tensor(self.film.cameras[v].K)
-        K[0, 2] -= left
-        K[1, 2] -= top
+        view = self._views[v]
         out = rasterize(
-            means, None, None, opacity, self.sh, self._views[v][None], K[None], right - left, bottom - top,
+            means, None, None, opacity, self.sh, view.viewmat, view.K, view.width, view.height,
             covars=covars, sh_degree=int(math.sqrt(self.sh.shape[1])) - 1, features=self._onehot,
         )  # fmt: skip
         assert out.features is not None
-        rows, columns = slice(top, bottom), slice(left, right)
-        behind = torch.stack([self.shade.picture(v, self.grid[t])[rows, columns] for t in frames])
-        drawn = out.rgb[:, 0] + (1 - out.alpha[:, 0]) * behind
-        masks = torch.from_numpy(self.film.masks[v, frames][:, rows, columns]).to(means.device)
-        valid = torch.from_numpy(self.film.valid[v, frames][:, rows, columns]).to(means.device)
-        return drawn, out.features[:, 0], self._targets[v, frames][:, rows, columns], masks, valid
+        behind = torch.stack([self.shade.picture(v, self.grid[t], window=view.window) for t in frames])
+        return out.rgb[:, 0] + (1 - out.alpha[:, 0]) * behind, out.features[:, 0]
 
     def _priors(self, frames: list[int]) -> Tensor:
         """What is believed without looking, over the frames drawn and their neighbours."""
@@ -239,11 +235,13 @@ class Polish:
         """Optimise; one step a yield. Stopping to iterate leaves what is reached."""
         order: list[int] = []
         usable = np.flatnonzero(self._seen)
+        # Deformations hardly change any more: each serves for two visits of its frame.
+        again = max(25, 2 * math.ceil(len(usable) / self.frames_per_step))
         for i in range(self.iterations if len(usable) else 0):
             if len(order) < self.frames_per_step:
                 order = [*order, *self.rng.permutation(usable).tolist()]
             frames, order = order[: self.frames_per_step], order[self.frames_per_step :]
-            if i % 25 == 0:
+            if i % again == 0:
                 self._stretches.clear()
             self._adam.zero_grad()
             loss, psnr = self.loss(frames)
@@ -285,6 +283,26 @@ def _rotation(vector: Tensor) -> Tensor:
     x, y, z = vector
     skew = torch.stack([zero, -z, y, z, zero, -x, -y, x, zero]).reshape(3, 3)
     return torch.matrix_exp(skew)
+
+
+class _View:
+    """What one view compares, kept where it is needed: the window (rows, columns) in which anything moves."""
+
+    def __init__(self, film: Film, v: int, tensor: Callable[[Any], Tensor]) -> None:
+        import torch
+
+        top, bottom, left, right = _crop(film, v)
+        self.window = slice(top, bottom), slice(left, right)
+        self.height, self.width = bottom - top, right - left
+        camera = film.cameras[v]
+        self.viewmat, self.K = tensor(camera.viewmat)[None], tensor(camera.K)[None]
+        self.K[:, 0, 2] -= left
+        self.K[:, 1, 2] -= top
+        part = (v, slice(None), *self.window)
+        self.target = tensor(film.rgb[part])
+        masks, valid = film.masks[part], film.valid[part]
+        self.masks = torch.from_numpy(masks.astype(np.int16)).to(self.target.device)
+        self.valid = torch.from_numpy(np.ascontiguousarray(valid)).to(self.target.device)
 
 
 def _crop(film: Film, v: int, *, pad: int = 16) -> tuple[int, int, int, int]:

@@ -43,13 +43,14 @@ class Shade:
             at[np.abs(points[..., 2]) > 0.01] = 9.0
             self._places.append(torch.from_numpy(at.astype(np.float32)).to(device))
 
-    def picture(self, view: int, gain: Tensor) -> Tensor:
-        """The background (H, W, 3), 0 to 1, of that view under a gain (G, G); rows of the grid run along y."""
+    def picture(self, view: int, gain: Tensor, *, window: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
+        """The background (H, W, 3), 0 to 1, of that view under a gain (G, G), whose rows run along y. window: rows and
+        columns wanted."""
         import torch.nn.functional as F
 
-        places = self._places[view].to(gain.dtype)
+        places = self._places[view][window].to(gain.dtype)
         at = F.grid_sample(gain[None, None], places[None], align_corners=False, padding_mode="zeros")
-        return self._pictures[view] * at[0, 0, ..., None].exp()
+        return self._pictures[view][window] * at[0, 0, ..., None].exp()
 
     def plain(self, view: int) -> F32:
         """The background (H, W, 3) as it was."""

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 Levels = list[tuple[float, float]]
 """Seconds, and PSNR [dB] inside the masks by then."""
 NODES = 40
-FRAMES_PER_STEP = (1, 4)
+FRAMES_PER_STEP = (1,)
 EVERY = 10
 """Iterations between two looks at PSNR, outside of the time that counts."""
 NAMES = (
@@ -88,7 +88,7 @@ def _measure(size: Size, device: str) -> None:
     )
     # Kernels compile and caches fill before anything counts.
     Loop(scene, film, size, device, [0], iterations=2).run()
-    ours(scene, film, frames, masks, replace(size, iterations=2, frames=3), device, [0], 1)
+    ours(scene, film, replace(size, iterations=2, frames=3), device, [0], 1)
     pair = Loop(scene, film, size, device, [0, size.frames // 2], iterations=3)
     pair.run()
     cost = pair.clock.seconds / 6  # an iteration over one frame
@@ -103,7 +103,7 @@ def _measure(size: Size, device: str) -> None:
            f"measured on {len(picked)} frames; PSNR inside their masks {_told(their_levels)}")  # fmt: skip
     del theirs, pair
     for each in FRAMES_PER_STEP:
-        spent, memory, levels = ours(scene, film, frames, masks, size, device, picked, each)
+        spent, memory, levels = ours(scene, film, size, device, picked, each)
         _recorded(each, spent, memory, levels, their_s, their_best, their_levels)
 
 
@@ -111,7 +111,7 @@ def _recorded(each: int, spent: dict[str, float], memory: float, levels: Levels,
               their_levels: Levels) -> None:  # fmt: skip
     """What ours took, against the other loop's."""
     name = f"refinement speed, {each} frames a step: "
-    before, polishing = spent["scaling"] + spent["tracking"] + spent["setting up"], spent["polishing"]
+    before, polishing = spent["tracking"] + spent["setting up"], spent["polishing"]
     whole = before + polishing
     reached = next((s for s, p in levels if p >= their_best), None)
     note = f"{', '.join(f'{k} {v:.2f} s' for k, v in spent.items())}; PSNR {_told(levels)}"
@@ -132,29 +132,23 @@ def _told(levels: Levels) -> str:
 
 
 def ours(
-    scene: Scene, film: Film, frames: Any, masks: Any, size: Size, device: str, picked: list[int], each: int
+    scene: Scene, film: Film, size: Size, device: str, picked: list[int], each: int
 ) -> tuple[dict[str, float], float, Levels]:
-    """Tracking on the small film, polishing on the large one: seconds by phase, peak memory [GB], PSNR by seconds."""
+    """Tracking and polishing: seconds by phase, peak memory [GB], PSNR by seconds."""
     import torch
 
     if device != "cpu":
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
-    clocks = {name: Clock(device) for name in ("scaling", "tracking", "setting up", "polishing")}
+    clocks = {name: Clock(device) for name in ("tracking", "setting up", "polishing")}
     look = scene.initial_look()
     model = Model(scene, look, device=device)
-    with clocks["scaling"]:
-        span = slice(0, size.frames)
-        low = Film.scaled(
-            film.cameras, frames[:, span], film.valid[:, span], masks[:, span], width=size.tracking_px,
-            weights=film.weights,
-        )  # fmt: skip
+    part = film if size.frames == film.frames else _first(film, size.frames)
     with clocks["tracking"]:
         motion = Motion.start(model, still(scene, size), nodes=NODES)
-        for _ in track(model, low, motion):
+        for _ in track(model, part, motion):
             pass
     with clocks["setting up"]:
-        part = film if size.frames == film.frames else _first(film, size.frames)
         shade = Shade(scene, look, film.cameras, motion.trajectory.positions, device=device)
         polish = Polish(model, part, motion, shade, iterations=size.iterations, frames_per_step=each)
     behind = sum(c.seconds for c in clocks.values())

@@ -31,11 +31,10 @@ class Size:
     width: int = 1280
     height: int = 704
     iterations: int = 201
-    tracking_px: int = 320
     reference_s: float = 40.0
 
 
-SMALL = Size(400, 3000, 6, 192, 112, 12, 128, 4.0)
+SMALL = Size(400, 3000, 6, 192, 112, 12, 4.0)
 """For a machine without CUDA: shows that it runs, and no more."""
 
 

@@ -68,7 +68,7 @@ def _prepare(world: Any, films: Path) -> None:
 def _measure(world: Any, process: Any, uri: str, *, moments: int, seed: int, ways: Sequence[str]) -> None:
     head, picture = _head(world), world.render()
 
-    def whole() -> float:
+    def whole(how: str) -> float:
         """Seconds of a refinement that nobody disturbs; the head is put back."""
         began = time.monotonic()
         world.refine(frames_uri=uri, iterations=ITERATIONS, commit=True)
@@ -76,7 +76,7 @@ def _measure(world: Any, process: Any, uri: str, *, moments: int, seed: int, way
         took = time.monotonic() - began
         world.call("RestoreState", state_id=head)
         note = f"PSNR {done.before.psnr_masked:.1f} to {done.after.psnr_masked:.1f} dB inside the masks"
-        record("a refinement through the node, undisturbed", took, "s", "reported", None, note)
+        record(f"a refinement through the node, undisturbed, {how}", took, "s", "reported", None, note)
         return took
 
     rng = random.Random(seed)
@@ -84,7 +84,8 @@ def _measure(world: Any, process: Any, uri: str, *, moments: int, seed: int, way
         if how == "worker killed":
             os.kill(worker_pid(process), signal.SIGKILL)
             _idle(world)
-        took = whole()  # after a kill with a new worker, which starts the simulator anew, as after each kill
+        # After a kill with a new worker, which starts the simulator anew, as after each kill.
+        took = whole("kernels loaded" if how == "cancelled" else "worker new")
         _counted(how, world, process, uri, moments, lambda longest=took: rng.uniform(0, longest), head, picture)
 
 

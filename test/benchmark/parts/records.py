@@ -14,7 +14,8 @@ RECORDS: list[dict[str, Any]] = []
 
 def record(name: str, value: float | None, unit: str, goal: str, ok: bool | None, note: str = "") -> None:
     """One figure; ok is None where it was not measured."""
-    ok = None if ok is None else bool(ok)  # NumPy's own bool is not JSON
+    ok = None if ok is None else bool(ok)  # NumPy's own types are not JSON
+    value = value.item() if isinstance(value, np.generic) else value
     RECORDS.append({"name": name, "value": value, "unit": unit, "goal": goal, "ok": ok, "note": note})
     shown = "skipped" if value is None else f"{value:.4g} {unit}"
     print(f"{name:<44} {shown:<16} goal {goal:<12} {'' if ok is None else 'ok' if ok else 'MISSED'} {note}")

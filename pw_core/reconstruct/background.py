@@ -15,9 +15,12 @@ from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.solid import pixel_centres, table_depth
 from pw_core.reconstruct.splats import surface_gaussians
 
-MARGIN = 0.6
-COARSE = 4
+RINGS = ((2, 0.12), (4, 0.6))
+"""Size of cells [px] past the picture's borders, and how far they go [share of the width]; half as far up and down."""
 OVERLAP = 1.5
+BORDER = 4
+BEHIND = 0.001
+"""How much further away than it is a cell is laid, for each pixel that it is wider than one."""
 SHADE_CELLS = 20.0
 """What is wider on the table than this counts as light, not as pattern."""
 STRANGE = 5.0
@@ -184,32 +187,44 @@ def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integ
 
 def background_gaussians(filled: Rgb, config: SceneConfig, camera: Camera) -> tuple[Gaussians, NDArray[np.int64]]:
     """One Gaussian a pixel, and coarser ones past the picture's borders and on the backdrop behind the table's edge,
-    for turned views; the pixel (row * width + column) of each, -1 for the coarse."""
+    for turned views; the pixel (row * width + column) of each; -1 for the coarse, and at the borders, where the coarse
+    may lie before the fine."""
+    import cv2
+
     height, width = filled.shape[:2]
-    fine = pixel_centres(height, width).reshape(-1, 2)
-    extra = round(MARGIN * width)
-    y, x = np.mgrid[-extra // 2 : height + extra // 2 : COARSE, -extra : width + extra : COARSE]
-    outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
-    coarse = np.stack([x[outside], y[outside]], axis=1) + COARSE / 2
-    parts, pixels = [], []
+    layers = [(pixel_centres(height, width).reshape(-1, 2), 1, False)]
+    inner = 0
+    for size, share in RINGS:
+        outer = round(share * width)
+        layers.append((_ring(height, width, inner, outer, size), size, False))
+        inner = outer
     # Turned views look behind the table's edge: the backdrop goes on below it, mirrored.
     horizon = int(np.argmax(on_table(config, camera).any(axis=1)))
-    y, x = np.mgrid[horizon : horizon + height // 4 : COARSE, -extra : width + extra : COARSE]
-    behind = np.stack([x.ravel(), y.ravel()], axis=1) + COARSE / 2
-    for centres, size, wall_only in (
-        (fine, 1.0, False),
-        (coarse.astype(np.float64), float(COARSE), False),
-        (behind.astype(np.float64), float(COARSE), True),
-    ):
-        points, across, down, keep = _lay(centres, size, config, camera, wall_only=wall_only)
+    y, x = np.mgrid[horizon - size : horizon + height // 4 : size, -outer : width + outer : size]
+    layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
+    parts, pixels = [], []
+    for centres, size, wall_only in layers:
+        points, across, down, keep = _lay(centres, float(size), config, camera, wall_only=wall_only)
+        # The coarser lie a little behind and reach under the finer, which hide them there: no line where they meet.
+        points = camera.centre + (1 + BEHIND * (size - 1)) * (points - camera.centre)
         # Mirrored at the borders rather than stretched: a backdrop goes on as it was.
         column = _mirror(np.floor(centres[keep, 0]).astype(int), 0, width)
         row = _mirror(np.floor(centres[keep, 1]).astype(int), 0, horizon if wall_only and horizon else height)
-        wide = 1.0 if size == 1.0 else OVERLAP
-        colors = filled[row, column] / 255.0
+        wide = 1.0 if size == 1 else OVERLAP
+        colors = cv2.blur(filled, (size, size))[row, column] / 255.0
         parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=40.0))
-        pixels.append(row * width + column if size == 1.0 else np.full(len(row), -1))
+        border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column)) < BORDER
+        pixels.append(np.where(border, -1, row * width + column) if size == 1 else np.full(len(row), -1))
     return Gaussians.concatenate(parts), np.concatenate(pixels)
+
+
+def _ring(height: int, width: int, inner: int, outer: int, size: int) -> F64:
+    """Centres (n, 2) [px] of cells `size` wide that are more than `inner` beside the picture, or half as much above or
+    below, less a cell, and no more than `outer`."""
+    y, x = np.mgrid[-(outer // 2) : height + outer // 2 : size, -outer : width + outer : size]
+    aside, above = size - inner, size - inner // 2
+    use = (x < aside) | (x >= width - aside) | (y < above) | (y >= height - above)
+    return np.stack([x[use], y[use]], axis=1) + size / 2
 
 
 def _lay(

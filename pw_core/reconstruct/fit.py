@@ -11,7 +11,7 @@ from pw_core.gaussians import SH_C0, Camera, Gaussians
 from pw_core.reconstruct.image import Rgb
 
 GAIN = 0.5
-REACH = 0.18
+REACH = 0.2
 REACH_MIXED = 0.08
 LEAST_CONTRAST = 0.1
 """Where thing and background differ by less, the outline's opacity moves less."""

@@ -13,6 +13,8 @@ Mask = NDArray[np.bool_]
 ITERATIONS = 6
 MIN_SHARE = 0.05
 STRIP = 0.15
+ALONE = 2.0
+"""A point whose part of the mask is smaller than so many of the discs that it seeds found nothing like it nearby."""
 
 
 def segment(photo: Rgb, entity: EntityConfig, *, scale: float) -> Mask:
@@ -29,16 +31,9 @@ def segment(photo: Rgb, entity: EntityConfig, *, scale: float) -> Mask:
     height, width = photo.shape[:2]
     prompt = entity.prompt
     box = [v * scale for v in prompt.box]
-    original = (round(width / scale), round(height / scale))
-    inside = -1 <= box[0] < box[2] <= width + 1 and -1 <= box[1] < box[3] <= height + 1
     points = [(x * scale, y * scale) for x, y in prompt.points]
     against = [(x * scale, y * scale) for x, y in prompt.negative_points]
-    if not inside or any(not (0 <= x < width and 0 <= y < height) for x, y in points + against):
-        raise ReconstructError(
-            f"entity '{entity.name}': box {list(prompt.box)} or its points reach outside the photo, "
-            f"which is {original[0]} x {original[1]} px",
-            code=ErrorCode.INVALID_PROMPT,
-        )
+    _check_prompts(entity, round(width / scale), round(height / scale))
     x0, y0, x1, y1 = (round(v) for v in box)
     x0, y0, x1, y1 = max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, width), min(y1 + 1, height)
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
@@ -63,17 +58,57 @@ def segment(photo: Rgb, entity: EntityConfig, *, scale: float) -> Mask:
         cv2.grabCut(photo[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     except cv2.error as error:
         raise ReconstructError(f"entity '{entity.name}': {error}", code=ErrorCode.INVALID_PROMPT) from None
-    found = _clean((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), points, radius)
+    found, lost = _clean((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), points, radius)
     if found.sum() < MIN_SHARE * (x1 - x0) * (y1 - y0):
         raise ReconstructError(
             f"entity '{entity.name}': nothing stands out from the background in box {list(prompt.box)}; draw it closer "
             "round the thing, or add points on it",
             code=ErrorCode.INVALID_PROMPT,
         )
+    if lost:
+        named = ", ".join(f"point {i + 1} {_pair(prompt.points[i])}" for i in lost)
+        raise ReconstructError(
+            f"entity '{entity.name}': {named} is on the background or apart from the rest of it; points must lie on it",
+            code=ErrorCode.INVALID_PROMPT,
+        )
     return found
 
 
-def _clean(mask: Mask, points: list[tuple[float, float]], radius: int) -> Mask:
+def _pair(point: tuple[float, float]) -> str:
+    return f"({point[0]:g}, {point[1]:g})"
+
+
+def _check_prompts(entity: EntityConfig, width: int, height: int) -> None:
+    """Raises ReconstructError (INVALID_PROMPT), which names every prompt that is outside a photo of that size [px], or
+    outside its box."""
+    prompt = entity.prompt
+    x0, y0, x1, y1 = prompt.box
+    outside = []
+    if not (-1 <= x0 < x1 <= width + 1 and -1 <= y0 < y1 <= height + 1):
+        outside.append(f"box {list(prompt.box)}")
+    for what, points in (("point", prompt.points), ("negative point", prompt.negative_points)):
+        outside += [
+            f"{what} {i} {_pair(p)}" for i, p in enumerate(points, 1) if not (0 <= p[0] < width and 0 <= p[1] < height)
+        ]
+    if outside:
+        verb = "reaches" if len(outside) == 1 else "reach"
+        raise ReconstructError(
+            f"entity '{entity.name}': {', '.join(outside)} {verb} outside the photo, which is {width} x {height} px",
+            code=ErrorCode.INVALID_PROMPT,
+        )
+    beside = [
+        f"point {i} {_pair(p)}" for i, p in enumerate(prompt.points, 1) if not (x0 <= p[0] <= x1 and y0 <= p[1] <= y1)
+    ]
+    if beside:
+        raise ReconstructError(
+            f"entity '{entity.name}': {', '.join(beside)} must lie in its box {list(prompt.box)}",
+            code=ErrorCode.INVALID_PROMPT,
+        )
+
+
+def _clean(mask: Mask, points: list[tuple[float, float]], radius: int) -> tuple[Mask, list[int]]:
+    """The largest part and those that hold points, without holes; the points [their indices] with nothing round them
+    but what they themselves seeded."""
     import cv2
     from scipy import ndimage
 
@@ -81,10 +116,15 @@ def _clean(mask: Mask, points: list[tuple[float, float]], radius: int) -> Mask:
     opened = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_OPEN, kernel)
     parts, count = ndimage.label(opened)
     if count == 0:
-        return np.zeros_like(mask)
+        return np.zeros_like(mask), []
     sizes = ndimage.sum_labels(opened, parts, np.arange(1, count + 1))
     keep = {int(np.argmax(sizes)) + 1}
     keep |= {int(parts[int(y), int(x)]) for x, y in points} - {0}
-    out = ndimage.binary_fill_holes(np.isin(parts, list(keep)))
+    out = np.asarray(ndimage.binary_fill_holes(np.isin(parts, list(keep))))
+    parts, count = ndimage.label(out)
+    sizes = ndimage.sum_labels(out, parts, np.arange(count + 1))
+    seeded = ALONE * np.pi * (radius + 0.5) ** 2
+    largest = sizes.max()
+    lost = [i for i, (x, y) in enumerate(points) if sizes[parts[int(y), int(x)]] < min(seeded, largest)]
     soft = cv2.GaussianBlur(out.astype(np.float32), (0, 0), 1.2)
-    return np.asarray(soft > 0.5)
+    return np.asarray(soft > 0.5), lost

@@ -108,7 +108,8 @@ def reconstruct(
     free = np.where((background_pixels >= 0) & ~hidden.reshape(-1)[background_pixels], background_pixels, -1)
     foreground, background, psnr = fit_colors(
         foreground, np.concatenate(sources), background, free, pixels, camera,
-        outline=np.concatenate(outlines), behind=filled, iterations=config.reconstruct.fit_iterations, progress=lambda f: tell("fitting", 0.6 + 0.39 * f),
+        outline=np.concatenate(outlines), behind=filled, iterations=config.reconstruct.fit_iterations,
+        progress=lambda f: tell("fitting", 0.6 + 0.39 * f),
     )  # fmt: skip
     tell("done", 1.0)
     return Scene(

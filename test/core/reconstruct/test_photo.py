@@ -106,8 +106,22 @@ def with_prompt(box, points=()) -> SceneConfig:
 
 @pytest.mark.parametrize("box", [(1200.0, 300.0, 1400.0, 500.0), (-50.0, 300.0, 200.0, 500.0)])
 def test_prompts_outside_the_photo(box) -> None:
-    with pytest.raises(PWError, match="reach outside the photo, which is 1280 x 704 px") as error:
+    with pytest.raises(PWError, match=r"box .* reaches outside the photo, which is 1280 x 704 px") as error:
         reconstruct(with_prompt(box))
+    assert error.value.code == ErrorCode.INVALID_PROMPT
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (((640.0, 470.0), (1300.0, 500.0), (640.0, -3.0)), r"point 2 \(1300, 500\), point 3 \(640, -3\) reach outside"),
+        (((640.0, 470.0), (100.0, 500.0)), r"point 2 \(100, 500\) must lie in its box"),
+        (((640.0, 470.0), (512.0, 350.0)), r"point 2 \(512, 350\) is on the background"),
+    ],
+)
+def test_of_several_prompts_the_wrong_one_is_named(points, said) -> None:
+    with pytest.raises(PWError, match=said) as error:
+        reconstruct(with_prompt(config("play_doh").entities[0].prompt.box, points))
     assert error.value.code == ErrorCode.INVALID_PROMPT
 
 

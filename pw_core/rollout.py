@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+import uuid
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +16,9 @@ from pw_core.actions import Action
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F64
 from pw_core.scene import Body, PhysicsState, Scene, State, Trajectory
+
+if TYPE_CHECKING:
+    from pw_core.simulate import Simulation
 
 MAX_DURATION_S = 60.0
 MAX_FRAMES = 5000
@@ -55,6 +60,69 @@ class Rollout:
     def end(self) -> State:
         """The state after the last frame. RolloutError before the first."""
         return self._result()[1]
+
+
+Keep = Callable[[Trajectory, State, bool], None]
+"""Given a rollout's trajectory and end, and whether it ran to its end: once, when it ends or is called off."""
+
+
+def begin(
+    scene: Scene,
+    origin: State,
+    actions: Sequence[Action],
+    duration: float,
+    *,
+    simulation: Callable[[], Simulation],
+    keep: Keep,
+    frame_interval: float | None = None,
+) -> Rollout:
+    """A rollout of `duration` [s] from `origin` under `actions`; nothing runs before its first frame is asked for.
+
+    Args:
+        simulation: gives the scene's, built; called with the first frame.
+        keep: not called where there was no frame.
+        frame_interval: [s]; None: the config's.
+
+    Raises:
+        RolloutError: INVALID_DURATION, UNKNOWN_ENTITY here; INVALID_ACTION, UNSTABLE, OUT_OF_BOUNDS as it runs.
+    """
+    times = frame_times(duration, scene.config.frame_interval_s if frame_interval is None else frame_interval)
+    names = [e.name for e in scene.entities]
+    for action in actions:
+        if action.entity and action.entity not in names:
+            raise RolloutError(
+                f"action '{action.name or action.type}': entity '{action.entity}' is none of {', '.join(names)}",
+                code=ErrorCode.UNKNOWN_ENTITY,
+            )
+    frames: list[Frame] = []
+    ids = (f"t-{uuid.uuid4().hex[:10]}", f"s-{uuid.uuid4().hex[:10]}")
+    kept: list[tuple[Trajectory, State]] = []
+
+    def result() -> tuple[Trajectory, State]:
+        if kept:
+            return kept[0]
+        if not frames:
+            raise RolloutError("the rollout has not begun: ask for its first frame")
+        return record(origin, frames, tuple(actions), ids)
+
+    def run() -> Iterator[Frame]:
+        finished = False
+        try:
+            built = simulation()
+            built.reset(origin.physics, time_s=0.0)
+            built.set_actions(actions)
+            for index, t in enumerate(times):
+                built.advance_to(float(t))
+                built.check()
+                frames.append(Frame(index, float(t), float(t) / duration, built.read()))
+                yield frames[-1]
+            finished = True
+        finally:
+            if frames:
+                kept.append(result())
+                keep(*kept[0], finished)
+
+    return Rollout(run(), result)
 
 
 def frame_times(duration: float, interval: float) -> F64:

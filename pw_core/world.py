@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +13,9 @@ from numpy.typing import NDArray
 
 from pw_core.actions import Action
 from pw_core.config import RefineConfig, SceneConfig
-from pw_core.errors import ErrorCode, RenderError, RolloutError, SceneError
+from pw_core.errors import ErrorCode, RenderError, SceneError
 from pw_core.gaussians import Camera
-from pw_core.rollout import Frame, Rollout, frame_times, physics_at, record
+from pw_core.rollout import Rollout, begin, physics_at
 from pw_core.scene import Look, PhysicsState, Scene, State, Trajectory
 from pw_core.store import Store
 from pw_core.tree import ROOT, StateTree
@@ -243,45 +242,16 @@ class World:
         """
         scene = self._need_scene()
         origin = self.state(start)
-        interval = scene.config.frame_interval_s if frame_interval is None else frame_interval
-        times = frame_times(duration, interval)
-        names = [e.name for e in scene.entities]
-        for action in actions:
-            if action.entity and action.entity not in names:
-                raise RolloutError(
-                    f"action '{action.name or action.type}': entity '{action.entity}' is none of {', '.join(names)}",
-                    code=ErrorCode.UNKNOWN_ENTITY,
-                )
-        frames: list[Frame] = []
-        ids = (f"t-{uuid.uuid4().hex[:10]}", f"s-{uuid.uuid4().hex[:10]}")
-        kept: list[tuple[Trajectory, State]] = []
 
-        def keep() -> tuple[Trajectory, State]:
-            if kept:
-                return kept[0]
-            if not frames:
-                raise RolloutError("the rollout has not begun: ask for its first frame")
-            return record(origin, frames, tuple(actions), ids)
+        def keep(trajectory: Trajectory, state: State, finished: bool) -> None:
+            self.tree.add(state, trajectory)
+            if commit and finished:
+                self.commit(state.id)
 
-        def run() -> Iterator[Frame]:
-            try:
-                simulation = self._build(progress, origin.parameters)
-                simulation.reset(origin.physics, time_s=0.0)
-                simulation.set_actions(actions)
-                for index, t in enumerate(times):
-                    simulation.advance_to(float(t))
-                    simulation.check()
-                    frames.append(Frame(index, float(t), float(t) / duration, simulation.read()))
-                    yield frames[-1]
-            finally:
-                if frames:
-                    trajectory, state = keep()
-                    kept.append((trajectory, state))
-                    self.tree.add(state, trajectory)
-            if commit:
-                self.commit(kept[0][1].id)
-
-        return Rollout(run(), keep)
+        return begin(
+            scene, origin, actions, duration, simulation=lambda: self._build(progress, origin.parameters), keep=keep,
+            frame_interval=frame_interval,
+        )  # fmt: skip
 
     def _build(self, progress: Progress | None, parameters: dict[str, float]) -> Simulation:
         """The scene's simulation, built once, with these constants and the config's others."""

@@ -38,14 +38,14 @@ class Film:
     def scaled(
         cls,
         cameras: tuple[Camera, ...],
-        frames: NDArray[np.uint8],
+        frames: NDArray[np.uint8] | F32,
         valid: NDArray[np.bool_],
         masks: NDArray[np.int32],
         *,
         width: int,
         weights: tuple[float, ...],
     ) -> Film:
-        """From targets of any size (V, T, H, W, 3), scaled to about `width` px and never up."""
+        """From targets of any size (V, T, H, W, 3), uint8 or 0 to 1, scaled to about `width` px and never up."""
         import cv2
 
         w = min(width, frames.shape[3])
@@ -68,7 +68,8 @@ class Film:
             out = np.stack(list(pool.map(scaled_mask, masks.reshape(-1, *masks.shape[2:]))))
             share = pool.map(lambda v: small(v.astype(np.float32)) > 0.99, valid.reshape(-1, *valid.shape[2:]))
             seen = np.stack(list(share))
-        rgb /= 255
+        if frames.dtype == np.uint8:
+            rgb /= 255
         shape = frames.shape[:2]
         return cls(
             tuple(c.resized(w, h) for c in cameras), rgb.reshape(*shape, h, w, 3), seen.reshape(*shape, h, w),
@@ -79,8 +80,7 @@ class Film:
         """The same at no more than `width` px."""
         if self.rgb.shape[3] <= width:
             return self
-        frames = (self.rgb * 255 + 0.5).astype(np.uint8)
-        return Film.scaled(self.cameras, frames, self.valid, self.masks, width=width, weights=self.weights)
+        return Film.scaled(self.cameras, self.rgb, self.valid, self.masks, width=width, weights=self.weights)
 
     def grey(self, view: int, frame: int) -> NDArray[np.uint8]:
         """uint8 (H, W)."""

@@ -29,6 +29,9 @@ OUTLINE_PX = 4
 
 WIDTH = 480
 """[px] at which tracking looks at wider films."""
+SIM_WEIGHT, ALONE = 1e-3, 1e3
+"""How much the simulation is believed, and how many times as much in a frame that one camera sees. Along its rays that
+camera tells of the size of an outline alone: half a pixel of bias, and a body 20 px wide is 3 cm off."""
 REWEIGHTED = 3
 """Times that a step's wishes are weighed anew."""
 
@@ -108,7 +111,7 @@ class Shot:
 
 
 def track(
-    model: Model, film: Film, motion: Motion, *, rounds: int = 3, sim_weight: float = 1e-3, seed: int = 0
+    model: Model, film: Film, motion: Motion, *, rounds: int = 3, sim_weight: float = SIM_WEIGHT, seed: int = 0
 ) -> Iterator[int]:
     """Correct `motion` in place, one frame after the other; yields each frame's index when it is done. A wide film is
     looked at through `WIDTH`: correspondences are good to a small part of a pixel as it is."""
@@ -121,6 +124,7 @@ def track(
         for t in range(film.frames):
             _carry_over(motion, t)
             views = [v for v in range(len(film.cameras)) if film.seen(v, t)]
+            believed = sim_weight * (ALONE if len(views) == 1 else 1)
             for step in range(rounds + (1 if before is not None else 0)):
                 shot = _shoot(model, film, motion, t)
                 first = before if step == 0 else None
@@ -129,7 +133,7 @@ def track(
                 with blas.limit(limits=1):  # the systems are small; threads that spin for them cost 5 times as much
                     for e in model.scene.entities:
                         mine = [_of(p, model.entity_of[p.index] == e.id) for p in pulls]
-                        _solve(model, film, motion, t, e, shot.means, mine, coarse=step < 2, sim_weight=sim_weight)
+                        _solve(model, film, motion, t, e, shot.means, mine, coarse=step < 2, sim_weight=believed)
             before = _shoot(model, film, motion, t)
             yield t
 

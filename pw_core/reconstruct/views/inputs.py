@@ -82,8 +82,9 @@ class Inputs:
     def load(cls, path: Path | str | Sequence[Path | str], *, max_frames: int = 40) -> Inputs:
         """From a picture, a film, a list of pictures, or a folder.
 
-        A folder holds pictures; with `cameras.json` ([{"name", "K" (3, 3), "viewmat" (4, 4)}]) they are posed, and
-        `depth/<stem>.png` (uint16 mm) or `.npy` (float32 m) is their depth.
+        A folder holds pictures; with `cameras.json` ([{"name", "K" (3, 3), "viewmat" (4, 4)}]) they are posed (without
+        "viewmat" their intrinsics are known, no more), and `depth/<stem>.png` (uint16 mm) or `.npy` (float32 m) is
+        their depth.
 
         Raises:
             ReconstructError (INVALID_IMAGE, INVALID_CAMERA): names the file and what is wrong with it.
@@ -217,7 +218,7 @@ def _picture(path: Path, camera: Mapping[str, list[list[float]]] | None = None) 
         if file.is_file():
             depth = metres(_depth_file(file), what=str(file))
     K = None if camera is None else np.asarray(camera["K"], np.float64)
-    pose = None if camera is None else np.asarray(camera["viewmat"], np.float64)
+    pose = None if camera is None or "viewmat" not in camera else np.asarray(camera["viewmat"], np.float64)
     return ViewInput(path.name, image, depth, K, pose, _focal(path, image.shape[1], image.shape[0]))
 
 
@@ -247,9 +248,10 @@ def _cameras(file: Path) -> dict[str, Mapping[str, list[list[float]]]]:
     if not file.is_file():
         return {}
     try:
-        return {str(c["name"]): {"K": c["K"], "viewmat": c["viewmat"]} for c in json.loads(file.read_text())}
+        return {str(c["name"]): {"K": c["K"], **({"viewmat": c["viewmat"]} if "viewmat" in c else {})}
+                for c in json.loads(file.read_text())}  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
-        raise ReconstructError(f'{file}: expected [{{"name", "K", "viewmat"}}]: {error}',
+        raise ReconstructError(f'{file}: expected [{{"name", "K", "viewmat"}}], viewmat where known: {error}',
                                code=ErrorCode.INVALID_CAMERA) from None  # fmt: skip
 
 

@@ -18,6 +18,10 @@ from pw_core.reconstruct.views.settings import ViewsSettings
 Tell = Callable[[str, float], None]
 EXHAUSTIVE_UP_TO = 60
 MIN_POINTS = 60
+SMALL_PX = 1000
+"""Pictures narrower than this are enlarged where features are hard to find."""
+ROBUST_PX, WORST_PX, MIN_TURN_DEG = 0.25, 2.0, 1.5
+"""Reprojection errors where the loss begins to flatten and above which a point is dropped; its least parallax."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,8 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     """Cameras of all pictures.
 
     Given poses are used as they are, and points are triangulated (or taken from depth). Without them, structure from
-    motion finds poses up to scale; pictures are undistorted. A model in `folder`/sfm is used again.
+    motion finds poses up to scale, with the intrinsics as given or found too; pictures are undistorted. A model in
+    `folder`/sfm is used again.
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): too little overlap; names the pictures that were left over.
@@ -63,11 +68,14 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
         stronger = False
         found = _map(inputs, settings, sfm, tell, stronger=stronger)
         if inputs.route == "photos" and (found is None or found.num_reg_images() < len(inputs.views)):
-            # Affine shape and a lower threshold find matches over wider turns, at several times the cost.
+            # Affine shape, larger pictures and a lower threshold find matches over wider turns and on smooth things, at
+            # several times the cost.
             tell("features that bear wider turns", 0.06)
             again = _map(inputs, settings, sfm, tell, stronger=True)
             if again is not None and (found is None or again.num_reg_images() > found.num_reg_images()):
                 found, stronger = again, True
+        if inputs.route == "photos" and found is not None:
+            settle(found, fixed=_intrinsics(inputs))
         if found is None or found.num_points3D() < MIN_POINTS:
             names = ", ".join(v.name for v in inputs.views)
             raise ReconstructError(
@@ -94,38 +102,58 @@ def triangulated(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Te
     return _map(inputs, settings, folder, tell, stronger=False)
 
 
-def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stronger: bool) -> Any:
-    import cv2
+def settle(found: Any, *, fixed: bool) -> None:
+    """Poses and points adjusted once more with a loss that bounds what a wrong match pulls, and without the worst.
+
+    Highlights wander over a wet thing and matches slide along a table's grain: epipolar geometry lets both pass.
+    fixed: intrinsics stay.
+    """
     import pycolmap
 
-    pictures = sfm / "images"
-    pictures.mkdir(exist_ok=True)
-    for v in inputs.views:
-        if not (pictures / v.name).is_file():
-            quality = [cv2.IMWRITE_JPEG_QUALITY, 97] if Path(v.name).suffix.lower() in (".jpg", ".jpeg") else []
-            cv2.imwrite(str(pictures / v.name), v.image[..., ::-1], quality)
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.refine_focal_length = options.refine_extra_params = not fixed
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    options.ceres.loss_function_scale = ROBUST_PX
+    for _ in range(2):
+        pycolmap.bundle_adjustment(found, options)
+        pycolmap.ObservationManager(found).filter_all_points3D(WORST_PX, MIN_TURN_DEG)
+    found.update_point_3d_errors()
+
+
+def _intrinsics(inputs: Inputs) -> bool:
+    """Whether every picture came with its intrinsics."""
+    return all(v.K is not None for v in inputs.views)
+
+
+def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stronger: bool) -> Any:
+    import pycolmap
+
+    width = inputs.views[0].image.shape[1]
+    larger = 2 if stronger and width < SMALL_PX else 1
+    pictures = _write_pictures(inputs, sfm / ("images" if larger == 1 else "larger"), larger)
     database = sfm / "features.db"
     database.unlink(missing_ok=True)
     extraction, matching = pycolmap.FeatureExtractionOptions(), pycolmap.FeatureMatchingOptions()
     extraction.num_threads = matching.num_threads = 2
     if stronger:
         extraction.sift.estimate_affine_shape = True
-        extraction.sift.peak_threshold = 0.004
+        extraction.sift.peak_threshold = 0.003
         matching.sift.max_ratio = 0.85
     reader = pycolmap.ImageReaderOptions()
     focal = float(np.median([v.focal_px for v in inputs.views]))
     size = inputs.views[0].image.shape
-    if focal > 0 and settings.shared_camera:
-        reader.camera_params = f"{focal},{size[1] / 2},{size[0] / 2},0"
     mode = pycolmap.CameraMode.SINGLE if settings.shared_camera else pycolmap.CameraMode.PER_IMAGE
-    if inputs.route == "posed":
-        mode = pycolmap.CameraMode.PER_IMAGE
-        reader = pycolmap.ImageReaderOptions()
-        reader.camera_model = "PINHOLE"
+    if _intrinsics(inputs):
+        mode, reader.camera_model = pycolmap.CameraMode.PER_IMAGE, "PINHOLE"
+    elif focal > 0 and settings.shared_camera:
+        reader.camera_params = f"{larger * focal},{larger * size[1] / 2},{larger * size[0] / 2},0"
     pycolmap.extract_features(
         database, pictures, image_names=[v.name for v in inputs.views], camera_mode=mode, reader_options=reader,
         extraction_options=extraction, device=pycolmap.Device.cpu,
     )  # fmt: skip
+    if _intrinsics(inputs):
+        _give_intrinsics(inputs, database, larger)
     tell("matching", 0.08)
     auto = "sequential" if inputs.ordered and len(inputs.views) > EXHAUSTIVE_UP_TO else "exhaustive"
     how = auto if settings.matching == "auto" else settings.matching
@@ -135,8 +163,15 @@ def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stro
     options = pycolmap.IncrementalPipelineOptions()
     options.num_threads = 2
     options.min_model_size = 2
+    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = 0
     options.mapper.abs_pose_min_num_inliers = 15
     options.mapper.abs_pose_min_inlier_ratio = 0.1
+    if stronger:
+        # Where matches are few, a place that two views alone see still says how they stand to each other.
+        options.triangulation.ignore_two_view_tracks = False
+    if _intrinsics(inputs):
+        options.ba_refine_focal_length = options.ba_refine_extra_params = False
+        options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
     out = sfm / "try"
     out.mkdir(exist_ok=True)
     if inputs.route == "posed":
@@ -146,7 +181,50 @@ def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stro
         maps = pycolmap.global_mapping(database, pictures, out)
     else:
         maps = pycolmap.incremental_mapping(database, pictures, out, options=options)
-    return max(maps.values(), key=lambda m: m.num_reg_images()) if maps else None
+    found = max(maps.values(), key=lambda m: m.num_reg_images()) if maps else None
+    if found is not None and larger > 1:
+        _shrink(found, larger)
+    return found
+
+
+def _write_pictures(inputs: Inputs, folder: Path, larger: int) -> Path:
+    """The pictures as files, `larger` times their size."""
+    import cv2
+
+    folder.mkdir(exist_ok=True)
+    for v in inputs.views:
+        if not (folder / v.name).is_file():
+            image = v.image[..., ::-1]
+            if larger > 1:
+                image = np.asarray(cv2.resize(image, None, fx=larger, fy=larger, interpolation=cv2.INTER_CUBIC))
+            quality = [cv2.IMWRITE_JPEG_QUALITY, 97] if Path(v.name).suffix.lower() in (".jpg", ".jpeg") else []
+            cv2.imwrite(str(folder / v.name), image, quality)
+    return folder
+
+
+def _give_intrinsics(inputs: Inputs, database: Path, larger: int) -> None:
+    """What is known of the cameras in place of what the database assumes."""
+    import pycolmap
+
+    db = pycolmap.Database.open(database)
+    ids = {i.name: i.camera_id for i in db.read_all_images()}
+    for v in inputs.views:
+        assert v.K is not None
+        camera = db.read_camera(ids[v.name])
+        camera.params = [larger * v.K[0, 0], larger * v.K[1, 1], larger * v.K[0, 2], larger * v.K[1, 2]]
+        camera.has_prior_focal_length = True
+        db.update_camera(camera)
+    db.close()
+
+
+def _shrink(found: Any, larger: int) -> None:
+    """What was found in larger pictures, in pixels of the given ones."""
+    for camera in found.cameras.values():
+        camera.rescale(camera.width // larger, camera.height // larger)
+    for image in found.images.values():
+        for point in image.points2D:
+            point.xy = point.xy / larger
+    found.update_point_3d_errors()
 
 
 def _known(inputs: Inputs, database: Path) -> Any:

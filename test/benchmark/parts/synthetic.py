@@ -169,7 +169,7 @@ def compare(what: str, scene: Scene, folder: Path, *, limit: float, found_poses:
 
 
 def run(names: Sequence[str] = SCENES, *, kinds: Sequence[str] = ("RGB-D", "RGB"), steps: int = 2000) -> None:
-    """Reconstruct each scene from RGB-D with the true poses, and from RGB without poses or intrinsics."""
+    """Reconstruct each scene from RGB-D with the true poses, and from RGB without poses."""
     for name in names:
         folder = TRUTH / name
         if not (folder / "cameras.json").is_file():
@@ -189,11 +189,13 @@ def run(names: Sequence[str] = SCENES, *, kinds: Sequence[str] = ("RGB-D", "RGB"
 
 
 def job(name: str, kind: str, *, steps: int) -> tuple[Inputs, ViewsSettings]:
-    """What is given: everything, or pictures alone. With depth, few steps do: they are for the colours."""
+    """What is given: everything, or pictures and the camera's intrinsics. With depth, few steps do: they are for the
+    colours."""
     inputs = Inputs.load(TRUTH / name)
     if kind == "RGB-D":
         return inputs, ViewsSettings(device="cpu", steps=min(steps, 200))
-    return Inputs(tuple(ViewInput(v.name, v.image) for v in inputs.views)), ViewsSettings(device="cpu", steps=steps)
+    views = tuple(ViewInput(v.name, v.image, K=v.K) for v in inputs.views)
+    return Inputs(views), ViewsSettings(device="cpu", steps=steps)
 
 
 def place_of(name: str, kind: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from pw_core.gaussians import F32, F64, deformations
+from pw_core.gaussians import F32, F64, deformations, quats_to_rotations
 from pw_core.scene import Body, Entity, Look, Particles, PhysicsState, Scene
 
 Velocity = Literal["inherit", "estimate"]
@@ -31,7 +31,8 @@ def write_back(
 
     Args:
         base: what the simulator had at the last of `times`.
-        corrections: displacements [m] (T, J, 3) from the simulator's positions; those of rigid entities are not used.
+        corrections: displacements [m] (T, J, 3) from the simulator's positions; those of rigid entities, which
+            follow their bodies, are not used.
         times: of the frames [s] (T,).
         bodies: the corrected pose of each rigid entity; twists too.
         inside: corners [m] (3,) of the simulated domain; nothing is put outside, nor below the table.
@@ -47,9 +48,13 @@ def write_back(
     positions, velocities, F, Jp = p.positions.copy(), p.velocities.copy(), p.F.copy(), p.Jp.copy()
     near = scene.neighbours()
     for e in scene.entities:
-        if e.kind != "deformable":
-            continue
         s = e.particles
+        if e.kind != "deformable":
+            if e.name in bodies and not _same_pose(bodies[e.name], base.bodies[e.name]):
+                body = bodies[e.name]
+                turn = quats_to_rotations(body.orientation)
+                positions[s] = (scene.rest[s] - e.origin) @ turn.T + body.position
+            continue
         u = corrections[-1, s]
         if u.any():
             positions[s] = _within(p.positions[s] + u, p.positions[s], e, inside)
@@ -118,6 +123,10 @@ def _within(wanted: F32, was: F32, entity: Entity, inside: tuple[F64, F64]) -> F
     out = np.clip(wanted, low + gap, high - gap)
     out[:, 2] = np.maximum(out[:, 2], np.minimum(was[:, 2], 0.25 * entity.particle_size_m))
     return np.asarray(out, np.float32)
+
+
+def _same_pose(a: Body, b: Body) -> bool:
+    return np.array_equal(a.position, b.position) and np.array_equal(a.orientation, b.orientation)
 
 
 def _moved(positions: F32, where: slice, now: F32) -> F32:

@@ -8,20 +8,23 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from pw_core.gaussians import F64, Camera, Gaussians
+from pw_core.reconstruct import continuation
 from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.splats import surface_gaussians
 from pw_core.reconstruct.views.fit import Params, draw
 from pw_core.reconstruct.views.fuse import Fused
 from pw_core.reconstruct.views.poses import View
 
-SIZE = 384
-PLACES = 150
-GAPS = 0.05
+SIZE = 512
 SOLID = 0.35
-RIM = 6
+RIM = 0.06
+"""Of the entities' size: how far from what they hide the ground is taken to have some of their colour."""
+BESIDE = 0.4
+"""Of the entities' size: how far from their feet the ground is filled."""
+SHADE_PX = 8.0
 HALO = 2.5
 """Voxels round an entity in which no background Gaussian stays."""
-WIDE = 4.0
+WIDE = 3.0
 """Side of the plane's picture, in sizes of what stands on it."""
 
 
@@ -36,7 +39,6 @@ def fill_behind(
     import torch
     from scipy import ndimage
 
-
     corners = np.concatenate([s.mesh.vertices for s in solids])
     low, high = corners.min(0), corners.max(0)
     side = WIDE * float((high - low)[:2].max())
@@ -48,9 +50,9 @@ def fill_behind(
     foot = np.zeros((SIZE, SIZE), bool)
     for solid in solids:
         foot |= solid.distance(ground.reshape(-1, 3) + np.array([0, 0, 0.5 * solid.step])).reshape(SIZE, SIZE) < 0
-    near = ndimage.binary_dilation(foot, iterations=SIZE // 10)
+    near = ndimage.distance_transform_edt(~foot) <= BESIDE * SIZE / WIDE
     # The rim takes some of the entity's colour: masks are not exact to the pixel.
-    hole = ndimage.binary_dilation((hidden & near) | foot, iterations=RIM)
+    hole = ndimage.distance_transform_edt(~((hidden & near) | foot)) <= RIM * SIZE / WIDE
     keep = ~_in_hole(background, camera, hole, float(high[2]))
     for solid in solids:
         keep &= solid.distance(background.means.astype(np.float64)) > HALO * solid.step
@@ -79,55 +81,18 @@ def fill_behind(
 
 
 def fill_texture(picture: np.ndarray, hole: Mask, known: Mask) -> np.ndarray:
-    """`picture` (H, W, 3), 0 to 255, with `hole` filled: its light is carried in from the rim, its grain is copied from
-    the place beside it, in `known`, whose rim is most like the hole's own.
-
-    A patch as large as the hole keeps a carpet's or a table's pattern whole; where no such place is known, the light
-    alone is filled in.
-    """
+    """`picture` (H, W, 3), 0 to 255, with `hole` filled: its light goes over the hole smoothly, its grain is copied in
+    large pieces from `known` where they fit (`continuation.fill`)."""
     import cv2
-    from scipy import ndimage
 
-    if not hole.any() or not known.any():
+    if not hole.any() or not (known & ~hole).any():
         return picture
-    soft = 3.0
-    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), soft)[..., None]
-    light = cv2.GaussianBlur(picture * known[..., None].astype(np.float32), (0, 0), soft) / np.maximum(share, 1e-3)
-    unknown = (~known).astype(np.uint8)
-    rough = np.asarray(cv2.inpaint(light.clip(0, 255).astype(np.uint8), unknown, 5, cv2.INPAINT_TELEA), np.float32)
-    even = np.asarray(cv2.GaussianBlur(np.where(known[..., None], light, rough), (0, 0), 2 * soft), np.float32)
-    grain = np.where(known[..., None], picture - light, 0)
-    out = np.where(hole[..., None], even, picture)
-    # Hole by hole: small ones find a place more easily.
-    parts, count = ndimage.label(hole)
-    for part in range(1, count + 1):
-        own = parts == part
-        y, x = np.nonzero(own)
-        ring = ndimage.binary_dilation(own, iterations=4) & known
-        best, shift = np.inf, None
-        for dy, dx in _places(own, known):
-            moved = np.roll(grain, (-dy, -dx), axis=(0, 1))
-            seen = ring & np.roll(known, (-dy, -dx), axis=(0, 1))
-            if seen.sum() < 0.5 * ring.sum():
-                continue
-            cost = float(((grain[seen] - moved[seen]) ** 2).mean())
-            if cost < best:
-                best, shift = cost, (dy, dx)
-        if shift is not None:
-            out[y, x] = (even[y, x] + grain[y + shift[0], x + shift[1]]).clip(0, 255)
-    return np.asarray(out, np.float32)
-
-
-def _places(own: Mask, known: Mask) -> list[tuple[int, int]]:
-    """Shifts (rows, columns) that put `own` on `known`, but for a share of `GAPS`, at most `PLACES`, spread evenly."""
-    from scipy.signal import fftconvolve
-
-    y, x = np.nonzero(own)
-    patch = own[y.min() : y.max() + 1, x.min() : x.max() + 1].astype(np.float32)
-    covered = fftconvolve((~known).astype(np.float32), patch[::-1, ::-1], mode="valid")
-    rows, columns = np.nonzero(covered < 0.5 + GAPS * patch.sum())
-    pick = np.linspace(0, len(rows) - 1, min(PLACES, len(rows))).astype(int)
-    return [(int(rows[k] - y.min()), int(columns[k] - x.min())) for k in pick]
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), SHADE_PX)[..., None]
+    light = cv2.GaussianBlur(picture * known[..., None].astype(np.float32), (0, 0), SHADE_PX)
+    shade = continuation.smooth(np.asarray(light / np.maximum(share, 1e-6), np.float32), hole, known)
+    grain = np.where(known[..., None], picture - shade, 0).astype(np.float32)
+    filled = shade + continuation.fill(grain, hole, known)
+    return np.asarray(np.where(hole[..., None], filled, picture).clip(0, 255), np.float32)
 
 
 def _above(middle: F64, side: float, top: float) -> Camera:

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from pw_core.gaussians import F32, F64, Camera
 
+Window = tuple[slice, slice]
+"""Rows and columns of a picture."""
 UNCERTAIN = -1
 """In masks: a pixel of which it is not known what it shows."""
 
@@ -91,9 +93,11 @@ class Film:
         return bool(self.valid[view, frame].mean() > 0.05)
 
     def flow_from(self, view: int, frame: int) -> F32:
-        """The film's own flow [px] from `frame` to the next, (H, W, 2), NaN where it is not believed."""
+        """The film's own flow [px] from `frame` to the next, (H, W, 2), NaN where it is not believed, or no entity is
+        near."""
         if (view, frame) not in self._flows:
-            self._flows[view, frame] = trusted_flow(self.grey(view, frame), self.grey(view, frame + 1))
+            window = around((self.masks[view, frame] != 0) | (self.masks[view, frame + 1] != 0))
+            self._flows[view, frame] = trusted_flow(self.grey(view, frame), self.grey(view, frame + 1), window=window)
         return self._flows[view, frame]
 
     def outline(self, view: int, frame: int, label: int) -> tuple[F64, F64]:
@@ -128,13 +132,33 @@ def near(mask: NDArray[np.bool_], pixels: int) -> NDArray[np.bool_]:
     return np.asarray(cv2.dilate(mask.astype(np.uint8), np.ones((side, side), np.uint8)) > 0)
 
 
-def trusted_flow(a: NDArray[np.uint8], b: NDArray[np.uint8], *, tolerance: float = 1.0) -> F32:
-    """Dense flow [px] from `a` to `b` (H, W, 2), NaN where going there and back does not end where it began.
+def around(shown: NDArray[np.bool_], *, pad: int = 32, least: int = 128) -> Window:
+    """Rows and columns that hold all that is shown (H, W), `pad` px more on each side, and `least` px if there are."""
+    out = []
+    for axis, size in enumerate(shown.shape):
+        at = np.flatnonzero(shown.any(1 - axis))
+        if not len(at):
+            return slice(0, shown.shape[0]), slice(0, shown.shape[1])
+        more = max(pad, (least - (at[-1] + 1 - at[0]) + 1) // 2)
+        out.append(slice(max(int(at[0]) - more, 0), min(int(at[-1]) + 1 + more, size)))
+    return out[0], out[1]
+
+
+def trusted_flow(
+    a: NDArray[np.uint8], b: NDArray[np.uint8], *, tolerance: float = 1.0, window: Window | None = None
+) -> F32:
+    """Dense flow [px] from `a` to `b` (H, W, 2), NaN outside of the window and where going there and back does not end
+    where it began.
 
     Kroeger et al. 2016, "Fast Optical Flow using Dense Inverse Search", as OpenCV has it.
     """
     import cv2
 
+    if window is not None:
+        out = np.full((*a.shape, 2), np.nan, np.float32)
+        part, other = np.ascontiguousarray(a[window]), np.ascontiguousarray(b[window])
+        out[window] = trusted_flow(part, other, tolerance=tolerance)
+        return out
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     there = np.asarray(search.calc(a, b, np.zeros((*a.shape, 2), np.float32)))
     back = np.asarray(search.calc(b, a, np.zeros((*a.shape, 2), np.float32)))

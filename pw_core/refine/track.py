@@ -19,7 +19,7 @@ from threadpoolctl import ThreadpoolController
 
 from pw_core.gaussians import F32, F64, I64, Camera, quats_to_rotations
 from pw_core.refine.basis import Basis
-from pw_core.refine.film import Film, grey, near, outline, trusted_flow
+from pw_core.refine.film import Film, around, grey, near, outline, trusted_flow
 from pw_core.refine.model import Drawn, Model
 from pw_core.scene import Entity, Trajectory
 
@@ -201,7 +201,8 @@ def _by_drawn_flow(model: Model, film: Film, v: int, t: int, shot: Shot, picked:
     drawn = shot.drawn
     cover = drawn.alpha[v].sum(-1, keepdims=True)
     ours = grey(drawn.rgb[v] + (1 - np.clip(cover, 0, 1)) * film.rgb[v, t])
-    flow = trusted_flow(ours, film.grey(v, t))
+    window = around((cover[..., 0] > 0.05) | (film.masks[v, t] != 0))
+    flow = trusted_flow(ours, film.grey(v, t), window=window)
     uv = shot.at[v][0][picked]
     cell = np.floor(uv).astype(np.int64)
     by = flow[cell[:, 1], cell[:, 0]].astype(np.float64)

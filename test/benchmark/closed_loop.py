@@ -152,8 +152,8 @@ def main() -> None:
             )  # fmt: skip
             for name in filter(None, given.arms.split(",")):
                 result = arm(name, hidden, folder, device=given.device, options=json.loads(given.options))
-                result |= {"scene": scene, "seed": int(seed), "arm": name, "device": given.device, "cpus": os.cpu_count(),
-                           "constants": hidden.constants}  # fmt: skip
+                result |= {"scene": scene, "seed": int(seed), "arm": name, "constants": hidden.constants}
+                result |= {"device": given.device, "cpus": os.cpu_count()}
                 (folder / f"{name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1))
 
 

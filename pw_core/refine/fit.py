@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +19,13 @@ if TYPE_CHECKING:
 
 INDEPENDENT = 4
 """A tracked motion is off by half a particle size, and alike for neighbours, cameras and frames: all of it together
-tells as much as so many independent particles."""
+tells as much as so many independent particles of each entity."""
+STEPS = 3
+"""At most so many steps an improvement."""
+KNEE = 4.0
+"""Half particle sizes beyond which a gap counts ever less (Cauchy's loss)."""
+WORTH = 0.1
+"""A step that promises less is not tried; in squared standard errors."""
 _STEP = 0.15
 
 
@@ -58,37 +63,39 @@ class Fit:
         self._size = min((e.particle_size_m for e in soft), default=0.01)
         self._x = np.zeros(len(self.names))
         self._prior = np.linalg.inv(Belief.read(start.figures, names).covariance)
-        self._J = np.zeros((0, len(self.names)))
+        self._told = np.zeros((len(self.names), len(self.names)))
         self._when = np.arange(len(trajectory) - 1, 0, -3)  # neighbouring frames say the same
-        self._spread = 1.0
 
     @property
     def rollouts(self) -> int:
-        """How many an improvement takes, at most."""
-        return len(self.names) + 2
+        """How many an improvement takes, about: a derivative each, and the steps."""
+        return len(self.names) + STEPS
 
     def improve(self, goal: F32, seen: I64) -> Iterator[int]:
-        """One linearisation towards `goal` [m] (T, J, 3), judged by the particles `seen`; yields the rollouts done.
+        """Some steps towards `goal` [m] (T, J, 3), judged by the particles `seen`; yields the rollouts done.
+
+        Derivatives are taken once; after a step they are mended by what it did (Broyden 1965).
 
         Raises:
             RefineError: with no constants near the present ones does the simulator get through the trajectory.
         """
-        where = seen[:: max(1, len(seen) // 400)]
-        unit = 0.5 * self._size * math.sqrt(len(where) * len(self._when) / INDEPENDENT)
-        wanted, limit = goal[self._when][:, where], 30 * self._size
+        where, share = self._judges(seen)
+        wanted = goal[self._when][:, where]
+        weight = np.tile(share, len(self._when)) / len(self._when)
 
-        def residual(trajectory: Trajectory) -> F64:
+        def gaps(trajectory: Trajectory) -> F64:
+            """In half particle sizes, (M, 3)."""
             gap = (trajectory.positions[self._when][:, where] - wanted).astype(np.float64)
-            return np.asarray(np.clip(gap, -limit, limit).reshape(-1) / unit)
+            return np.asarray(gap.reshape(-1, 3) / (0.5 * self._size))
 
-        here, done, ran = residual(self.trajectory), 0, False
-        x, J = self._x, np.zeros((len(here), len(self._x)))
-        for i in range(len(x)):
+        here, done, ran = gaps(self.trajectory), 0, False
+        J = np.zeros((*here.shape, len(self._x)))
+        for i in range(len(self._x)):
             for step in (_STEP, -_STEP):  # a stiffer one may not be simulable: then look the other way
-                there = self._rollout(x + step * np.eye(len(x))[i])
+                there = self._rollout(self._x + step * np.eye(len(self._x))[i])
                 yield (done := done + 1)
                 if there is not None:
-                    J[:, i], ran = (residual(there[0]) - here) / step, True
+                    J[..., i], ran = (gaps(there[0]) - here) / step, True
                     break
         if not ran:
             raise RefineError(
@@ -96,25 +103,42 @@ class Fit:
                 "get through the trajectory's actions from its start",
                 code=ErrorCode.REFINE_UNKNOWN,
             )
-        move = np.linalg.solve(J.T @ J + self._prior, -J.T @ here - self._prior @ x)
-        move *= min(1.0, 1.2 / max(float(np.abs(move).max()), 1e-9))
-        for scale in (1.0, 0.4):
-            there = self._rollout(x + scale * move)
+        cost = self._cost(here, weight, self._x)
+        for _ in range(STEPS):
+            w = weight * _doubt(here)
+            slope = -np.einsum("mci,mc,m->i", J, here, w) - self._prior @ self._x
+            move = np.linalg.solve(np.einsum("mci,mcj,m->ij", J, J, w) + self._prior, slope)
+            if slope @ move < WORTH:
+                break
+            move *= min(1.0, 1.2 / max(float(np.abs(move).max()), 1e-9))
+            there = self._rollout(self._x + move)
             yield (done := done + 1)
             if there is None:
-                continue
-            then = residual(there[0])
-            if self._cost(then, x + scale * move) < self._cost(here, x):
-                self._x, here = x + scale * move, then
+                break
+            then = gaps(there[0])
+            J += (then - here - J @ move)[..., None] * move / (move @ move)
+            reached = self._cost(then, weight, self._x + move)
+            if reached < cost:  # otherwise the mended derivatives are asked again, from where it was
+                self._x, here, cost = self._x + move, then, reached
                 self.trajectory, self.end = there
                 self.parameters = self._at(self._x)
-                break
-        self._J, self._spread = J, max(float(here @ here) / (3 * INDEPENDENT), 1.0)
+        w = weight * _doubt(here)
+        spread = max(float((w * (here**2).sum(1)).sum() / (3 * weight.sum())), 1.0)
+        self._told = np.einsum("mci,mcj,m->ij", J, J, w) / spread
+
+    def _judges(self, seen: I64) -> tuple[I64, F64]:
+        """Some hundred of the particles seen of each entity, and the weight of each: entities count alike."""
+        index, weight = [], []
+        for e in self.scene.entities:
+            mine = seen[(seen >= e.particles.start) & (seen < e.particles.stop)]
+            mine = mine[:: max(1, len(mine) // 400)]
+            index.append(mine)
+            weight.append(np.full(len(mine), INDEPENDENT / max(len(mine), 20)))
+        return np.concatenate(index), np.concatenate(weight)
 
     def belief(self) -> Belief:
         """What is known of the constants after the last improvement, this film and those before it together."""
-        normal = self._J.T @ self._J / self._spread + self._prior
-        return Belief(tuple(self.names), np.linalg.inv(normal))
+        return Belief(tuple(self.names), np.linalg.inv(self._told + self._prior))
 
     def estimates(self) -> list[Estimate]:
         """The same, constant by constant."""
@@ -134,5 +158,11 @@ class Fit:
         except RolloutError:
             return None
 
-    def _cost(self, residual: F64, x: F64) -> float:
-        return float(residual @ residual + x @ self._prior @ x)
+    def _cost(self, gaps: F64, weight: F64, x: F64) -> float:
+        cost = KNEE**2 * np.log1p((gaps**2).sum(1) / KNEE**2)
+        return float(weight @ cost + x @ self._prior @ x)
+
+
+def _doubt(gaps: F64) -> F64:
+    """Weights (M,) of gaps (M, 3): a rolling thing may end anywhere, and must not outvote all that is near."""
+    return np.asarray(1 / (1 + (gaps**2).sum(1) / KNEE**2))

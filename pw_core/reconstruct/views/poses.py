@@ -18,6 +18,8 @@ from pw_core.reconstruct.views.settings import ViewsSettings
 Tell = Callable[[str, float], None]
 EXHAUSTIVE_UP_TO = 60
 MIN_POINTS = 60
+FEW_POINTS = 60
+"""A picture that sees fewer points is placed poorly."""
 SMALL_PX = 1000
 """Pictures narrower than this are enlarged where features are hard to find."""
 ROBUST_PX, WORST_PX, MIN_TURN_DEG = 0.25, 2.0, 1.5
@@ -65,15 +67,14 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     model = sfm / "model"
     if not (model / "images.bin").is_file():
         tell("features", 0.02)
-        stronger = False
-        found = _map(inputs, settings, sfm, tell, stronger=stronger)
-        if inputs.route == "photos" and (found is None or found.num_reg_images() < len(inputs.views)):
+        found = _map(inputs, settings, sfm, tell, stronger=False)
+        if inputs.route == "photos" and not _well(found, inputs):
             # Affine shape, larger pictures and a lower threshold find matches over wider turns and on smooth things, at
             # several times the cost.
             tell("features that bear wider turns", 0.06)
             again = _map(inputs, settings, sfm, tell, stronger=True)
-            if again is not None and (found is None or again.num_reg_images() > found.num_reg_images()):
-                found, stronger = again, True
+            if again is not None and (found is None or _weakest(again) > _weakest(found)):
+                found = again
         if inputs.route == "photos" and found is not None:
             settle(found, fixed=_intrinsics(inputs))
         if found is None or found.num_points3D() < MIN_POINTS:
@@ -100,6 +101,16 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
 def triangulated(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> Any:
     """The pycolmap reconstruction of pictures with given poses, which stay; None where there is none."""
     return _map(inputs, settings, folder, tell, stronger=False)
+
+
+def _weakest(found: Any) -> tuple[int, int]:
+    """How many pictures were placed, and how many points the one sees that sees fewest."""
+    placed = [i.num_points3D for i in found.images.values() if i.has_pose]
+    return len(placed), min(placed, default=0)
+
+
+def _well(found: Any, inputs: Inputs) -> bool:
+    return found is not None and _weakest(found) >= (len(inputs.views), FEW_POINTS)
 
 
 def settle(found: Any, *, fixed: bool) -> None:

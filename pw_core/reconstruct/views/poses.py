@@ -20,6 +20,8 @@ EXHAUSTIVE_UP_TO = 60
 MIN_POINTS = 60
 FEW_POINTS = 60
 """A picture that sees fewer points is placed poorly."""
+PEAKS, MOST_FEATURES = (0.003, 0.0015), 6000
+"""Of SIFT, where a picture's usual features do not do, and where those do not either."""
 SMALL_PX = 1000
 """Pictures narrower than this are enlarged where features are hard to find."""
 ROBUST_PX, WORST_PX, MIN_TURN_DEG = 0.25, 2.0, 1.5
@@ -67,12 +69,14 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     model = sfm / "model"
     if not (model / "images.bin").is_file():
         tell("features", 0.02)
-        found = _map(inputs, settings, sfm, tell, stronger=False)
-        if inputs.route == "photos" and not _well(found, inputs):
-            # Affine shape, larger pictures and a lower threshold find matches over wider turns and on smooth things, at
+        found = _map(inputs, settings, sfm, tell, level=0)
+        for level in (1, 2):
+            if inputs.route != "photos" or _well(found, inputs):
+                break
+            # Affine shape, larger pictures and lower thresholds find matches over wider turns and on smooth things, at
             # several times the cost.
-            tell("features that bear wider turns", 0.06)
-            again = _map(inputs, settings, sfm, tell, stronger=True)
+            tell("features that bear wider turns" if level == 1 else "still more features", 0.06)
+            again = _map(inputs, settings, sfm, tell, level=level)
             if again is not None and (found is None or _weakest(again) > _weakest(found)):
                 found = again
         if inputs.route == "photos" and found is not None:
@@ -100,7 +104,7 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
 
 def triangulated(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> Any:
     """The pycolmap reconstruction of pictures with given poses, which stay; None where there is none."""
-    return _map(inputs, settings, folder, tell, stronger=False)
+    return _map(inputs, settings, folder, tell, level=0)
 
 
 def _weakest(found: Any) -> tuple[int, int]:
@@ -137,19 +141,20 @@ def _intrinsics(inputs: Inputs) -> bool:
     return all(v.K is not None for v in inputs.views)
 
 
-def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stronger: bool) -> Any:
+def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, level: int) -> Any:
     import pycolmap
 
     width = inputs.views[0].image.shape[1]
-    larger = 2 if stronger and width < SMALL_PX else 1
+    larger = 2 if level and width < SMALL_PX else 1
     pictures = _write_pictures(inputs, sfm / ("images" if larger == 1 else "larger"), larger)
     database = sfm / "features.db"
     database.unlink(missing_ok=True)
     extraction, matching = pycolmap.FeatureExtractionOptions(), pycolmap.FeatureMatchingOptions()
     extraction.num_threads = matching.num_threads = 2
-    if stronger:
+    if level:
         extraction.sift.estimate_affine_shape = True
-        extraction.sift.peak_threshold = 0.003
+        extraction.sift.peak_threshold = PEAKS[level - 1]
+        extraction.sift.max_num_features = MOST_FEATURES
         matching.sift.max_ratio = 0.85
     reader = pycolmap.ImageReaderOptions()
     focal = float(np.median([v.focal_px for v in inputs.views]))
@@ -177,7 +182,7 @@ def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, stro
     options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = 0
     options.mapper.abs_pose_min_num_inliers = 15
     options.mapper.abs_pose_min_inlier_ratio = 0.1
-    if stronger:
+    if level:
         # Where matches are few, a place that two views alone see still says how they stand to each other.
         options.triangulation.ignore_two_view_tracks = False
     if _intrinsics(inputs):

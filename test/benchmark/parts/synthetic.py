@@ -28,6 +28,7 @@ if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from parts.records import ROOT, record, write
 from pw_core.config import SceneConfig
+from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
 from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
 from pw_core.reconstruct.views.inputs import ViewInput
@@ -182,9 +183,13 @@ def run(names: Sequence[str] = SCENES, *, kinds: Sequence[str] = ("RGB-D", "RGB"
         for kind in kinds:
             what = f"{name} from {kind}"
             inputs, settings = job(name, kind, steps=steps)
-            scene = reconstruct_views(
-                config(name, folder), inputs, settings=settings, folder=place_of(name, kind), progress=told(what)
-            )
+            try:
+                scene = reconstruct_views(
+                    config(name, folder), inputs, settings=settings, folder=place_of(name, kind), progress=told(what)
+                )
+            except ReconstructError as error:
+                record(f"{what}: reconstructed", 0.0, "", "1", False, str(error))
+                continue
             compare(what, scene, folder, limit=0.01 if kind == "RGB-D" else 0.02, found_poses=kind == "RGB")
 
 

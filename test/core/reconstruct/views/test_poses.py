@@ -58,13 +58,13 @@ def test_pictures_enlarged_for_their_features_give_poses_of_the_given_ones(
     inputs, cameras = unplaced()
     mapped, asked = module._map, []
 
-    def weak(*args: object, stronger: bool) -> object:
-        asked.append(stronger)
-        return mapped(*args, stronger=True) if stronger else None
+    def weak(*args: object, level: int) -> object:
+        asked.append(level)
+        return mapped(*args, level=level) if level else None
 
     monkeypatch.setattr(module, "_map", weak)
     agrees(pose(inputs, ViewsSettings(width_px=480), tmp_path, lambda s, f: None), cameras)
-    assert asked == [False, True]
+    assert asked == [0, 1]
     larger = cv2.imread(str(tmp_path / "sfm" / "larger" / "v0.png"))
     assert larger.shape[1] == 2 * inputs.views[0].image.shape[1]
 

@@ -65,47 +65,49 @@ class Fit:
         self._prior = np.linalg.inv(Belief.read(start.figures, names).covariance)
         self._told = np.zeros((len(self.names), len(self.names)))
         self._when = np.arange(len(trajectory) - 1, 0, -3)  # neighbouring frames say the same
+        self._where, self._weight = np.zeros(0, np.int64), np.zeros(0)
+        self._J: F64 | None = None
 
     @property
     def rollouts(self) -> int:
         """How many an improvement takes, about: a derivative each, and the steps."""
         return len(self.names) + STEPS
 
-    def improve(self, goal: F32, seen: I64) -> Iterator[int]:
+    def improve(self, goal: F32, seen: I64, *, afresh: bool = True) -> Iterator[int]:
         """Some steps towards `goal` [m] (T, J, 3), judged by the particles `seen`; yields the rollouts done.
 
-        Derivatives are taken once; after a step they are mended by what it did (Broyden 1965).
+        Derivatives are taken once; after a step they are mended by what it did (Broyden 1965). Without `afresh` those
+        of the last improvement, and its judges, go on.
 
         Raises:
             RefineError: with no constants near the present ones does the simulator get through the trajectory.
         """
-        where, share = self._judges(seen)
-        wanted = goal[self._when][:, where]
-        weight = np.tile(share, len(self._when)) / len(self._when)
-
-        def gaps(trajectory: Trajectory) -> F64:
-            """In half particle sizes, (M, 3)."""
-            gap = (trajectory.positions[self._when][:, where] - wanted).astype(np.float64)
-            return np.asarray(gap.reshape(-1, 3) / (0.5 * self._size))
-
-        here, done, ran = gaps(self.trajectory), 0, False
-        J = np.zeros((*here.shape, len(self._x)))
-        for i in range(len(self._x)):
-            for step in (_STEP, -_STEP):  # a stiffer one may not be simulable: then look the other way
-                there = self._rollout(self._x + step * np.eye(len(self._x))[i])
-                yield (done := done + 1)
-                if there is not None:
-                    J[..., i], ran = (gaps(there[0]) - here) / step, True
-                    break
-        if not ran:
-            raise RefineError(
-                f"constants cannot be fitted: near the present {', '.join(self.names)} the simulator does not "
-                "get through the trajectory's actions from its start",
-                code=ErrorCode.REFINE_UNKNOWN,
-            )
-        cost = self._cost(here, weight, self._x)
+        done = 0
+        afresh = afresh or self._J is None
+        if afresh:
+            self._where, self._weight = self._judges(seen)
+        here = self._gaps(self.trajectory, goal)
+        if afresh:
+            J, ran = np.zeros((*here.shape, len(self._x))), False
+            for i in range(len(self._x)):
+                for step in (_STEP, -_STEP):  # a stiffer one may not be simulable: then look the other way
+                    there = self._rollout(self._x + step * np.eye(len(self._x))[i])
+                    yield (done := done + 1)
+                    if there is not None:
+                        J[..., i], ran = (self._gaps(there[0], goal) - here) / step, True
+                        break
+            if not ran:
+                raise RefineError(
+                    f"constants cannot be fitted: near the present {', '.join(self.names)} the simulator does not "
+                    "get through the trajectory's actions from its start",
+                    code=ErrorCode.REFINE_UNKNOWN,
+                )
+            self._J = J
+        assert self._J is not None
+        J = self._J
+        cost = self._cost(here, self._x)
         for _ in range(STEPS):
-            w = weight * _doubt(here)
+            w = self._weight * _doubt(here)
             slope = -np.einsum("mci,mc,m->i", J, here, w) - self._prior @ self._x
             move = np.linalg.solve(np.einsum("mci,mcj,m->ij", J, J, w) + self._prior, slope)
             if slope @ move < WORTH:
@@ -115,26 +117,31 @@ class Fit:
             yield (done := done + 1)
             if there is None:
                 break
-            then = gaps(there[0])
+            then = self._gaps(there[0], goal)
             J += (then - here - J @ move)[..., None] * move / (move @ move)
-            reached = self._cost(then, weight, self._x + move)
+            reached = self._cost(then, self._x + move)
             if reached < cost:  # otherwise the mended derivatives are asked again, from where it was
                 self._x, here, cost = self._x + move, then, reached
                 self.trajectory, self.end = there
                 self.parameters = self._at(self._x)
-        w = weight * _doubt(here)
-        spread = max(float((w * (here**2).sum(1)).sum() / (3 * weight.sum())), 1.0)
+        w = self._weight * _doubt(here)
+        spread = max(float((w * (here**2).sum(1)).sum() / (3 * self._weight.sum())), 1.0)
         self._told = np.einsum("mci,mcj,m->ij", J, J, w) / spread
 
+    def _gaps(self, trajectory: Trajectory, goal: F32) -> F64:
+        """From the goal, in half particle sizes, (M, 3): the judges in every third frame."""
+        gap = trajectory.positions[self._when][:, self._where] - goal[self._when][:, self._where]
+        return np.asarray(gap.reshape(-1, 3).astype(np.float64) / (0.5 * self._size))
+
     def _judges(self, seen: I64) -> tuple[I64, F64]:
-        """Some hundred of the particles seen of each entity, and the weight of each: entities count alike."""
+        """Some hundred of the particles seen of each entity, and the weight of each gap: entities count alike."""
         index, weight = [], []
         for e in self.scene.entities:
             mine = seen[(seen >= e.particles.start) & (seen < e.particles.stop)]
             mine = mine[:: max(1, len(mine) // 400)]
             index.append(mine)
             weight.append(np.full(len(mine), INDEPENDENT / max(len(mine), 20)))
-        return np.concatenate(index), np.concatenate(weight)
+        return np.concatenate(index), np.tile(np.concatenate(weight), len(self._when)) / len(self._when)
 
     def belief(self) -> Belief:
         """What is known of the constants after the last improvement, this film and those before it together."""
@@ -158,9 +165,9 @@ class Fit:
         except RolloutError:
             return None
 
-    def _cost(self, gaps: F64, weight: F64, x: F64) -> float:
+    def _cost(self, gaps: F64, x: F64) -> float:
         cost = KNEE**2 * np.log1p((gaps**2).sum(1) / KNEE**2)
-        return float(weight @ cost + x @ self._prior @ x)
+        return float(self._weight @ cost + x @ self._prior @ x)
 
 
 def _doubt(gaps: F64) -> F64:

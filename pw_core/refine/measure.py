@@ -35,5 +35,31 @@ def figures(model: Model, motion: Motion, shade: Shade, film: Film, *, when: str
     }  # fmt: skip
 
 
+def errors_of_entities(
+    model: Model, motions: tuple[Motion, ...], shade: Shade, film: Film, *, step: int = 3
+) -> dict[str, tuple[float, ...]]:
+    """Mean squared error of the pictures 0 to 1 where an entity is, for each motion: over every `step`-th frame and all
+    views, where the target's mask or any of the motions shows it. One tuple for each entity that is seen."""
+    entities = model.scene.entities
+    sums, pixels = np.zeros((len(entities), len(motions))), np.zeros(len(entities))
+    for t in range(film.frames - 1, -1, -step):
+        drawn = [
+            model.draw(*model.gaussians_at(m.positions(model, t), m.rotations(t)), film.cameras) for m in motions
+        ]
+        for v in range(len(film.cameras)):
+            gaps = []
+            for d in drawn:
+                cover = np.clip(d.alpha[v].sum(-1, keepdims=True), 0, 1)
+                gaps.append(((d.rgb[v] + (1 - cover) * shade.plain(v) - film.rgb[v, t]) ** 2).mean(-1))
+            for e in entities:
+                where = film.masks[v, t] == e.id + 1
+                for d in drawn:
+                    where = where | (d.alpha[v][..., e.id] > 0.5)
+                where &= film.valid[v, t]
+                pixels[e.id] += where.sum()
+                sums[e.id] += [float(g[where].sum()) for g in gaps]
+    return {e.name: tuple(sums[e.id] / pixels[e.id]) for e in entities if pixels[e.id]}
+
+
 def _decibel(sums: np.ndarray) -> float:
     return float(-10 * np.log10(max(sums[0] / max(sums[1], 1), 1e-10)))

@@ -15,7 +15,7 @@ from pw_core.gaussians import F32, I64, Camera
 from pw_core.refine.belief import Belief, handed_on
 from pw_core.refine.film import Film
 from pw_core.refine.fit import Estimate, Fit
-from pw_core.refine.measure import figures
+from pw_core.refine.measure import errors_of_entities, figures
 from pw_core.refine.model import Model
 from pw_core.refine.parameters import names_of
 from pw_core.refine.polish import Polish, Weights
@@ -29,8 +29,11 @@ from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
 if TYPE_CHECKING:
     from pw_core.simulate import Simulation
 
-FIT_PASSES = 2
-"""How often constants are fitted and the tracking begun anew from what they predict."""
+BETTER = 0.97
+"""A tracked correction of an entity is kept if the pictures' error is at most so much of what it is without."""
+FIT_PASSES = 3
+"""How often constants are fitted and the tracking begun anew from what they predict; the last goes on with the
+derivatives of the one before."""
 
 
 @dataclass(frozen=True)
@@ -132,6 +135,7 @@ class Refinement:
             if names:
                 yield from self._fitted(film, names, at + part, 0.6 * share)
                 part = 0.75 * share
+            self._doubt(film)
             yield from self._polished(film, name, at + part, share - part)
         assert film is not None
         self._measure(film, "after")
@@ -168,7 +172,7 @@ class Refinement:
 
     def _fitted(self, film: Film, names: list[str], at: float, share: float) -> Iterator[RefineStep]:
         """Constants, and what they predict, which then is what is corrected: from a better prediction more is found,
-        and what no camera sees is the simulator's. Twice, since the first goal leans towards the wrong prediction."""
+        and what no camera sees is the simulator's. Again, since the first goal leans towards the wrong prediction."""
         fit = Fit(
             self._simulation(), self.scene, self.start, self.planned, self.base, names=names,
             parameters=self.parameters,
@@ -176,7 +180,7 @@ class Refinement:
         part = share / FIT_PASSES
         for k in range(FIT_PASSES):
             goal = np.stack([self.motion.positions(self.model, t) for t in range(film.frames)])
-            for done in fit.improve(goal, self._seen_particles(film)):
+            for done in fit.improve(goal, self._seen_particles(film), afresh=k < 2):
                 yield self._step(
                     "constants", done, fit.rollouts, at + k * part + 0.6 * part * min(done / fit.rollouts, 1)
                 )
@@ -186,6 +190,16 @@ class Refinement:
             self.motion = Motion.start(self.model, self.planned, nodes=self.config.nodes)
             yield from self._tracked(film, "tracking with fitted constants", at + (k + 0.6) * part, 0.4 * part)
         self.estimates, self._belief = tuple(fit.estimates()), fit.belief()
+
+    def _doubt(self, film: Film) -> None:
+        """Forget what tracking did to an entity where the pictures are not better for it: what is seen of a smooth
+        roller's turn is little, and where the prediction is good, tracking it would only add its own errors."""
+        shade = Shade(self.scene, self.look, film.cameras, self.trajectory.positions, device=self.device)
+        names = [e.name for e in self.scene.entities]
+        found = errors_of_entities(self.model, (self.motion.without(names), self.motion), shade, film)
+        vain = [n for n, (before, after) in found.items() if after > BETTER * before]
+        if vain:
+            self.motion = self.motion.without(vain)
 
     def _seen_particles(self, film: Film) -> I64:
         """Those on which some camera sees a Gaussian, in the first, the middle or the last frame."""

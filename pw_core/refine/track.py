@@ -8,9 +8,9 @@ Each linear step solves for the displacement field's coefficients (or a rigid tu
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +83,17 @@ class Motion:
                 turn = quats_to_rotations(row[3:7])
                 out[e.particles] = (scene.rest[e.particles] - e.origin) @ turn.T + row[:3]
         return np.asarray(out)
+
+    def without(self, names: Iterable[str]) -> Motion:
+        """The same, but these entities move as predicted."""
+        gone = set(names)
+
+        def kept(of: dict[str, F64]) -> dict[str, F64]:
+            return {n: np.zeros_like(x) if n in gone else x.copy() for n, x in of.items()}
+
+        return replace(
+            self, coefficients=kept(self.coefficients), shifts=kept(self.shifts), turns=kept(self.turns)
+        )  # fmt: skip
 
     def rotations(self, t: int) -> dict[str, F64]:
         """Of rigid entities, (3, 3)."""

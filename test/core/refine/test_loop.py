@@ -17,6 +17,7 @@ from pw_core.errors import PWError, RolloutError
 from pw_core.gaussians import SH_C0
 from pw_core.refine.film import Film
 from pw_core.refine.fit import Fit
+from pw_core.refine.measure import errors_of_entities
 from pw_core.refine.model import Model
 from pw_core.refine.polish import Polish
 from pw_core.refine.shade import Shade
@@ -105,6 +106,19 @@ def test_tracking_and_polishing_find_what_is_far_off(spotted) -> None:
     losses = [step.loss for step in polish.run()]
     assert np.mean(losses[-6:]) < np.mean(losses[:6])
     assert error(polish.motion_now()) < max(1.2 * tracked, 1e-3)
+
+
+def test_pictures_tell_a_right_correction_from_a_wrong_one(spotted) -> None:
+    scene, cameras = spotted
+    model = Model(scene, scene.initial_look())
+    shade = Shade(scene, model.look, cameras, still(scene).positions, device="cpu")
+    moved = replace(still(scene), positions=truth(scene))
+    for real, before, after in ((truth(scene), still(scene), moved), (still(scene).positions, moved, still(scene))):
+        frames, masks = filmed(scene, cameras, real)
+        film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=192, weights=(1, 1, 1))
+        motions = (Motion.start(model, before, nodes=4), Motion.start(model, after, nodes=4))
+        wrong, right = errors_of_entities(model, motions, shade, film)["ball"]
+        assert right < 0.3 * wrong and right < 2e-3
 
 
 def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:

@@ -39,8 +39,9 @@ def write_back(
         velocity: `inherit` keeps the simulator's, `estimate` adds the rate at which the correction grows at the end.
         stress: `transport` carries elastic deformation along with the gradient G of the correction, F <- G F (a plastic
             material then yields as it would); `relax` takes the correction for plastic flow, which leaves the stress as
-            it was, turned along; `by_material` transports what is elastic and relaxes the rest: clay that went
-            elsewhere than predicted has flowed there. A liquid keeps its volume ratio in any case.
+            it was, turned along; `by_material` transports the change of shape of what is elastic and relaxes the
+            rest: clay that went elsewhere than predicted has flowed there, and of a body's volume a camera sees less
+            than its pressure would need. A liquid keeps its volume ratio in any case.
 
     A correction of exactly zero gives back the same arrays.
     """
@@ -61,7 +62,7 @@ def write_back(
             if e.material.model != "liquid":
                 G = deformations(p.positions, _moved(p.positions, s, positions[s]), near)[s]
                 carried = stress == "transport" or (stress == "by_material" and e.material.model == "elastic")
-                F[s] = (G if carried else _turn(G)) @ F[s]
+                F[s] = (G if stress == "transport" else _isochoric(G) if carried else _turn(G)) @ F[s]
                 if e.material.model == "plastic" and carried:
                     F[s] = yielded(F[s], e)
         if velocity == "estimate":
@@ -133,6 +134,12 @@ def _moved(positions: F32, where: slice, now: F32) -> F32:
     out = positions.copy()
     out[where] = now
     return out
+
+
+def _isochoric(G: F32) -> F32:
+    """G (J, 3, 3) without its change of volume."""
+    volume = np.maximum(np.abs(np.linalg.det(G)), 1e-6)
+    return np.asarray(G / np.cbrt(volume)[:, None, None], np.float32)
 
 
 def _turn(G: F32) -> F32:

@@ -31,7 +31,10 @@ STEPS = int(os.environ.get("PW_STEPS", "2400"))
 OUT = Path("out/bench/reconstruct")
 PROMPTS: dict[str, dict[str, Any]] = {
     "banana": {"box": [208, 186, 912, 660], "points": [[560, 440], [620, 560], [330, 430]]},
-    "kermit": {"box": [320, 60, 585, 375], "points": [[400, 150], [385, 210]]},
+    "kermit": {
+        "box": [320, 60, 600, 385], "points": [[400, 130], [395, 215], [450, 250], [470, 300], [385, 165]],
+        "negative_points": [[520, 130], [490, 90], [450, 75], [540, 240], [345, 270], [560, 300]],
+    },
 }
 
 

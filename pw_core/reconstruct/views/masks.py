@@ -22,6 +22,8 @@ MARGIN = 0.25
 CERTAIN = 0.9
 RIM = 0.02
 """Of the picture's width: how far from its outline a prompted mask is open to doubt."""
+GROUND_PX = 3
+"""Radius of what a point on the ground says of its surroundings: a larger one would eat into the foot of the thing."""
 SAME_PLACE = 0.01
 """Of the distance: how near two views' depths are to be of one place."""
 HIDES = 0.012
@@ -173,7 +175,7 @@ def _without_ground(mask: Mask, view: View, entity: EntityConfig, posed: Posed, 
     labels[mask] = cv2.GC_PR_FGD
     labels[core] = cv2.GC_FGD
     for x, y in uv:
-        cv2.circle(labels, (int(x), int(y)), max(1, round(0.008 * width)), int(cv2.GC_BGD), -1)
+        cv2.circle(labels, (int(x), int(y)), GROUND_PX, int(cv2.GC_BGD), -1)
     for x, y in entity.prompt.points:
         cv2.circle(labels, (int(x * scale), int(y * scale)), rim, int(cv2.GC_FGD), -1)
     return _grabcut(view.image, labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -155,6 +155,9 @@ class RefineConfig(Part):
     settings: dict[str, Any] = Field(default_factory=dict, description="of the provider, e.g. a model's folder")
     prompt: str = Field(default="", description="what the film shows, for a video model")
     strength: float = Field(default=0.8, ge=0, le=1, description="how far a video model may leave the prediction")
+    strengths: tuple[Annotated[float, Field(ge=0, le=1)] | None, ...] = Field(
+        default=(), description="the same for each view; none given: `strength`, half of it for all but the first"
+    )
     side_weight: float = Field(default=1.0, ge=0, description="of views but the first, against the first")
     width_px: int = Field(default=320, ge=64, le=4096, description="working width; wider films are scaled down")
     iterations: int = Field(default=100, ge=0, le=10_000, description="of Adam, after tracking")
@@ -169,6 +172,11 @@ class RefineConfig(Part):
     )
     seed: int = 0
 
+    def strength_of(self, view: int) -> float:
+        """How far a video model may leave the prediction in that view, 0 to 1."""
+        own = self.strengths[view] if view < len(self.strengths) else None
+        return self.strength * (0.5 if view else 1.0) if own is None else own
+
 
 class Round(Part):
     """One rollout of the scene's own story."""
@@ -176,6 +184,9 @@ class Round(Part):
     name: str = ""
     duration: float = Field(default=0.5, gt=0, description="[s] of simulated time")
     actions: tuple[PhysicalAction, ...] = ()
+    strengths: tuple[Annotated[float, Field(ge=0, le=1)] | None, ...] = Field(
+        default=(), description="as in refine.strengths, for this round's refinement"
+    )
 
 
 class SceneConfig(Part):

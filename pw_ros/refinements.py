@@ -168,12 +168,12 @@ def goal_to_changes(request: Any) -> dict[str, Any]:
         changes["iterations"] = int(request.iterations)
     if request.prompt:
         changes["prompt"] = request.prompt
-    strengths = {float(v.strength) for v in request.views if not v.strength < 0}
-    if any(not 0 <= s <= 1 for s in strengths) or len(strengths) > 1:
-        text = f"views: strengths {sorted(strengths)}, expected one for all views, 0 to 1 (or below 0: as configured)"
+    strengths = [None if v.strength < 0 else round(float(v.strength), 6) for v in request.views]
+    if any(s is not None and not 0 <= s <= 1 for s in strengths):
+        text = f"views: strengths {strengths}, expected 0 to 1 each (or below 0: as configured)"
         raise PWError(text, code=ErrorCode.INVALID_STRENGTH)
-    if strengths:
-        changes["strength"] = strengths.pop()
+    if any(s is not None for s in strengths):
+        changes["strengths"] = tuple(strengths)
     weights = [float(v.weight) for v in request.views]
     if any(not (math.isfinite(w) and w > 0) for w in weights) or len(set(weights[1:])) > 1:
         text = f"views: weights {weights}, expected above 0, and the same for all views but the first"

@@ -28,7 +28,7 @@ def changed(base: RefineConfig, changes: Mapping[str, Any]) -> RefineConfig:
     except ValidationError as error:
         faults = {".".join(map(str, e["loc"])): e for e in error.errors()}
         lines = [f"{key}: found {e['input']!r}: {e['msg']}" for key, e in faults.items()]
-        code = ErrorCode.INVALID_STRENGTH if "strength" in faults else ErrorCode.INVALID_CONFIG
+        code = ErrorCode.INVALID_STRENGTH if any(k.startswith("strength") for k in faults) else ErrorCode.INVALID_CONFIG
         raise RefineError("refinement settings: " + "; ".join(lines), code=code) from None
 
 

@@ -136,8 +136,10 @@ class Rounds:
         rollout = self.ledger.of(number, "rollout")
         assert rollout is not None
         provider = make_provider(self.refine, films=films, time_origin=origin)
+        own = self.rounds[number - 1].strengths
+        config = self.refine.model_copy(update={"strengths": own}) if own else self.refine
         running = self.world.refine(
-            provider, trajectory=rollout.trajectory, cameras=() if films else self.views(number), config=self.refine
+            provider, trajectory=rollout.trajectory, cameras=() if films else self.views(number), config=config
         )
         losses: list[float] = []
         for step in running:

@@ -156,7 +156,7 @@ class Refinement:
         shade = Shade(self.scene, self.look, cameras, self.trajectory.positions, device=self.device)
         asked = request(
             self.model, self._gaussians, shade, self.trajectory, self.start, cameras=cameras, stage=stage,
-            lighter=[0.5 if v else 1.0 for v in views], config=self.config,
+            strengths=[self.config.strength_of(v) for v in views], config=self.config,
             flow=getattr(self.provider, "uses_flow", True),
         )  # fmt: skip
         targets = provide(self.provider, asked, progress=self._progress)

@@ -19,14 +19,14 @@ from pw_core.scene import State, Trajectory
 
 def request(
     model: Model, gaussians: Callable[[int], tuple[F32, F32]], shade: Shade, trajectory: Trajectory, start: State, *,
-    cameras: tuple[Camera, ...], stage: str, lighter: Sequence[float], config: RefineConfig, flow: bool,
+    cameras: tuple[Camera, ...], stage: str, strengths: Sequence[float], config: RefineConfig, flow: bool,
 ) -> TargetRequest:  # fmt: skip
     """Draw all frames through `cameras`.
 
     Args:
         gaussians: means and covariances of frame t.
         shade: the background of the same cameras.
-        lighter: factor on the strength for each view.
+        strengths: of each view, 0 to 1.
         flow: draw the optical flow too; zero otherwise.
     """
     count, v = len(trajectory), len(cameras)
@@ -46,12 +46,11 @@ def request(
         if before is not None and flow:
             flows[:, t - 1] = _flow(model, *before, means, covariances, cameras)
         before = (means, covariances)
-    strengths = tuple(float(np.clip(config.strength * x, 0, 1)) for x in lighter)
     refined = [start.views.get(c.name, frames[i, 0]) for i, c in enumerate(cameras)]
     fitting = all(picture.shape == (h, w, 3) for picture in refined)
     return TargetRequest(
         times=trajectory.times, cameras=cameras, frames=frames, flow=flows, masks=masks,
-        prompt=config.prompt, strengths=strengths, seed=config.seed, stage=stage,
+        prompt=config.prompt, strengths=tuple(strengths), seed=config.seed, stage=stage,
         first_frames=np.stack(refined) if fitting else None,
     )  # fmt: skip
 

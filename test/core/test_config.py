@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from pw_core.actions import parse_action
-from pw_core.config import SceneConfig
+from pw_core.config import RefineConfig, SceneConfig
 from pw_core.errors import ErrorCode, RolloutError, SceneError
 
 SCENES = sorted((Path(__file__).parents[2] / "config" / "scenes").glob("*.yaml"))
@@ -89,3 +89,11 @@ def test_nouns_load_without_heavy_modules() -> None:
     began = time.perf_counter()
     subprocess.run([sys.executable, "-c", code], check=True)
     assert time.perf_counter() - began < 30  # a hang, not a benchmark
+
+
+def test_strengths_are_each_view_s_own_or_follow_the_first() -> None:
+    config = RefineConfig(strength=0.6, strengths=(0.9, None))
+    assert [config.strength_of(v) for v in range(3)] == [0.9, 0.3, 0.3]
+    assert [RefineConfig(strength=0.6).strength_of(v) for v in range(2)] == [0.6, 0.3]
+    with pytest.raises(ValueError, match=r"strengths\.1"):
+        RefineConfig(strengths=(0.5, 1.5))

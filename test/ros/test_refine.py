@@ -14,10 +14,12 @@ from fake_world import ball_config
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
+from pw_msgs.action import Refine
 from pw_msgs.msg import CameraView, RefineView, TargetFrame
 from pw_ros.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.client import WorldClient
 from pw_ros.images import numpy_to_compressed, numpy_to_image
+from pw_ros.refinements import goal_to_changes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 GREY = np.full((64, 96, 3), 128, np.uint8)
@@ -188,3 +190,15 @@ def test_bad_targets_are_told_and_change_nothing(world) -> None:
             world.result(20)
         assert caught.value.code == code and str(caught.value), (fields.keys(), caught.value)
     assert head(world) == before and {s.state_id for s in world.states()} == states
+
+
+def test_a_goal_gives_each_view_its_own_strength() -> None:
+    def goal(*strengths: float) -> Refine.Goal:
+        return Refine.Goal(views=[RefineView(strength=s, weight=1.0) for s in strengths])
+
+    assert goal_to_changes(goal(0.75, -1.0))["strengths"] == (0.75, None)
+    assert "strengths" not in goal_to_changes(goal(-1.0, -1.0))
+    for wrong in (1.5, float("nan")):
+        with pytest.raises(PWError, match="0 to 1 each") as caught:
+            goal_to_changes(goal(0.5, wrong))
+        assert caught.value.code == ErrorCode.INVALID_STRENGTH

@@ -142,15 +142,13 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
             _write_masks(folder / "masks" / name, of)
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
     tell("meshes", 0.8)
-    solids = [
-        _mesh(e, i, train, fitted.gaussians[whose == 1 + i], masks, settings, inputs, device)
-        for i, e in enumerate(config.entities)
-    ]
+    own = [fitted.gaussians[whose == 1 + i] for i in range(len(config.entities))]
+    solids = [_mesh(e, train, mine, masks, settings) for e, mine in zip(config.entities, own)]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
     tell("what is behind", 0.84)
     background, hole = fill_behind(fitted.gaussians[whose == 0], solids, train, union)
     tell("particles", 0.87)
-    scene = assemble(config, solids, [fitted.gaussians[whose == 1 + i] for i in range(len(solids))], background)
+    scene = assemble(config, solids, own, background)
     binding, foreground = refit(
         train, union, scene.rest, scene.binding, scene.foreground, background, steps=settings.bind_steps,
         tell=_part(tell, 0.88, 0.98), device=device,
@@ -351,10 +349,7 @@ def _settle(
     return changed
 
 
-def _mesh(
-    entity: EntityConfig, i: int, views: list[View], own: Gaussians, masks: Masks, settings: ViewsSettings,
-    inputs: Inputs, device: str,
-) -> Fused:  # fmt: skip
+def _mesh(entity: EntityConfig, views: list[View], own: Gaussians, masks: Masks, settings: ViewsSettings) -> Fused:
     import torch
     from scipy import ndimage
 
@@ -376,16 +371,18 @@ def _mesh(
     box[0, 2] = 0.0
     looks = []
     with torch.no_grad():
-        tensors = Params(own, 1.0, device).drawn()
+        # Where half of the light stops: a mean would lie behind thin veils and before what shines through. CPU kernels
+        # alone have it.
+        tensors = Params(own, 1.0, "cpu").drawn()
         for v in views:
             mask = masks[name][v.name]
             if v.depth is not None:
                 depth = np.where(mask, v.depth, 0).astype(np.float32)
             else:
-                drawn = draw(tensors, v.camera, device=device, render_depth="expected",
-                             sh_degree=int(np.sqrt(own.sh.shape[1])) - 1)  # fmt: skip
-                solid = (drawn.alpha[0, ..., 0].cpu().numpy() > 0.7) & mask
-                depth = np.where(solid, drawn.depth[0, ..., 0].cpu().numpy(), 0).astype(np.float32)
+                degree = int(np.sqrt(own.sh.shape[1])) - 1
+                drawn = draw(tensors, v.camera, render_depth="median", sh_degree=degree)
+                solid = (drawn.alpha[0, ..., 0].numpy() > 0.7) & mask
+                depth = np.where(solid, drawn.depth[0, ..., 0].numpy(), 0).astype(np.float32)
             looks.append(Look(v.camera, depth, free[v.name], own=mask))
     centre = np.median(own.means, axis=0).astype(np.float64)
     if seen_from_one_side([v.camera for v in views], centre):

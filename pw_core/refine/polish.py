@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+RATE = 0.005
+"""Learning rate of the motion: of displacements in particle sizes, and five times that of turns [rad]."""
+
+
 @dataclass(frozen=True)
 class Weights:
     """Of the loss's terms."""
@@ -69,9 +73,11 @@ class Polish:
         def free(a: Any) -> Tensor:
             return self._tensor(a).requires_grad_(True)
 
-        self.c = {n: free(x) for n, x in motion.coefficients.items()}
-        self.shifts = {n: free(x) for n, x in motion.shifts.items()}
-        self.turns = {n: free(x) for n, x in motion.turns.items()}
+        # A tensor a frame: Adam leaves alone what a step did not draw. In one tensor, frames that are not drawn move on
+        # by their momentum, and the last few end beside where they were best.
+        self.c = {n: [free(row) for row in x] for n, x in motion.coefficients.items()}
+        self.shifts = {n: [free(row) for row in x] for n, x in motion.shifts.items()}
+        self.turns = {n: [free(row) for row in x] for n, x in motion.turns.items()}
         self.raw, self.opacities, self.sh = free(look.raw), free(look.opacities), free(look.sh)
         self.grid = free(shade.gain)
         span = float(motion.trajectory.times[-1] - motion.trajectory.times[0])
@@ -88,8 +94,8 @@ class Polish:
         self._raw0, self._sh0 = self.raw.detach().clone(), self.sh.detach().clone()
         self._stretches: dict[int, Tensor] = {}
         size = min((e.particle_size_m for e in scene.entities if e.kind == "deformable"), default=0.01)
-        rates = [(list(self.c.values()), 0.02 * size), (list(self.shifts.values()), 0.02 * size),
-                 (list(self.turns.values()), 0.004)] if motion_free else []  # fmt: skip
+        rates = [(_flat(self.c), RATE * size), (_flat(self.shifts), RATE * size),
+                 (_flat(self.turns), RATE / 5)] if motion_free else []  # fmt: skip
         rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.005), ([self.grid], 0.01)]
         if temporal_opacity:
             rates += [([self.mu], 0.02 * span), ([self.log_s], 0.02)]
@@ -222,7 +228,7 @@ class Polish:
                 u = self._values[e.name] @ c[t]
                 total = total + w.sim * (u**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
                 bend = (c[t] * (self._stiff[e.name] @ c[t])).sum() / (0.1 * basis.spacing_m) ** 2
-                total = total + w.smooth * bend / c.shape[1] / len(frames)
+                total = total + w.smooth * bend / c[t].shape[0] / len(frames)
                 if 0 < t < last:
                     jerk = self._values[e.name] @ (c[t - 1] - 2 * c[t] + c[t + 1])
                     total = total + w.steady * (jerk**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
@@ -253,12 +259,15 @@ class Polish:
     def motion_now(self) -> Motion:
         """The motion as optimised so far."""
 
-        def array(x: Tensor) -> F64:
-            return np.asarray(x.detach().cpu().numpy().astype(np.float64))
+        import torch
+
+        def stacked(rows: list[Tensor]) -> F64:
+            return np.asarray(torch.stack(rows).detach().cpu().numpy().astype(np.float64))
 
         return replace(
-            self.motion, coefficients={n: array(x) for n, x in self.c.items()},
-            shifts={n: array(x) for n, x in self.shifts.items()}, turns={n: array(x) for n, x in self.turns.items()},
+            self.motion, coefficients={n: stacked(x) for n, x in self.c.items()},
+            shifts={n: stacked(x) for n, x in self.shifts.items()},
+            turns={n: stacked(x) for n, x in self.turns.items()},
         )  # fmt: skip
 
     def look_now(self) -> Look:
@@ -273,6 +282,10 @@ class Polish:
             opacities = torch.logit(self.opacity(self.film.frames - 1).clamp(1e-4, 1 - 1e-4))
         gain = array(self.grid)
         return Look(array(self.raw), array(opacities), array(self.sh), self.shade.baked(gain[-1]))
+
+
+def _flat(rows: dict[str, list[Tensor]]) -> list[Tensor]:
+    return [row for each in rows.values() for row in each]
 
 
 def _rotation(vector: Tensor) -> Tensor:

@@ -27,6 +27,8 @@ OUTLINE_PX = 4
 """How near [px] to a point of the drawn outline a Gaussian must be to stand for it."""
 
 
+MOST_RIM_PX = 2.0
+"""More than this is no rim."""
 WIDTH = 480
 """[px] at which tracking looks at wider films."""
 SIM_WEIGHT, ALONE = 1e-3, 1e3
@@ -131,6 +133,7 @@ def track(
     # Views are looked at beside each other, each with dice of its own: what comes out does not hang on who was first.
     rngs = [np.random.default_rng([seed, v]) for v in range(len(film.cameras))]
     before: Shot | None = None
+    rims: list[dict[int, float]] = []
     with ThreadPoolExecutor(len(film.cameras), thread_name_prefix="pw-track") as pool:
         for t in range(film.frames):
             _carry_over(motion, t)
@@ -139,7 +142,9 @@ def track(
             for step in range(rounds + (1 if before is not None else 0)):
                 shot = _shoot(model, film, motion, t, pool)
                 first = before if step == 0 else None
-                asked = [pool.submit(_pulls, model, film, v, t, step, shot, first, rngs[v]) for v in views]
+                if t == step == 0:
+                    rims = [_rims(model, film, v, shot) for v in range(len(film.cameras))]
+                asked = [pool.submit(_pulls, model, film, v, t, step, shot, first, rims[v], rngs[v]) for v in views]
                 pulls = [p for each in asked for p in each.result()]
                 with blas.limit(limits=1):  # the systems are small; threads that spin for them cost 5 times as much
                     for e in model.scene.entities:
@@ -150,12 +155,13 @@ def track(
 
 
 def _pulls(
-    model: Model, film: Film, v: int, t: int, step: int, shot: Shot, before: Shot | None, rng: np.random.Generator
-) -> list[Pull]:
+    model: Model, film: Film, v: int, t: int, step: int, shot: Shot, before: Shot | None, rims: dict[int, float],
+    rng: np.random.Generator,
+) -> list[Pull]:  # fmt: skip
     """What one view wishes for in a step of frame t; before: the frame before, where its flow is to be followed."""
     if before is not None and film.seen(v, t - 1):
         return [_by_own_flow(film, v, t, shot, before)]
-    out = _by_outline(model, film, v, t, shot, rng)
+    out = _by_outline(model, film, v, t, shot, rims, rng)
     if step > 0:
         picked = visible(model, film.cameras[v], shot.means, shot.drawn.depth[v], rng, at=shot.at[v])
         out.append(_by_drawn_flow(model, film, v, t, shot, picked))
@@ -226,26 +232,52 @@ def _by_drawn_flow(model: Model, film: Film, v: int, t: int, shot: Shot, picked:
     return _all_ways(v, picked[good], by[good], 0.7)
 
 
-def _by_outline(model: Model, film: Film, v: int, t: int, shot: Shot, rng: np.random.Generator) -> list[Pull]:
+def _facing(
+    model: Model, film: Film, v: int, t: int, shot: Shot, e: Entity, rng: np.random.Generator
+) -> tuple[F64, F64, F64] | None:
+    """Points [px] (P, 2) of the drawn outline, those of the frame's that face them, and the latter's normals."""
+    drawn = shot.drawn
+    there, there_normal = film.outline(v, t, e.id + 1)
+    others = np.delete(drawn.alpha[v], e.id, axis=-1).sum(-1) > 0.5
+    here, here_normal = outline(drawn.alpha[v][..., e.id], blocked=others)
+    if len(there) < 20 or len(here) < 20:
+        return None
+    if len(there) > 400:
+        pick = rng.choice(len(there), 400, replace=False)
+        there, there_normal = there[pick], there_normal[pick]
+    # Nearest in place and direction at once: a right-hand edge must not be taken for a left-hand one.
+    reach = 15.0
+    _, k = cKDTree(np.hstack([here, reach * here_normal])).query(np.hstack([there, reach * there_normal]))
+    agree = (here_normal[k] * there_normal).sum(1) > 0.5
+    return (here[k][agree], there[agree], there_normal[agree]) if agree.any() else None
+
+
+def _rims(model: Model, film: Film, v: int, shot: Shot) -> dict[int, float]:
+    """How much wider [px] each entity's outline is in the film than as drawn, in the first frame.
+
+    Masks are a part of a pixel wider or narrower than what a renderer draws of the same thing, all round. The first
+    frame's state is known; taken for a motion, the rim would blow the body up, which no later frame undoes.
+    """
+    out = {}
+    for e in model.scene.entities if film.seen(v, 0) else ():
+        found = _facing(model, film, v, 0, shot, e, np.random.default_rng(0))
+        if found is not None:
+            here, there, normal = found
+            out[e.id] = float(np.clip(np.median(((there - here) * normal).sum(1)), -MOST_RIM_PX, MOST_RIM_PX))
+    return out
+
+
+def _by_outline(
+    model: Model, film: Film, v: int, t: int, shot: Shot, rims: dict[int, float], rng: np.random.Generator
+) -> list[Pull]:
     """The drawn outline should lie on the frame's: along the normal only, an outline slides along itself freely."""
     out = []
-    drawn, (uv, z) = shot.drawn, shot.at[v]
+    uv, z = shot.at[v]
     for e in model.scene.entities:
-        there, there_normal = film.outline(v, t, e.id + 1)
-        others = np.delete(drawn.alpha[v], e.id, axis=-1).sum(-1) > 0.5
-        here, here_normal = outline(drawn.alpha[v][..., e.id], blocked=others)
-        if len(there) < 20 or len(here) < 20:
+        found = _facing(model, film, v, t, shot, e, rng)
+        if found is None:
             continue
-        if len(there) > 400:
-            pick = rng.choice(len(there), 400, replace=False)
-            there, there_normal = there[pick], there_normal[pick]
-        # Nearest in place and direction at once: a right-hand edge must not be taken for a left-hand one.
-        reach = 15.0
-        _, k = cKDTree(np.hstack([here, reach * here_normal])).query(np.hstack([there, reach * there_normal]))
-        agree = (here_normal[k] * there_normal).sum(1) > 0.5
-        if not agree.any():
-            continue
-        here, there, normal = here[k][agree], there[agree], there_normal[agree]
+        here, there, normal = found
         # Each point of the drawn outline belongs to the Gaussian that is nearest to it in the picture.
         mine = np.flatnonzero((model.entity_of == e.id) & (z > 0))
         mine = mine[_close(uv[mine], here, OUTLINE_PX)]
@@ -254,7 +286,7 @@ def _by_outline(model: Model, film: Film, v: int, t: int, shot: Shot, rng: np.ra
         gap, nearest = cKDTree(uv[mine]).query(here)
         good = gap < OUTLINE_PX
         index, normal = mine[nearest[good]], normal[good]
-        by = there[good] - here[good]
+        by = there[good] - here[good] - rims.get(e.id, 0.0) * normal
         axes = np.stack([normal, normal[:, ::-1] * [-1, 1]], 1)
         # An outline has few points and says much: a silhouette counts like 1500 points of flow.
         weight = np.tile([[1500 / max(len(index), 1), 0.0]], (len(index), 1))

@@ -19,8 +19,8 @@ from pw_core.gaussians import F32, F64
 from pw_core.refine.film import Film
 from pw_core.refine.losses import mean_over, picture_error
 from pw_core.refine.model import Model
+from pw_core.refine.motion import Motion
 from pw_core.refine.shade import Shade
-from pw_core.refine.track import Motion
 from pw_core.scene import Look
 
 if TYPE_CHECKING:

@@ -17,12 +17,14 @@ from pw_core.refine.film import Film
 from pw_core.refine.fit import Estimate, Fit
 from pw_core.refine.measure import errors_of_entities, figures
 from pw_core.refine.model import Model
+from pw_core.refine.motion import Motion
 from pw_core.refine.parameters import names_of
 from pw_core.refine.polish import Polish, Weights
+from pw_core.refine.pulls import visible
 from pw_core.refine.request import followed_masks, request
 from pw_core.refine.shade import Shade
 from pw_core.refine.targets.base import TargetProvider, provide
-from pw_core.refine.track import Motion, track, visible
+from pw_core.refine.track import track
 from pw_core.refine.writeback import settle_offsets, write_back
 from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
 

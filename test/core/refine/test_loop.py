@@ -20,10 +20,11 @@ from pw_core.refine.film import Film
 from pw_core.refine.fit import Fit
 from pw_core.refine.measure import errors_of_entities
 from pw_core.refine.model import Model
+from pw_core.refine.motion import Motion
 from pw_core.refine.polish import Polish
 from pw_core.refine.shade import Shade
 from pw_core.refine.targets.observed import CameraFilm, Observed
-from pw_core.refine.track import Motion, track
+from pw_core.refine.track import track
 from pw_core.refine.writeback import settle_offsets, write_back, yielded
 from pw_core.render.cameras import orbit
 from pw_core.scene import PhysicsState, State, Trajectory

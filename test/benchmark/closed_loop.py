@@ -21,6 +21,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import imageio.v3 as imageio
+import numpy as np
 from parts.hidden import Hidden, Match, make, roll
 from parts.records import psnr
 
@@ -45,8 +47,9 @@ ARMS: dict[str, dict[str, Any] | None] = {
 """What each changes of the defaults; None: no refinement."""
 
 
-def arm(name: str, hidden: Hidden, folder: Path, *, device: str, options: dict[str, Any]) -> dict[str, Any]:
-    """All rounds of one arm."""
+def arm(name: str, hidden: Hidden, folder: Path, *, device: str, options: dict[str, Any]) -> None:
+    """All rounds of one arm; after each, <arm>.json in `folder` holds those so far, and <arm>_<round>.png what the
+    fourth camera saw (left) and would have seen of the prediction (right)."""
     began = time.perf_counter()
     change = ARMS[name]
     settings = {**options, **(change or {})}
@@ -54,20 +57,23 @@ def arm(name: str, hidden: Hidden, folder: Path, *, device: str, options: dict[s
     if settings.pop("estimate", False):
         settings["estimate"] = ESTIMATE[hidden.scene]
     refine = RefineConfig.model_validate(settings)
-    world = World(folder / name.replace(" ", "_"), device=device)
+    world = World(folder / _stem(name), device=device)
     ours = world.reconstruct(hidden.config.model_copy(update={"refine": refine}))
     if name == "oracle":
         told = replace(world.state(), id="told", parent=world.head, parameters=dict(hidden.constants))
         world.tree.add(told)
         world.commit("told")
     match = Match(ours, hidden)
-    rounds = []
+    rounds: list[dict[str, Any]] = []
+    made = {"scene": hidden.scene, "seed": hidden.seed, "arm": name, "constants": hidden.constants, "device": device,
+            "cpus": os.cpu_count(), "rounds": rounds}  # fmt: skip
     for k, round_ in enumerate(hidden.config.rounds):
         at = time.perf_counter()
         predicted = roll(world, round_)
         point, chamfer = match.errors(predicted.positions[-1], hidden.positions[k][-1])
-        view = world.render(hidden.cameras[-1]).rgb
-        row: dict[str, Any] = {"particle": point, "chamfer": chamfer, "psnr": psnr(view, hidden.films[k][-1, -1]),
+        view, true = world.render(hidden.cameras[-1]).rgb, hidden.films[k][-1, -1]
+        imageio.imwrite(folder / f"{_stem(name)}_{k + 1}.png", np.concatenate([true, view], axis=1))
+        row: dict[str, Any] = {"particle": point, "chamfer": chamfer, "psnr": psnr(view, true),
                                "rollout_s": time.perf_counter() - at}  # fmt: skip
         if change is not None and k + 1 < len(hidden.config.rounds):
             row |= corrected(world, predicted, hidden, k, refine, seen)
@@ -75,8 +81,13 @@ def arm(name: str, hidden: Hidden, folder: Path, *, device: str, options: dict[s
                 world.state().physics.particles.positions, hidden.positions[k][-1]
             )
         rounds.append(row)
+        made["seconds"] = time.perf_counter() - began
+        (folder / f"{_stem(name)}.json").write_text(json.dumps(made, indent=1))
         print(hidden.scene, hidden.seed, name, k, _short(row), flush=True)
-    return {"rounds": rounds, "seconds": time.perf_counter() - began}
+
+
+def _stem(arm: str) -> str:
+    return arm.replace(" ", "_")
 
 
 def corrected(
@@ -151,10 +162,7 @@ def main() -> None:
                 scene, seed=int(seed), device=given.device, width=given.width, folder=folder
             )  # fmt: skip
             for name in filter(None, given.arms.split(",")):
-                result = arm(name, hidden, folder, device=given.device, options=json.loads(given.options))
-                result |= {"scene": scene, "seed": int(seed), "arm": name, "constants": hidden.constants}
-                result |= {"device": given.device, "cpus": os.cpu_count()}
-                (folder / f"{name.replace(' ', '_')}.json").write_text(json.dumps(result, indent=1))
+                arm(name, hidden, folder, device=given.device, options=json.loads(given.options))
 
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ def segment(photo: Rgb, entity: EntityConfig, *, scale: float) -> Mask:
         cv2.grabCut(photo[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, ITERATIONS, cv2.GC_INIT_WITH_MASK)
     except cv2.error as error:
         raise ReconstructError(f"entity '{entity.name}': {error}", code=ErrorCode.INVALID_PROMPT) from None
-    found, lost = _clean((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), points, radius)
+    found, lost = _clean((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), points, against, radius)
     if found.sum() < MIN_SHARE * (x1 - x0) * (y1 - y0):
         raise ReconstructError(
             f"entity '{entity.name}': nothing stands out from the background in box {list(prompt.box)}; draw it closer "
@@ -106,9 +106,23 @@ def _check_prompts(entity: EntityConfig, width: int, height: int) -> None:
         )
 
 
-def _clean(mask: Mask, points: list[tuple[float, float]], radius: int) -> tuple[Mask, list[int]]:
-    """The largest part and those that hold points, without holes; the points [their indices] with nothing round them
-    but what they themselves seeded."""
+def filled(mask: Mask, against: Mask, *, least: int = 0) -> Mask:
+    """The mask (H, W) with its holes filled, but for those of more than `least` pixels in which something speaks
+    `against` it (H, W)."""
+    from scipy import ndimage
+
+    holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    size, held = (ndimage.sum_labels(a, holes, np.arange(count + 1)) for a in (np.ones(mask.shape), against))
+    fill = (held == 0) | (size <= least)
+    fill[0] = False
+    return np.asarray(mask | fill[holes])
+
+
+def _clean(
+    mask: Mask, points: list[tuple[float, float]], against: list[tuple[float, float]], radius: int
+) -> tuple[Mask, list[int]]:
+    """The largest part and those that hold points, without holes but for those that hold points against it; the points
+    [their indices] with nothing round them but what they themselves seeded."""
     import cv2
     from scipy import ndimage
 
@@ -120,7 +134,10 @@ def _clean(mask: Mask, points: list[tuple[float, float]], radius: int) -> tuple[
     sizes = ndimage.sum_labels(opened, parts, np.arange(1, count + 1))
     keep = {int(np.argmax(sizes)) + 1}
     keep |= {int(parts[int(y), int(x)]) for x, y in points} - {0}
-    out = np.asarray(ndimage.binary_fill_holes(np.isin(parts, list(keep))))
+    other = np.zeros(mask.shape, bool)
+    for x, y in against:
+        other[int(y), int(x)] = True
+    out = filled(np.isin(parts, list(keep)), other)
     parts, count = ndimage.label(out)
     sizes = ndimage.sum_labels(out, parts, np.arange(count + 1))
     seeded = ALONE * np.pi * (radius + 0.5) ** 2

@@ -13,7 +13,7 @@ from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, I64
 from pw_core.reconstruct.image import Rgb
-from pw_core.reconstruct.masks import Mask, segment
+from pw_core.reconstruct.masks import Mask, filled, segment
 from pw_core.reconstruct.views.poses import Posed, View
 
 LIFT = 0.01
@@ -24,6 +24,8 @@ RIM = 0.02
 """Of the picture's width: how far from its outline a prompted mask is open to doubt."""
 GROUND_PX = 3
 """Radius of what a point on the ground says of its surroundings: a larger one would eat into the foot of the thing."""
+GAP = 80
+"""Pixels; a smaller hole may be no more than what one stray point seeded."""
 SAME_PLACE = 0.01
 """Of the distance: how near two views' depths are to be of one place."""
 HIDES = 0.012
@@ -66,7 +68,7 @@ def carry(
         seen = posed.seen[name]
         for c in every:
             if name in c.masks:
-                inside = _at(c.masks[name], views[name], points[seen])
+                inside = at(c.masks[name], views[name], points[seen])
                 c.yes[seen[inside]] += 1
                 c.no[seen[~inside]] += 1
 
@@ -85,7 +87,7 @@ def carry(
                     f"mask from {prompt_view} to the other views; give masks, or more overlapping photos",
                     code=ErrorCode.INVALID_PROMPT,
                 )
-            own.append(mine[_main_cluster(points[mine])])
+            own.append(mine[main_cluster(points[mine])])
         left = [n for n in views if n not in voted]
         whole = np.concatenate(own)
         name = max(left, key=lambda n: int(np.isin(posed.seen[n], whole).sum()))
@@ -165,7 +167,7 @@ def _without_ground(mask: Mask, view: View, entity: EntityConfig, posed: Posed, 
     ground = seen[:, 2] < 0.5 * floor
     rim = max(2, round(RIM * width))
     core = ndimage.binary_erosion(mask, iterations=rim)
-    within = _at(core, view, seen)
+    within = at(core, view, seen)
     if ground[within].sum() > 0.5 * within.sum():
         return mask  # as flat as the plane's own points are uneven: they tell nothing apart
     uv, depth = view.camera.project(seen[ground])
@@ -271,7 +273,8 @@ def cut_again(image: Rgb, likely: np.ndarray, rivals: np.ndarray) -> Mask:
     return _grabcut(image, labels)
 
 
-def _at(mask: Mask, view: View, points: np.ndarray) -> np.ndarray:
+def at(mask: Mask, view: View, points: np.ndarray) -> np.ndarray:
+    """(n,): which of the points (n, 3) are before the camera and in its mask."""
     uv, depth = view.camera.project(points)
     x = np.clip(uv[:, 0].astype(int), 0, view.camera.width - 1)
     y = np.clip(uv[:, 1].astype(int), 0, view.camera.height - 1)
@@ -283,7 +286,7 @@ def _others(posed: Posed, name: str, yes: np.ndarray, no: np.ndarray, floor: flo
     return np.asarray(seen[((no[seen] > yes[seen]) | (posed.points[seen, 2] < 0.5 * floor)) & (yes[seen] == 0)])
 
 
-def _main_cluster(points: np.ndarray) -> np.ndarray:
+def main_cluster(points: np.ndarray) -> np.ndarray:
     """Without stray points: those near enough to the median, in units of the median distance from it."""
     distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
     return np.asarray(distance < 4 * np.median(distance) + 1e-9)
@@ -321,17 +324,24 @@ def _cut(view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, riv
         return np.zeros((height, width), bool)
     for x, y in uv:
         cv2.circle(labels, (int(x), int(y)), 1, int(cv2.GC_FGD), -1)
-    found = _grabcut(view.image, labels)
+    beyond = np.zeros((height, width), bool)
+    for x, y in view.camera.project(others)[0] if len(others) else ():
+        if 0 <= x < width and 0 <= y < height:
+            beyond[int(y), int(x)] = True
+    found = _grabcut(view.image, labels, beyond)
     parts, count = ndimage.label(found)
     if count == 0:
         return found
     hits = np.bincount(parts[uv[:, 1].astype(int), uv[:, 0].astype(int)], minlength=count + 1)
     hits[0] = 0
-    return np.asarray(ndimage.binary_fill_holes(parts == hits.argmax()))
+    return filled(parts == hits.argmax(), beyond, least=GAP)
 
 
-def _grabcut(image: Rgb, labels: np.ndarray) -> Mask:
+def _grabcut(image: Rgb, labels: np.ndarray, beyond: Mask | None = None) -> Mask:
+    """Holes are filled, but for gaps in which the labels, or points `beyond` (H, W), are sure of the background."""
     import cv2
+
+    sure = (labels == cv2.GC_BGD) if beyond is None else (labels == cv2.GC_BGD) | beyond
 
     cv2.setRNGSeed(0)
     models = np.zeros((1, 65)), np.zeros((1, 65))
@@ -344,4 +354,4 @@ def _grabcut(image: Rgb, labels: np.ndarray) -> Mask:
     if count > 1:
         sizes = np.bincount(parts.ravel())[1:]
         opened = np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
-    return np.asarray(ndimage.binary_fill_holes(opened))
+    return filled(np.asarray(opened), sure, least=GAP)

@@ -6,69 +6,127 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64
 from pw_core.reconstruct.views.poses import Posed, View
 from pw_core.reconstruct.views.settings import ViewsSettings
 
-TRIES = 800
+TRIES = 6000
 NEAR = 0.004
 """Distance from the plane within which a point counts as on it, as a share of the cameras' distance."""
 UPRIGHT = 0.3
+LEAN_DEG = 30.0
+"""How far a floor may lean from upright, where the cameras tell what upright is."""
+SPREAD, ROLLED = 0.02, 0.25
+"""Cameras tell upright if the mean square of their rightward axes along the second direction is above the one, and that
+along the third below the other of it: not if all look from one side, or were rolled anyhow."""
+LEAST, LEAST_BEARING = 0.1, 0.03
+"""Of the points, how many a plane must hold; and one that bears the entities."""
+BELOW = 0.05
+"""Of the entities' points, how many may lie below what they stand on."""
+FEET = 0.3
+"""Of the entities' extent: how high over the plane their lowest points may be; plain feet have no points."""
+LEAST_OWN = 8
+"""Points of the entities, below which they say nothing of the plane."""
 ASSUMED_SIZE_M = 0.2
 
 
 @dataclass(frozen=True)
 class Plane:
-    """normal (3,) and offset: n . x = offset; inliers: share of the points on it."""
+    """normal (3,) and offset: n . x = offset; inliers: share of the points on it; bears: whether the entities stand on
+    it (None: not asked)."""
 
     normal: F64
     offset: float
     inliers: float
+    bears: bool | None = None
 
 
-def find_plane(points: F64, centres: F64, *, ups: F64 | None = None) -> Plane:
+def find_plane(points: F64, centres: F64, *, ups: F64 | None = None, rights: F64 | None = None, own: F64 | None = None
+               ) -> Plane:  # fmt: skip
     """The plane with the most points and all cameras on one side (RANSAC, Fischler and Bolles 1981).
 
-    ups (n, 3): the cameras' own upward axes, which a floor's normal does not oppose: a wall is no floor.
+    ups (n, 3): the cameras' own upward axes, which a floor's normal does not oppose: a wall is no floor. rights (n, 3):
+    their axes to the right, which people hold level (`upright`). own (m, 3): points of what stands on the plane, not
+    among `points`: a plane that they stand on goes before a larger one that cuts through them or is far below.
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): no plane holds a tenth of the points.
     """
-    rng = np.random.default_rng(0)
+    if len(points) < 3:
+        raise ReconstructError(f"no floor or table plane: only {len(points)} points; show more of what the "
+                               "thing stands on", code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
     middle = np.median(points, axis=0)
     reach = float(np.median(np.linalg.norm(centres - middle, axis=1)))
     near = points[np.linalg.norm(points - middle, axis=1) < 2 * reach]
-    best, score = None, 0
-    for _ in range(TRIES):
-        a, b, c = near[rng.choice(len(near), 3, replace=False)]
-        normal = np.cross(b - a, c - a)
-        length = np.linalg.norm(normal)
-        if length < 1e-12:
-            continue
-        normal /= length
-        height = (centres - a) @ normal
-        if (height < 0).mean() > 0.5:
-            normal, height = -normal, -height
-        if height.min() < 0.02 * reach or (ups is not None and (ups @ normal).mean() < UPRIGHT):
-            continue
-        count = int((np.abs((near - a) @ normal) < NEAR * reach).sum())
-        if count > score:
-            best, score = (normal, float(a @ normal)), count
-    if best is None or score < 0.1 * len(near):
+    tolerance = NEAR * reach
+    best = _largest(near, *_candidates(near, centres, reach, ups, rights, own, tolerance), tolerance)
+    bears: bool | None = None if own is None else best is not None and best[2] >= LEAST_BEARING * len(near)
+    if own is not None and not bears:
+        best = _largest(near, *_candidates(near, centres, reach, ups, rights, None, tolerance), tolerance)
+    if best is None or (not bears and best[2] < LEAST * len(near)):
+        count = 0 if best is None else best[2]
         raise ReconstructError(
-            f"no floor or table plane: the best holds {score} of {len(near)} points; show more of what the thing "
+            f"no floor or table plane: the best holds {count} of {len(near)} points; show more of what the thing "
             "stands on", code=ErrorCode.RECONSTRUCT_FAILED,
         )  # fmt: skip
-    normal, offset = best
+    normal, offset, score = best
     for _ in range(3):
-        on = near[np.abs(near @ normal - offset) < NEAR * reach]
+        on = near[np.abs(near @ normal - offset) < tolerance]
         centre = on.mean(0)
         fitted = np.linalg.svd(on - centre, full_matrices=False)[2][2]
         normal = fitted if fitted @ normal > 0 else -fitted
         offset = float(centre @ normal)
-    return Plane(normal, offset, score / len(near))
+    return Plane(normal, offset, score / len(near), bears)
+
+
+def upright(ups: F64, rights: F64) -> F64 | None:
+    """Up (3,), as what is square to all cameras' axes to the right; None where these do not tell.
+
+    ups, rights (n, 3): unit axes of the cameras.
+    """
+    values, vectors = np.linalg.eigh(rights.T @ rights / len(rights))
+    if values[1] < SPREAD or values[0] > ROLLED * values[1]:
+        return None
+    up: F64 = vectors[:, 0] * np.sign((ups @ vectors[:, 0]).sum())
+    return up
+
+
+def _candidates(
+    near: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None, own: F64 | None, tolerance: float
+) -> tuple[F64, F64]:
+    """Normals (k, 3) and offsets (k,) of planes through three of the points that could be a floor or a table."""
+    rng = np.random.default_rng(0)
+    a, b, c = near[rng.integers(len(near), size=(3, TRIES))]
+    normals = np.cross(b - a, c - a)
+    length = np.linalg.norm(normals, axis=1)
+    a, normals = a[length > 1e-12], normals[length > 1e-12] / length[length > 1e-12, None]
+    heights = centres @ normals.T - (a * normals).sum(1)
+    down = (heights < 0).mean(0) > 0.5
+    normals[down], heights[:, down] = -normals[down], -heights[:, down]
+    offsets = (a * normals).sum(1)
+    fit = heights.min(0) >= 0.02 * reach
+    if ups is not None:
+        fit &= (ups @ normals.T).mean(0) >= UPRIGHT
+        up = None if rights is None else upright(ups, rights)
+        if up is not None:
+            fit &= normals @ up > np.cos(np.radians(LEAN_DEG))
+    if own is not None:
+        above = own @ normals.T - offsets
+        lowest = np.percentile(above, 100 * BELOW, axis=0)
+        fit &= (lowest > -tolerance) & (lowest < FEET * np.linalg.norm(np.ptp(own, axis=0)))
+    return normals[fit], offsets[fit]
+
+
+def _largest(near: F64, normals: F64, offsets: F64, tolerance: float) -> tuple[F64, float, int] | None:
+    """Normal, offset and how many points of the plane that holds the most."""
+    if len(normals) == 0:
+        return None
+    counts = [int((np.abs(near @ n - d) < tolerance).sum()) for n, d in zip(normals, offsets)]
+    k = int(np.argmax(counts))
+    return normals[k], float(offsets[k]), counts[k]
 
 
 def to_table(posed: Posed, plane: Plane, *, scale: float) -> tuple[Posed, F64]:
@@ -101,13 +159,22 @@ def moved(posed: Posed, T: F64) -> Posed:
     return replace(posed, views=tuple(map(place, posed.views)), points=posed.points @ T[:3, :3].T + T[:3, 3])
 
 
-def stand(posed: Posed, settings: ViewsSettings, *, metric: bool, object_extent: float = 0.0) -> tuple[Posed, Any]:
+def stand(
+    posed: Posed, settings: ViewsSettings, *, metric: bool, object_extent: float = 0.0,
+    own: NDArray[np.bool_] | None = None,
+) -> tuple[Posed, Any]:  # fmt: skip
     """The scene on its plane in metres, and a report: plane, scale and where the scale is from.
 
     metric: poses or depth were in metres. object_extent: longest extent of the first entity in the old unit, 0 unknown.
+    own (n,): which of the points are the entities', as far as is known.
     """
     ups = np.array([-v.camera.viewmat[1, :3] for v in posed.views])
-    plane = find_plane(posed.points, np.array([v.camera.centre for v in posed.views]), ups=ups)
+    rights = np.array([v.camera.viewmat[0, :3] for v in posed.views])
+    centres = np.array([v.camera.centre for v in posed.views])
+    if own is None or own.sum() < LEAST_OWN:
+        plane = find_plane(posed.points, centres, ups=ups, rights=rights)
+    else:
+        plane = find_plane(posed.points[~own], centres, ups=ups, rights=rights, own=posed.points[own])
     height = float(posed.views[0].camera.centre @ plane.normal - plane.offset)
     if metric:
         scale, source = 1.0, "given poses or depth"
@@ -121,6 +188,8 @@ def stand(posed: Posed, settings: ViewsSettings, *, metric: bool, object_extent:
     else:
         scale, source = 1 / height, "unknown; the first camera is assumed to be 1 m above the plane"
     report = {"plane_inliers": round(plane.inliers, 4), "scale": scale, "scale_from": source, "metric": metric}
+    if plane.bears is not None:
+        report["bears_the_entities"] = plane.bears
     level = plane.normal[2] > np.cos(np.radians(3)) and abs(plane.offset) < 0.02
     if metric and (settings.frame == "given" or (settings.frame == "auto" and level)):
         return posed, report | {"frame": "as given", "world_from_given": np.eye(4).tolist()}

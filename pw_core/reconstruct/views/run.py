@@ -7,7 +7,7 @@ import re
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,22 @@ from pw_core.reconstruct.views.behind import fill_behind
 from pw_core.reconstruct.views.bind import bound, refit
 from pw_core.reconstruct.views.fit import Params, choose_device, draw, fit, score, start
 from pw_core.reconstruct.views.fuse import Fused, Look, bounds_of, fuse, hull_bounds
-from pw_core.reconstruct.views.inputs import Inputs, check, check_mask
-from pw_core.reconstruct.views.masks import agree, carry, cut_again, from_prompt
+from pw_core.reconstruct.views.inputs import Inputs, check
+from pw_core.reconstruct.views.masks_stage import (
+    Masks,
+    find_masks,
+    own_points,
+    prompted,
+    settle,
+    standing_points,
+    write_masks,
+)
 from pw_core.reconstruct.views.poses import Posed, View, pose
 from pw_core.reconstruct.views.segment import classify
 from pw_core.reconstruct.views.settings import ViewsSettings
 from pw_core.scene import Entity, Particles, Scene
 
 Progress = Callable[[str, float], None]
-Masks = dict[str, dict[str, Mask]]
-AGREE = 0.9
 GAP_PX = 3
 
 
@@ -120,9 +126,10 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     metric = inputs.route != "photos"
     prompt = _prompt_view(inputs, settings, posed)
     tell("plane", 0.14)
-    posed, standing = planes.stand(posed, settings, metric=metric)
+    own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)
+    posed, standing = planes.stand(posed, settings, metric=metric, own=own_there)
     tell("masks", 0.15)
-    masks = _masks(config, inputs, settings, posed, prompt, folder)
+    masks = find_masks(config, inputs, settings, posed, prompt, folder)
     if not metric and settings.camera_height_m == 0:
         posed, standing = _scaled(posed, masks[config.entities[0].name], settings, standing)
     device = choose_device(settings)
@@ -137,9 +144,9 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
     whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
     deep = all(v.depth is not None for v in posed.views)  # then views have voted on every place already
-    if not deep and _settle(train, masks, likely, config, inputs.masks):
+    if not deep and settle(train, masks, likely, config, inputs.masks):
         for name, of in masks.items():
-            _write_masks(folder / "masks" / name, of)
+            write_masks(folder / "masks" / name, of)
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
     tell("meshes", 0.8)
     own = [fitted.gaussians[whose == 1 + i] for i in range(len(config.entities))]
@@ -241,65 +248,9 @@ def _prompt_view(inputs: Inputs, settings: ViewsSettings, posed: Posed) -> str:
     return name
 
 
-def _masks(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, posed: Posed, prompt: str, folder: Path
-           ) -> Masks:  # fmt: skip
-    import cv2
-
-    views = {v.name: v for v in posed.views}
-    width = next(v.image.shape[1] for v in inputs.views if v.name == prompt)
-    out: Masks = {}
-    for e in config.entities:
-        kept = _read_masks(folder / "masks" / e.name, views)
-        if kept is not None:
-            out[e.name] = kept
-            continue
-        given = {
-            n: np.asarray(cv2.resize(m.astype(np.uint8), (views[n].camera.width, views[n].camera.height))) > 0
-            for n, m in inputs.masks.get(e.name, {}).items() if n in views
-        }  # fmt: skip
-        if settings.masks == "sam2" and len(given) < len(views):
-            from pw_core.reconstruct.views.sam import follow
-
-            given = follow(posed.views, e, settings.sam2, prompt_view=prompt, original_width=width,
-                           device=choose_device(settings)) | given  # fmt: skip
-        if prompt not in given:
-            given[prompt] = from_prompt(views[prompt], e, original_width=width, posed=posed)
-        out[e.name] = given
-    if any(len(m) < len(views) for m in out.values()):
-        out = carry(posed, config.entities, out, prompt_view=prompt)
-        if all(v.depth is not None for v in posed.views):
-            out = agree(posed.views, out, fixed=inputs.masks)
-    for name, masks in out.items():
-        for n, mask in masks.items():
-            if mask.any():
-                check_mask(mask, views[n].image.shape[1::-1], what=f"mask found of '{name}' in {n}")
-        _write_masks(folder / "masks" / name, masks)
-    return out
-
-
-def _write_masks(folder: Path, masks: Mapping[str, Mask]) -> None:
-    import cv2
-
-    part = folder.with_name(folder.name + ".part")
-    part.mkdir(parents=True, exist_ok=True)
-    for name, mask in masks.items():
-        cv2.imwrite(str(part / f"{name}.png"), mask.astype(np.uint8) * 255)
-    shutil.rmtree(folder, ignore_errors=True)
-    part.rename(folder)
-
-
-def _read_masks(folder: Path, views: Mapping[str, View]) -> dict[str, Mask] | None:
-    import cv2
-
-    files = [folder / f"{n}.png" for n in views]
-    if not all(f.is_file() for f in files):
-        return None
-    return {n: np.asarray(cv2.imread(str(f), cv2.IMREAD_GRAYSCALE)) > 127 for n, f in zip(views, files)}
-
-
 def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, standing: Any) -> tuple[Posed, Any]:
     """Metres from the first entity's size."""
-    around = bounds_of(_own_points(posed, masks), grow=0.5)
+    around = bounds_of(own_points(posed, masks), grow=0.5)
     box = hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
     longest = float((box[1] - box[0]).max())
     assumed = settings.object_size_m or planes.ASSUMED_SIZE_M
@@ -310,43 +261,6 @@ def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, stand
     whole = (T @ np.array(standing["world_from_given"])).tolist()
     standing = standing | {"scale": standing["scale"] * scale, "scale_from": source, "world_from_given": whole}
     return planes.moved(posed, T), standing
-
-
-def _own_points(posed: Posed, masks: Mapping[str, Mask]) -> np.ndarray:
-    yes, no = np.zeros(len(posed.points)), np.zeros(len(posed.points))
-    for v in posed.views:
-        seen = posed.seen[v.name]
-        uv, _ = v.camera.project(posed.points[seen])
-        x = np.clip(uv[:, 0].astype(int), 0, v.camera.width - 1)
-        y = np.clip(uv[:, 1].astype(int), 0, v.camera.height - 1)
-        inside = masks[v.name][y, x]
-        yes[seen[inside]] += 1
-        no[seen[~inside]] += 1
-    own = posed.points[yes > no]
-    if len(own) < 4:
-        raise ReconstructError("none of the sparse points lies on the entity; check its prompts or masks",
-                               code=ErrorCode.INVALID_PROMPT)  # fmt: skip
-    return own
-
-
-def _settle(
-    views: list[View], masks: Masks, likely: Mapping[str, np.ndarray], config: SceneConfig,
-    given: Mapping[str, Mapping[str, Mask]],
-) -> bool:  # fmt: skip
-    """Cut masks anew that the fitted Gaussians contradict, but for those that were given; whether there were any."""
-    changed = False
-    for i, e in enumerate(config.entities):
-        for v in views:
-            if v.name in given.get(e.name, {}):
-                continue
-            p = likely[v.name][..., 1 + i]
-            mine, theirs = masks[e.name][v.name], p > 0.5
-            either = int((mine | theirs).sum())
-            if either and (mine & theirs).sum() < AGREE * either:
-                rivals = np.delete(likely[v.name][..., 1:], i, axis=-1).max(-1, initial=0.0)
-                masks[e.name][v.name] = cut_again(v.image, p, rivals)
-                changed = True
-    return changed
 
 
 def _mesh(entity: EntityConfig, views: list[View], own: Gaussians, masks: Masks, settings: ViewsSettings) -> Fused:

@@ -1,0 +1,95 @@
+"""The plane that the entities stand on, among others that hold as many points."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pw_core.errors import ReconstructError
+from pw_core.gaussians import F64
+from pw_core.reconstruct.views.plane import find_plane, upright
+from pw_core.render.cameras import look_at
+
+SEAT_M, TILT_DEG = 0.45, 4.0
+TURN = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
+"""Structure from motion's frame has no up: everything is turned by this."""
+
+
+def chair() -> tuple[F64, F64, F64]:
+    """Points [m] round a chair, points of a thing on its seat, and the seat's normal.
+
+    The seat has a fifth as many points as the floor; a back rest and books lean on it.
+    """
+    rng = np.random.default_rng(3)
+    lean = np.radians(TILT_DEG)
+    normal = np.array([-np.sin(lean), 0, np.cos(lean)])
+
+    def sheet(count: int, size: float, *, noise: float = 0.001) -> F64:
+        return np.c_[rng.uniform(-size, size, (count, 2)), noise * rng.normal(size=count)]
+
+    floor = sheet(1500, 1.2, noise=0.004)
+    seat = sheet(300, 0.25) @ _about_y(lean).T + [0, 0, SEAT_M]
+    back = sheet(600, 0.25, noise=0.01)[:, [2, 0, 1]] + [0.27, 0, SEAT_M + 0.25]
+    books = sheet(700, 0.12) @ _about_y(np.radians(-65)).T + [0.05, 0.15, SEAT_M + 0.11]
+    thing = rng.uniform(-1, 1, (250, 3)) * [0.05, 0.05, 0.1] + [0.0, -0.1, SEAT_M + 0.105]
+    return np.concatenate([floor, seat, back, books]), thing, normal
+
+
+def _about_y(angle: float) -> F64:
+    c, s = np.cos(angle), np.sin(angle)
+    return np.array([[c, 0, -s], [0, 1, 0], [s, 0, c]])
+
+
+def cameras(*, arc_deg: float = 100.0, roll_deg: float = 8.0) -> tuple[F64, F64, F64]:
+    """Centres, and axes up and to the right, of cameras in an arc before the chair, held slightly askew."""
+    rng = np.random.default_rng(1)
+    centres, ups, rights = [], [], []
+    for angle in np.radians(np.linspace(-arc_deg / 2, arc_deg / 2, 11)):
+        eye = np.array([-1.1 * np.cos(angle), 1.1 * np.sin(angle), SEAT_M + 0.5 + 0.15 * np.sin(3 * angle)])
+        turn = look_at(eye, np.array([0.0, 0, SEAT_M + 0.1]))[:3, :3]
+        roll = np.radians(roll_deg) * rng.normal()
+        right, down = turn[0], turn[1]
+        centres.append(eye)
+        rights.append(np.cos(roll) * right + np.sin(roll) * down)
+        ups.append(np.sin(roll) * right - np.cos(roll) * down)
+    return np.array(centres), np.array(ups), np.array(rights)
+
+
+def test_a_thing_on_a_seat_stands_on_the_seat() -> None:
+    points, thing, normal = chair()
+    centres, ups, rights = (a @ TURN.T for a in cameras())
+    found = find_plane(points @ TURN.T, centres, ups=ups, rights=rights, own=thing @ TURN.T)
+    assert found.bears is True
+    assert np.degrees(np.arccos(min(1, found.normal @ TURN @ normal))) < 1.0
+    assert abs(found.offset - normal @ [0, 0, SEAT_M]) < 0.005
+    assert ((centres @ found.normal - found.offset) > 0).all()
+
+
+def test_what_stands_on_nothing_leaves_the_largest_level_plane() -> None:
+    points, thing, _ = chair()
+    centres, ups, rights = cameras()
+    aloft = thing + np.array([0, 0, 2.0])
+    for own in (aloft, None):
+        found = find_plane(points, centres, ups=ups, rights=rights, own=own)
+        assert found.bears is (None if own is None else False)
+        assert found.normal[2] > 0.99 and abs(found.offset) < 0.01
+
+
+def test_upright_is_square_to_cameras_that_are_held_level() -> None:
+    _, ups, rights = cameras()
+    up = upright(ups, rights)
+    assert up is not None and up[2] > np.cos(np.radians(5))
+    assert upright(*cameras(arc_deg=4.0)[1:]) is None  # all look the same way: any axis square to one is as good
+
+
+def test_cameras_rolled_anyhow_tell_no_upright() -> None:
+    assert upright(*cameras(roll_deg=70.0)[1:]) is None
+
+
+def test_no_plane_is_an_error_that_says_how_many_points_the_best_holds() -> None:
+    rng = np.random.default_rng(0)
+    centres, ups, rights = cameras()
+    with pytest.raises(ReconstructError, match=r"the best holds \d+ of \d+ points"):
+        find_plane(rng.normal(size=(800, 3)) * 0.4 + [0, 0, SEAT_M], centres, ups=ups, rights=rights)
+    with pytest.raises(ReconstructError, match="only 0 points"):
+        find_plane(np.zeros((0, 3)), centres)

@@ -21,6 +21,7 @@ from pw_core.refine.losses import mean_over, picture_error
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
 from pw_core.refine.shade import Shade
+from pw_core.refine.tint import Tint
 from pw_core.scene import Look
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ class Weights:
     steady: float = 1e-2
     detail: float = 1e-2
     shade: float = 1e-2
+    tint: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -79,7 +81,7 @@ class Polish:
         self.shifts = {n: [free(row) for row in x] for n, x in motion.shifts.items()}
         self.turns = {n: [free(row) for row in x] for n, x in motion.turns.items()}
         self.raw, self.opacities, self.sh = free(look.raw), free(look.opacities), free(look.sh)
-        self.grid = free(shade.gain)
+        self.grid, self.tint = free(shade.gain), Tint(model, self._tensor)
         span = float(motion.trajectory.times[-1] - motion.trajectory.times[0])
         self.mu = free(np.full(len(look.raw), span / 2))
         self.log_s = free(np.full(len(look.raw), math.log(3 * max(span, 1e-3))))
@@ -91,12 +93,13 @@ class Polish:
         self._covariances = self._tensor(model.covariances)
         self._positions = self._tensor(motion.trajectory.positions)
         self._onehot = self._tensor(np.eye(len(scene.entities), dtype=np.float32)[model.entity_of])
-        self._raw0, self._sh0 = self.raw.detach().clone(), self.sh.detach().clone()
+        self._raw0 = self.raw.detach().clone()
         self._stretches: dict[int, Tensor] = {}
         size = min((e.particle_size_m for e in scene.entities if e.kind == "deformable"), default=0.01)
         rates = [(_flat(self.c), RATE * size), (_flat(self.shifts), RATE * size),
                  (_flat(self.turns), RATE / 5)] if motion_free else []  # fmt: skip
-        rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.005), ([self.grid], 0.01)]
+        rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.005)]
+        rates += [(self.tint.free, 0.02), ([self.grid], 0.01)]
         if temporal_opacity:
             rates += [([self.mu], 0.02 * span), ([self.log_s], 0.02)]
         groups = [{"params": params, "lr": rate} for params, rate in rates if params]
@@ -167,6 +170,10 @@ class Polish:
             out = out * torch.exp(-0.5 * ((float(times[t] - times[0]) - self.mu) / self.log_s.exp()) ** 2)
         return out
 
+    def colours(self) -> Tensor:
+        """Spherical harmonics (N, B, 3)."""
+        return self.tint.on(self.sh)
+
     # --- the loss -----------------------------------------------------------------------------------------------------
 
     def loss(self, frames: list[int]) -> tuple[Tensor, float]:
@@ -178,9 +185,9 @@ class Polish:
         squares, pixels = torch.zeros_like(total), torch.zeros_like(total)
         pairs = [self.gaussians(t) for t in frames]
         means, covars = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
-        opacity = torch.stack([self.opacity(t) for t in frames])
+        opacity, sh = torch.stack([self.opacity(t) for t in frames]), self.colours()
         for v, view in enumerate(self._views):
-            drawn, alpha = self._look(v, frames, means, covars, opacity)
+            drawn, alpha = self._look(v, frames, means, covars, opacity, sh)
             target, masks, valid = (x[frames] for x in (view.target, view.masks, view.valid))
             fg, bg = ((masks > 0) & valid).float(), ((masks == 0) & valid).float()
             error = picture_error(drawn, target)
@@ -197,7 +204,7 @@ class Polish:
         return total, -10 * math.log10(max(float(squares / pixels.clamp_min(1.0)), 1e-10))
 
     def _look(
-        self, v: int, frames: list[int], means: Tensor, covars: Tensor, opacity: Tensor
+        self, v: int, frames: list[int], means: Tensor, covars: Tensor, opacity: Tensor, sh: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Pictures [B, H, W, 3] of that view's window, and how much of each entity is in a pixel [B, H, W, E]."""
         import torch
@@ -206,8 +213,8 @@ class Polish:
 
         view = self._views[v]
         out = rasterize(
-            means, None, None, opacity, self.sh, view.viewmat, view.K, view.width, view.height,
-            covars=covars, sh_degree=int(math.sqrt(self.sh.shape[1])) - 1, features=self._onehot,
+            means, None, None, opacity, sh, view.viewmat, view.K, view.width, view.height,
+            covars=covars, sh_degree=int(math.sqrt(sh.shape[1])) - 1, features=self._onehot,
         )  # fmt: skip
         assert out.features is not None
         behind = torch.stack([self.shade.picture(v, self.grid[t], window=view.window) for t in frames])
@@ -233,7 +240,7 @@ class Polish:
                     jerk = self._values[e.name] @ (c[t - 1] - 2 * c[t] + c[t + 1])
                     total = total + w.steady * (jerk**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
         total = total + w.detail * ((self.raw - self._raw0) ** 2).sum(-1).mean()
-        return total + w.shade * self.shade.roughness(self.grid)
+        return total + w.shade * self.shade.roughness(self.grid) + w.tint * self.tint.roughness()
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -281,7 +288,7 @@ class Polish:
         if self.temporal_opacity:
             opacities = torch.logit(self.opacity(self.film.frames - 1).clamp(1e-4, 1 - 1e-4))
         gain = array(self.grid)
-        return Look(array(self.raw), array(opacities), array(self.sh), self.shade.baked(gain[-1]))
+        return Look(array(self.raw), array(opacities), array(self.colours()), self.shade.baked(gain[-1]))
 
 
 def _flat(rows: dict[str, list[Tensor]]) -> list[Tensor]:

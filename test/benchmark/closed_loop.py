@@ -48,7 +48,7 @@ ARMS: dict[str, dict[str, Any] | None] = {
 
 
 def arm(name: str, hidden: Hidden, folder: Path, *, device: str, options: dict[str, Any]) -> None:
-    """All rounds of one arm; after each, <arm>.json in `folder` holds those so far, and <arm>_<round>.png what the
+    """All rounds of one arm; after each, <arm>.json in `folder` holds those so far, and <arm>_<round>.jpg what the
     fourth camera saw (left) and would have seen of the prediction (right)."""
     began = time.perf_counter()
     change = ARMS[name]
@@ -72,7 +72,7 @@ def arm(name: str, hidden: Hidden, folder: Path, *, device: str, options: dict[s
         predicted = roll(world, round_)
         point, chamfer = match.errors(predicted.positions[-1], hidden.positions[k][-1])
         view, true = world.render(hidden.cameras[-1]).rgb, hidden.films[k][-1, -1]
-        imageio.imwrite(folder / f"{_stem(name)}_{k + 1}.png", np.concatenate([true, view], axis=1))
+        imageio.imwrite(folder / f"{_stem(name)}_{k + 1}.jpg", np.concatenate([true, view], axis=1), quality=92)
         row: dict[str, Any] = {"particle": point, "chamfer": chamfer, "psnr": psnr(view, true),
                                "rollout_s": time.perf_counter() - at}  # fmt: skip
         if change is not None and k + 1 < len(hidden.config.rounds):

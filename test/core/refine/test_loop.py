@@ -158,6 +158,7 @@ def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
     # Where nothing is corrected yet, priors have no slope: begin a little beside it.
     rng = torch.Generator().manual_seed(0)
     groups = {"field": polish.c["ball"][2], "offsets": polish.raw, "opacity": polish.opacities, "colour": polish.sh,
+              "tint": polish.tint.free[0],
               "shade": polish.grid, "time": polish.mu, "duration": polish.log_s}  # fmt: skip
     ways = {n: torch.randn(x.shape, generator=rng, dtype=x.dtype) for n, x in groups.items()}
     size = {"field": 1e-3, "time": 1e-2}
@@ -176,6 +177,24 @@ def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
             down = float(polish.loss(at)[0])
             x += step * ways[n]
         assert slope == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-8), n
+
+
+def test_light_seen_on_one_side_holds_for_the_other(spotted) -> None:
+    scene, cameras = spotted
+    pale = np.float32([0.15, 0.1, 0.1])
+    lit = replace(scene, foreground=replace(scene.foreground, sh=scene.foreground.sh + pale / SH_C0))
+    real = still(scene).positions
+    frames, masks = filmed(lit, cameras[:1], real)
+    film = Film.scaled(cameras[:1], frames, np.ones(masks.shape, bool), masks, width=192, weights=(1,))
+    model = Model(scene, scene.initial_look())
+    shade = Shade(scene, model.look, film.cameras, real, device="cpu")
+    polish = Polish(model, film, Motion.start(model, still(scene), nodes=4), shade, iterations=60)
+    for _ in polish.run():
+        pass
+    changed = (polish.look_now().sh - scene.foreground.sh)[:, 0] * SH_C0
+    away = (scene.rest - cameras[0].centre)[model.own] @ (scene.entities[0].origin - cameras[0].centre)
+    unseen = away > np.quantile(away, 0.7)
+    assert changed[unseen].mean(0) == pytest.approx(pale, abs=0.04)
 
 
 def test_no_correction_changes_nothing(spotted) -> None:

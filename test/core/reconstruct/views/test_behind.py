@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pw_core.reconstruct.views.behind import fill_texture
+from pw_core.reconstruct.views.paving import fill_texture
 
 
 def test_light_and_grain_go_on_over_a_hole() -> None:

@@ -12,6 +12,8 @@ from pw_core.reconstruct.image import Rgb
 Mask = NDArray[np.bool_]
 ITERATIONS = 6
 MIN_SHARE = 0.05
+SEED = 0.03
+"""Of the box's shorter side: radius of the disc that a point seeds."""
 STRIP = 0.15
 ALONE = 2.0
 """A point whose part of the mask is smaller than so many of the discs that it seeds found nothing like it nearby."""
@@ -48,7 +50,7 @@ def segment(photo: Rgb, entity: EntityConfig, *, scale: float) -> Mask:
         cv2.polylines(strip, [np.array(sorted(points), np.int32)], False, 0)
         likely &= cv2.distanceTransform(strip, cv2.DIST_L2, 5) < STRIP * min(x1 - x0, y1 - y0)
     labels[~likely & (labels == cv2.GC_PR_FGD)] = cv2.GC_PR_BGD
-    radius = max(2, round(0.03 * min(x1 - x0, y1 - y0)))
+    radius = max(2, round(SEED * min(x1 - x0, y1 - y0)))
     for seeds, label in ((points, cv2.GC_FGD), (against, cv2.GC_BGD)):
         for x, y in seeds:
             cv2.circle(labels, (int(x), int(y)), radius, int(label), -1)

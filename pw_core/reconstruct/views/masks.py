@@ -13,7 +13,7 @@ from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, I64
 from pw_core.reconstruct.image import Rgb
-from pw_core.reconstruct.masks import Mask, filled, segment
+from pw_core.reconstruct.masks import SEED, Mask, filled, segment
 from pw_core.reconstruct.views.poses import Posed, View
 
 LIFT = 0.01
@@ -30,16 +30,21 @@ SAME_PLACE = 0.01
 """Of the distance: how near two views' depths are to be of one place."""
 HIDES = 0.012
 """Of the picture's width: how near an entity's point must be before another's to hide it."""
+REFINE = 3
+"""Rounds of GrabCut with colours of the view itself, after one with those of the prompt's view."""
+Models = tuple[F64, F64]
 
 
 @dataclass
 class _Carried:
-    """What is known of one entity: its masks by view, and for each point how many of them say yes or no."""
+    """What is known of one entity: its masks by view, for each point how many of them say yes or no, and the colours
+    around and of it in the prompt's view."""
 
     entity: EntityConfig
     masks: dict[str, Mask]
     yes: I64
     no: I64
+    models: Models
 
 
 def carry(
@@ -60,7 +65,8 @@ def carry(
     raised = points[:, 2] > floor
     views = {v.name: v for v in posed.views}
     zeros = np.zeros(len(points), np.int64)
-    every = [_Carried(e, dict(known[e.name]), zeros.copy(), zeros.copy()) for e in entities]
+    every = [_Carried(e, dict(known[e.name]), zeros.copy(), zeros.copy(),
+                      colours(views[prompt_view].image, known[e.name][prompt_view])) for e in entities]  # fmt: skip
     voted: set[str] = set()
 
     def vote(name: str) -> None:
@@ -110,7 +116,7 @@ def _cut_all(posed: Posed, view: View, every: list[_Carried], own: list[NDArray[
             continue
         rivals = np.concatenate([points[:0], *(s for j, s in enumerate(shown) if j != i)])
         others = points[_others(posed, view.name, c.yes, c.no, floor)]
-        found.append(_cut(view, points[own[i]], shown[i], others, rivals) & ~taken)
+        found.append(_cut(view, points[own[i]], shown[i], others, rivals, models=c.models) & ~taken)
     twice = np.sum(found, axis=0) > 1
     if twice.any():
         nearest = np.argmin([_distance_to(view, s) for s in shown], axis=0)
@@ -178,8 +184,11 @@ def _without_ground(mask: Mask, view: View, entity: EntityConfig, posed: Posed, 
     labels[core] = cv2.GC_FGD
     for x, y in uv:
         cv2.circle(labels, (int(x), int(y)), GROUND_PX, int(cv2.GC_BGD), -1)
-    for x, y in entity.prompt.points:
-        cv2.circle(labels, (int(x * scale), int(y * scale)), rim, int(cv2.GC_FGD), -1)
+    x0, y0, x1, y1 = entity.prompt.box
+    radius = max(2, min(rim, round(SEED * scale * min(x1 - x0, y1 - y0))))
+    for points, label in ((entity.prompt.points, cv2.GC_FGD), (entity.prompt.negative_points, cv2.GC_BGD)):
+        for x, y in points:
+            cv2.circle(labels, (int(x * scale), int(y * scale)), radius, int(label), -1)
     return _grabcut(view.image, labels)
 
 
@@ -292,7 +301,9 @@ def main_cluster(points: np.ndarray) -> np.ndarray:
     return np.asarray(distance < 4 * np.median(distance) + 1e-9)
 
 
-def _cut(view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, rivals: np.ndarray) -> Mask:
+def _cut(
+    view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, rivals: np.ndarray, *, models: Models
+) -> Mask:
     """GrabCut inside the outline of `own`; what is `shown` of them is certain, and so is that others and rivals are not
     of them: others where they are outside the outline, rivals, which are in front, everywhere."""
     import cv2
@@ -313,8 +324,9 @@ def _cut(view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, riv
     labels[hull > 0] = cv2.GC_PR_FGD
     radius = max(1, round(0.008 * width))
     for x, y in view.camera.project(others)[0] if len(others) else ():
-        if 0 <= x < width and 0 <= y < height and not hull[int(y), int(x)]:
-            cv2.circle(labels, (int(x), int(y)), radius, int(cv2.GC_BGD), -1)
+        if 0 <= x < width and 0 <= y < height:
+            within = hull[int(y), int(x)]  # seen between parts of the thing: good for a pixel or two, no more
+            cv2.circle(labels, (int(x), int(y)), 1 if within else radius, int(cv2.GC_BGD), -1)
     for x, y in view.camera.project(rivals)[0] if len(rivals) else ():
         if 0 <= x < width and 0 <= y < height:
             cv2.circle(labels, (int(x), int(y)), radius, int(cv2.GC_BGD), -1)
@@ -328,7 +340,7 @@ def _cut(view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, riv
     for x, y in view.camera.project(others)[0] if len(others) else ():
         if 0 <= x < width and 0 <= y < height:
             beyond[int(y), int(x)] = True
-    found = _grabcut(view.image, labels, beyond)
+    found = _grabcut(view.image, labels, beyond, models=models)
     parts, count = ndimage.label(found)
     if count == 0:
         return found
@@ -337,17 +349,35 @@ def _cut(view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, riv
     return filled(parts == hits.argmax(), beyond, least=GAP)
 
 
-def _grabcut(image: Rgb, labels: np.ndarray, beyond: Mask | None = None) -> Mask:
-    """Holes are filled, but for gaps in which the labels, or points `beyond` (H, W), are sure of the background."""
+def colours(image: Rgb, mask: Mask) -> Models:
+    """What is in the mask and what is not, as GrabCut's mixtures of colours: background and thing."""
+    import cv2
+
+    cv2.setRNGSeed(0)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    labels = np.where(mask, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
+    cv2.grabCut(image[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, 0, cv2.GC_INIT_WITH_MASK)
+    return models
+
+
+def _grabcut(image: Rgb, labels: np.ndarray, beyond: Mask | None = None, *, models: Models | None = None) -> Mask:
+    """Holes are filled, but for gaps in which the labels, or points `beyond` (H, W), are sure of the background. With
+    `models` of another view the first cut is by those colours, whatever the labels hold to be likely."""
     import cv2
 
     sure = (labels == cv2.GC_BGD) if beyond is None else (labels == cv2.GC_BGD) | beyond
 
     cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
     if not (np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).any() and np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)).any()):
         return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    cv2.grabCut(image[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, 5, cv2.GC_INIT_WITH_MASK)
+    pixels = image[..., ::-1].copy()
+    if models is None:
+        cv2.grabCut(pixels, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
+    else:
+        own = models[0].copy(), models[1].copy()
+        cv2.grabCut(pixels, labels, (0, 0, 1, 1), *own, 1, cv2.GC_EVAL_FREEZE_MODEL)
+        if np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():
+            cv2.grabCut(pixels, labels, (0, 0, 1, 1), *own, REFINE, cv2.GC_EVAL)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     opened = ndimage.binary_opening(found, iterations=1)
     parts, count = ndimage.label(opened)

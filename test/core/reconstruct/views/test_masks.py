@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from pw_core.config import EntityConfig, Material, Prompt
+from pw_core.reconstruct.masks import filled
 from pw_core.reconstruct.views.masks import agree, from_prompt
 from pw_core.reconstruct.views.poses import Posed, View
 
@@ -81,3 +82,15 @@ def test_two_entities_share_what_they_are_outvoted_of() -> None:
     half = {n: np.zeros_like(m) if n != first else left[n] for n, m in true.items()}
     found = agree(views, {"ball": ball, "half": half}, fixed={})
     assert iou(found["ball"][first], true[first]) > 0.97 and found["half"][first].sum() < 0.02 * true[first].sum()
+
+
+def test_a_gap_stays_open_where_something_speaks_for_it() -> None:
+    mask = np.ones((60, 80), bool)
+    mask[[0, -1]] = mask[:, [0, -1]] = False
+    mask[10:20, 10:30] = mask[30:40, 10:30] = mask[30:32, 50:53] = False  # two gaps and a speck
+    against = np.zeros_like(mask)
+    against[15, 20] = against[31, 51] = True
+    found = filled(mask, against, least=10)
+    assert not found[10:20, 10:30].any()
+    assert found[30:40, 10:30].all() and found[30:32, 50:53].all()
+    assert not filled(mask, against)[30:32, 50:53].any()

@@ -94,7 +94,10 @@ def fit(
         cam = pyramid[level][k].camera
         view, _ = camera_tensors(cam, device)
         degree = min(settings.sh_degree, step // degree_every)
-        drawn = draw(params.drawn(), cam, sh_degree=degree)
+        # A colour that changes behind the Gaussians leaves them no way but to be opaque. On black, half-transparent
+        # ones would do for what is dark, and what a moved entity uncovers would be seen through.
+        behind = torch.from_numpy(order.random(3, dtype=np.float32))
+        drawn = draw(params.drawn(), cam, sh_degree=degree, background=behind)
         target = targets[level][k]
         loss = picture_loss(drawn.rgb[0], target)
         params.zero_grad()

@@ -209,7 +209,7 @@ def _background(seen: View, union: Mask) -> Gaussians:
     """One Gaussian a pixel at its depth; under the entities (and where there is no depth) where `through` says."""
     from scipy import ndimage
 
-    from pw_core.reconstruct.views.behind import fill_texture
+    from pw_core.reconstruct.views.paving import fill_texture
 
     camera = seen.camera
     assert seen.depth is not None

@@ -19,6 +19,8 @@ SIZE = 512
 SHADE_PX = 8.0
 RIM_PX = 2
 """Pixels round a mask that may show the entity too: masks are not exact to the pixel."""
+BORDER_PX = 2
+"""Pixels along a photo's border that may be dark: from the lens, and from straightening what it bent."""
 APART = 0.02
 """Of its distance: how far from the plane what a view sees may be and still be taken for the plane."""
 
@@ -63,7 +65,8 @@ def pave(
     tensors = Params(background, 1.0, "cpu").drawn()
     for v in views:
         uv, z = v.camera.project(flat)
-        inside = (z > 0) & (uv > 0).all(1) & (uv[:, 0] < v.camera.width) & (uv[:, 1] < v.camera.height)
+        inside = (z > 0) & (uv > BORDER_PX).all(1)
+        inside &= (uv[:, 0] < v.camera.width - BORDER_PX) & (uv[:, 1] < v.camera.height - BORDER_PX)
         at = np.where(inside[:, None], uv, 0).astype(int)
         hidden = ndimage.binary_dilation(union[v.name], iterations=RIM_PX)
         with torch.no_grad():

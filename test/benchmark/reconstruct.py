@@ -88,6 +88,9 @@ def photos(name: str, *, device: Literal["cpu", "cuda"], steps: int) -> Scene | 
     goal = 600 if device == "cpu" else 60
     record(f"{what}: fit", figures["fit_seconds"], "s", f"<= {goal}", figures["fit_seconds"] <= goal, f"{steps} steps")
     record(f"{what}: PSNR lost by the move to particles", figures["psnr_lost_by_the_move_db"], "dB", "reported", None)
+    opaque = scene.provenance["background"]["opaque"]
+    note = "of the entity's pixels in all fitted views, before anything moves"
+    record(f"{what}: background alone is opaque", 100 * opaque, "%", ">= 99", opaque >= 0.99, note)
     for e in scene.entities:
         mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
         low = float(mesh.bounds[0, 2] / np.ptp(mesh.bounds, axis=0).max())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,6 +24,8 @@ STEPS = 3
 """At most so many steps an improvement."""
 KNEE = 4.0
 """Half particle sizes beyond which a gap counts ever less (Cauchy's loss)."""
+NUDGE, NUDGE_RAD = 0.25, 0.02
+"""Particle sizes and turn by which a rigid body's start is off in the rollout that shows what small errors grow to."""
 WORTH = 0.1
 """A step that promises less is not tried; in squared standard errors."""
 _STEP = 0.15
@@ -65,13 +67,13 @@ class Fit:
         self._prior = np.linalg.inv(Belief.read(start.figures, names).covariance)
         self._told = np.zeros((len(self.names), len(self.names)))
         self._when = np.arange(len(trajectory) - 1, 0, -3)  # neighbouring frames say the same
-        self._where, self._weight = np.zeros(0, np.int64), np.zeros(0)
+        self._where, self._each, self._weight = np.zeros(0, np.int64), np.zeros(0), np.zeros(0)
         self._J: F64 | None = None
 
     @property
     def rollouts(self) -> int:
         """How many an improvement takes, about: a derivative each, and the steps."""
-        return len(self.names) + STEPS
+        return len(self.names) + STEPS + bool(self.start.physics.bodies)
 
     def improve(self, goal: F32, seen: I64, *, afresh: bool = True) -> Iterator[int]:
         """Some steps towards `goal` [m] (T, J, 3), judged by the particles `seen`; yields the rollouts done.
@@ -85,7 +87,12 @@ class Fit:
         done = 0
         afresh = afresh or self._J is None
         if afresh:
-            self._where, self._weight = self._judges(seen)
+            self._where, self._each = self._judges(seen)
+            nudged = None
+            if self.start.physics.bodies:
+                nudged = self._rollout(self._x, _nudged(self.start.physics, self._size))
+                yield (done := done + 1)
+            self._weight = self._weights(nudged and nudged[0])
         here = self._gaps(self.trajectory, goal)
         if afresh:
             J, ran = np.zeros((*here.shape, len(self._x))), False
@@ -134,14 +141,27 @@ class Fit:
         return np.asarray(gap.reshape(-1, 3).astype(np.float64) / (0.5 * self._size))
 
     def _judges(self, seen: I64) -> tuple[I64, F64]:
-        """Some hundred of the particles seen of each entity, and the weight of each gap: entities count alike."""
+        """Some hundred of the particles seen of each entity, and the weight of each: entities count alike."""
         index, weight = [], []
         for e in self.scene.entities:
             mine = seen[(seen >= e.particles.start) & (seen < e.particles.stop)]
             mine = mine[:: max(1, len(mine) // 400)]
             index.append(mine)
             weight.append(np.full(len(mine), INDEPENDENT / max(len(mine), 20)))
-        return np.concatenate(index), np.tile(np.concatenate(weight), len(self._when)) / len(self._when)
+        return np.concatenate(index), np.concatenate(weight)
+
+    def _weights(self, nudged: Trajectory | None) -> F64:
+        """Of each gap (M,): less where the outcome hangs on more than the constants. A pin that falls on its end may
+        tip over either way, and where it does, its motion tells chance apart, not stiffness from friction. So what a
+        start that is off by less than can be seen makes of an entity by each instant counts as an error."""
+        weight = np.tile(self._each, (len(self._when), 1)) / len(self._when)
+        if nudged is not None:
+            ids = self.scene.entity_ids[self._where]
+            apart = nudged.positions - self.trajectory.positions
+            grown = np.linalg.norm(apart - apart[:1], axis=-1)[self._when][:, self._where] / (0.5 * self._size)
+            for e in np.unique(ids):
+                weight[:, ids == e] /= 1 + (grown[:, ids == e] ** 2).mean(1, keepdims=True)
+        return np.asarray(weight.reshape(-1))
 
     def belief(self) -> Belief:
         """What is known of the constants after the last improvement, this film and those before it together."""
@@ -158,10 +178,11 @@ class Fit:
     def _at(self, x: F64) -> dict[str, float]:
         return stepped(self.scene, self.before, dict(zip(self.names, x.tolist(), strict=True)))
 
-    def _rollout(self, x: F64) -> tuple[Trajectory, PhysicsState] | None:
+    def _rollout(self, x: F64, start: PhysicsState | None = None) -> tuple[Trajectory, PhysicsState] | None:
         """None where the simulator cannot run with these."""
+        begin = self.start if start is None else replace(self.start, physics=start)
         try:
-            return simulate(self.simulation, self.scene, self.start, self.trajectory, self._at(x))
+            return simulate(self.simulation, self.scene, begin, self.trajectory, self._at(x))
         except RolloutError:
             return None
 
@@ -173,3 +194,18 @@ class Fit:
 def _doubt(gaps: F64) -> F64:
     """Weights (M,) of gaps (M, 3): a rolling thing may end anywhere, and must not outvote all that is near."""
     return np.asarray(1 / (1 + (gaps**2).sum(1) / KNEE**2))
+
+
+def _nudged(physics: PhysicsState, size: float) -> PhysicsState:
+    """The same, with rigid bodies a little beside and turned from where they are; always alike."""
+    from scipy.spatial.transform import Rotation
+
+    rng = np.random.default_rng(0)
+    bodies = {}
+    for name, b in physics.bodies.items():
+        angle, axis = rng.uniform(0, 2 * np.pi), rng.normal(size=3)
+        turn = Rotation.from_rotvec(NUDGE_RAD * axis / np.linalg.norm(axis))
+        turned = (turn * Rotation.from_quat(b.orientation[[1, 2, 3, 0]])).as_quat()[[3, 0, 1, 2]]
+        beside = NUDGE * size * np.array([np.cos(angle), np.sin(angle), 0.0])
+        bodies[name] = replace(b, position=b.position + beside, orientation=turned)
+    return replace(physics, bodies=bodies)

@@ -38,16 +38,22 @@ class Model:
         """Deformation A of each particle, (J, 3, 3); rigid entities have their `turns` (3, 3), exactly."""
         from pw_core.render.moving import deformations
 
-        A = deformations(self.scene.rest, positions, self.near)
+        return self._turned(deformations(self.scene.rest, positions, self.near), turns)
+
+    def _turned(self, A: F32, turns: dict[str, F64]) -> F32:
         for name, turn in turns.items():
             A[self.scene.entity(name).particles] = turn
         return A
 
-    def gaussians_at(self, positions: F32, turns: dict[str, F64]) -> tuple[F32, F32]:
-        """Means [m] (N, 3) and covariances [m²] (N, 3, 3) for particles at `positions` [m] (J, 3)."""
+    def gaussians_at(
+        self, positions: F32, turns: dict[str, F64], *, stretch: F32 | None = None
+    ) -> tuple[F32, F32]:
+        """Means [m] (N, 3) and covariances [m²] (N, 3, 3) for particles at `positions` [m] (J, 3); stretch (J, 3, 3):
+        deformables' deformation, where it is known well enough already."""
         from pw_core.render.moving import follow
 
-        return follow(self.binding, self.scene.rest, positions, self.stretch(positions, turns), self.covariances)
+        A = self.stretch(positions, turns) if stretch is None else self._turned(stretch, turns)
+        return follow(self.binding, self.scene.rest, positions, A, self.covariances)
 
     def draw(self, means: F32, covariances: F32, cameras: tuple[Camera, ...]) -> Drawn:
         """The foreground through cameras of one size."""

@@ -6,7 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from pw_core.actions import Tool
 from pw_core.gaussians import F32, F64, quats_to_rotations
 from pw_core.refine.basis import Basis
 from pw_core.refine.model import Model
@@ -16,13 +18,15 @@ from pw_core.scene import Trajectory
 @dataclass
 class Motion:
     """Where refinement believes things are. coefficients: per deformable (T, K, 3) [m]; shifts [m] (T, 3) and turns
-    [rad] (T, 3), as rotation vectors about the predicted centre, per rigid entity."""
+    [rad] (T, 3), as rotation vectors about the predicted centre, per rigid entity; commanded (T,): the frames in which
+    a rigid entity's pose is known without looking, and is not corrected."""
 
     trajectory: Trajectory
     bases: dict[str, Basis]
     coefficients: dict[str, F64]
     shifts: dict[str, F64] = field(default_factory=dict)
     turns: dict[str, F64] = field(default_factory=dict)
+    commanded: dict[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @classmethod
     def start(cls, model: Model, trajectory: Trajectory, *, nodes: int) -> Motion:
@@ -33,6 +37,7 @@ class Motion:
         return cls(
             trajectory, bases, {n: np.zeros((t, b.size, 3)) for n, b in bases.items()},
             {n: np.zeros((t, 3)) for n in trajectory.bodies}, {n: np.zeros((t, 3)) for n in trajectory.bodies},
+            {n: commanded(trajectory, n) for n in trajectory.bodies},
         )  # fmt: skip
 
     def body(self, name: str, t: int) -> F64:
@@ -75,3 +80,14 @@ class Motion:
     def rotations(self, t: int) -> dict[str, F64]:
         """Of rigid entities, (3, 3)."""
         return {n: np.asarray(quats_to_rotations(self.body(n, t)[3:7])) for n in self.shifts}
+
+
+def commanded(trajectory: Trajectory, name: str) -> NDArray[np.bool_]:
+    """Frames (T,) in which a tool action says where the entity is, whatever came before: between the first and the last
+    instant of a path in the world's frame. A robot knows where its tool is; of a smooth tool's turn a camera sees
+    little, and takes light that lies on it for a turn."""
+    out = np.zeros(len(trajectory), bool)
+    for a in trajectory.actions:
+        if isinstance(a, Tool) and a.entity == name and not a.relative:
+            out |= (trajectory.times >= a.start + a.times[0] - 1e-9) & (trajectory.times <= a.end + 1e-9)
+    return out

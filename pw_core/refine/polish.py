@@ -78,8 +78,11 @@ class Polish:
         # A tensor a frame: Adam leaves alone what a step did not draw. In one tensor, frames that are not drawn move on
         # by their momentum, and the last few end beside where they were best.
         self.c = {n: [free(row) for row in x] for n, x in motion.coefficients.items()}
-        self.shifts = {n: [free(row) for row in x] for n, x in motion.shifts.items()}
-        self.turns = {n: [free(row) for row in x] for n, x in motion.turns.items()}
+        self.shifts, self.turns = (
+            {n: [self._tensor(row) if known else free(row) for row, known in zip(x, motion.commanded[n], strict=True)]
+             for n, x in of.items()}
+            for of in (motion.shifts, motion.turns)
+        )  # fmt: skip
         self.raw, self.opacities, self.sh = free(look.raw), free(look.opacities), free(look.sh)
         self.grid, self.tint = free(shade.gain), Tint(model, self._tensor)
         span = float(motion.trajectory.times[-1] - motion.trajectory.times[0])
@@ -292,7 +295,7 @@ class Polish:
 
 
 def _flat(rows: dict[str, list[Tensor]]) -> list[Tensor]:
-    return [row for each in rows.values() for row in each]
+    return [row for each in rows.values() for row in each if row.requires_grad]
 
 
 def _rotation(vector: Tensor) -> Tensor:

@@ -40,13 +40,17 @@ def track(
     rngs = [np.random.default_rng([seed, v]) for v in range(len(film.cameras))]
     before: Shot | None = None
     rims: list[dict[int, float]] = []
-    with ThreadPoolExecutor(len(film.cameras), thread_name_prefix="pw-track") as pool:
+    with ThreadPoolExecutor(2 * len(film.cameras), thread_name_prefix="pw-track") as pool:
         for t in range(film.frames):
+            for v in range(len(film.cameras) if t + 1 < film.frames else 0):
+                pool.submit(film.flow_from, v, t)  # for the next frame, while this one is solved
             _carry_over(motion, t)
+            # It hardly changes in a frame's steps.
+            stretch = model.stretch(motion.positions(model, t), motion.rotations(t))
             views = [v for v in range(len(film.cameras)) if film.seen(v, t)]
             believed = sim_weight * (ALONE if len(views) == 1 else 1)
             for step in range(rounds + (1 if before is not None else 0)):
-                shot = _shoot(model, film, motion, t, pool)
+                shot = _shoot(model, film, motion, t, pool, stretch=stretch)
                 first = before if step == 0 else None
                 if t == step == 0:
                     rims = [rims_of(model, film, v, shot) for v in range(len(film.cameras))]
@@ -63,12 +67,17 @@ def track(
 def _carry_over(motion: Motion, t: int) -> None:
     """The correction of the frame before is the first guess."""
     if t:
-        for each in (*motion.coefficients.values(), *motion.shifts.values(), *motion.turns.values()):
+        for each in motion.coefficients.values():
             each[t] = each[t - 1]
+        for name, known in motion.commanded.items():
+            for each in (motion.shifts[name], motion.turns[name]):
+                each[t] = 0.0 if known[t] else each[t - 1]
 
 
-def _shoot(model: Model, film: Film, motion: Motion, t: int, pool: ThreadPoolExecutor) -> Shot:
-    means, covariances = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
+def _shoot(
+    model: Model, film: Film, motion: Motion, t: int, pool: ThreadPoolExecutor, *, stretch: F32 | None = None
+) -> Shot:
+    means, covariances = model.gaussians_at(motion.positions(model, t), motion.rotations(t), stretch=stretch)
     at = pool.map(lambda camera: camera.project(means), film.cameras)
     return Shot(means, model.draw(means, covariances, film.cameras), list(at))
 
@@ -95,6 +104,8 @@ def _solve(
     sim_weight: float,
 ) -> None:  # fmt: skip
     """One robust step for one entity in frame t."""
+    if e.name in motion.commanded and motion.commanded[e.name][t]:
+        return
     parts = [
         (p, *_rows(film.cameras[p.view], means[p.index], p), film.weights[p.view]) for p in pulls if len(p.index) > 3
     ]

@@ -20,14 +20,14 @@ from pw_core.refine.film import Film
 from pw_core.refine.fit import Fit
 from pw_core.refine.measure import errors_of_entities
 from pw_core.refine.model import Model
-from pw_core.refine.motion import Motion
+from pw_core.refine.motion import Motion, commanded
 from pw_core.refine.polish import Polish
 from pw_core.refine.shade import Shade
 from pw_core.refine.targets.observed import CameraFilm, Observed
 from pw_core.refine.track import track
 from pw_core.refine.writeback import settle_offsets, write_back, yielded
 from pw_core.render.cameras import orbit
-from pw_core.scene import PhysicsState, State, Trajectory
+from pw_core.scene import Body, PhysicsState, State, Trajectory
 from pw_core.store import Store
 from pw_core.tree import ROOT
 from pw_core.world import World
@@ -308,6 +308,45 @@ def test_constants_that_do_not_run_are_an_error_and_not_a_guess(spotted) -> None
     fit = fit_of(Broken(), scene, ["wind_x"])
     with pytest.raises(PWError, match="does not get through"):
         list(fit.improve(goal, np.arange(len(scene.rest))))
+
+
+def test_what_hangs_on_chance_does_not_tell_constants(spotted) -> None:
+    """From the middle on, the least that a body's start is off throws everything to the other side: the wind must come
+    from what happened before."""
+
+    class Chancy(Still):
+        def read(self) -> PhysicsState:
+            state = super().read()
+            aside = 0.03 if self.t > TIMES[-1] / 2 else 0.0
+            if not np.array_equal(self.start.bodies["die"].position, die.position):
+                aside = -aside
+            p = state.particles
+            return PhysicsState(replace(p, positions=p.positions + np.float32([0, aside, 0])), self.start.bodies)
+
+    scene, _ = spotted
+    die = Body.at_rest(np.array([0.3, 0.3, 0.1]))
+    physics = replace(scene.initial_physics(), bodies={"die": die})
+    start = State(ROOT, "", 0.0, physics)
+    late = TIMES[-1] / 2 < TIMES
+    unmoved = replace(still(scene), positions=still(scene).positions + np.float32([0, 0.03, 0]) * late[:, None, None])
+    rows = np.tile(np.concatenate([die.position, die.orientation, np.zeros(6)]), (FRAMES, 1))
+    unmoved = replace(unmoved, bodies={"die": rows})
+    goal = np.stack([scene.rest + np.float32([0, 3 * t**2 / 2, 0]) for t in TIMES])
+    goal -= np.float32([0, 0.03, 0]) * late[:, None, None]
+    fit = Fit(Chancy(), scene, start, unmoved, physics, names=["wind_y"], parameters={})
+    list(fit.improve(goal, np.arange(len(scene.rest))))
+    assert fit.parameters["wind_y"] > 1.5
+
+
+def test_a_commanded_pose_is_known_without_looking(spotted) -> None:
+    scene, _ = spotted
+    here = {"position": [0.0, 0, 0.2], "orientation": [1, 0, 0, 0]}
+    fields = {"type": "tool", "entity": "pin", "duration": 0.2, "times": [0.1, 0.2], "poses": [here, here]}
+    for relative, known in ((False, [0, 0, 1, 1, 1, 0]), (True, [0] * 6)):
+        action = parse_action({**fields, "relative": relative})
+        rolled = replace(still(scene), actions=(action,))
+        assert commanded(rolled, "pin").tolist() == [bool(k) for k in known]
+        assert not commanded(rolled, "ball").any()
 
 
 @pytest.fixture

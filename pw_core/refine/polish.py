@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 RATE = 0.005
 """Learning rate of the motion: of displacements in particle sizes, and five times that of turns [rad]."""
+TINT_RATE = 0.003
+"""That of the tint's nodes [colour 0 to 1]. A step of all nodes and of the affine part adds up: at 0.02 a whole body
+changed by a tenth a step, and the fit of a ball of 60 000 Gaussians fell from 29 to 11 dB."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ class Polish:
         rates = [(_flat(self.c), RATE * size), (_flat(self.shifts), RATE * size),
                  (_flat(self.turns), RATE / 5)] if motion_free else []  # fmt: skip
         rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.005)]
-        rates += [(self.tint.free, 0.02), ([self.grid], 0.01)]
+        rates += [(self.tint.free, TINT_RATE), ([self.grid], 0.01)]
         if temporal_opacity:
             rates += [([self.mu], 0.02 * span), ([self.log_s], 0.02)]
         groups = [{"params": params, "lr": rate} for params, rate in rates if params]

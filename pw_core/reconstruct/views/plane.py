@@ -28,6 +28,10 @@ BELOW = 0.05
 """Of the entities' points, how many may lie below what they stand on."""
 FEET = 0.3
 """Of the entities' extent: how high over the plane their lowest points may be; plain feet have no points."""
+AROUND = 0.5
+"""Of the entities' extent: how far from their points the plane is looked for."""
+PLACE = 3.0
+"""Side of a place, in the tolerance of the plane."""
 LEAST_OWN = 8
 """Points of the entities, below which they say nothing of the plane."""
 ASSUMED_SIZE_M = 0.2
@@ -62,10 +66,12 @@ def find_plane(points: F64, centres: F64, *, ups: F64 | None = None, rights: F64
     reach = float(np.median(np.linalg.norm(centres - middle, axis=1)))
     near = points[np.linalg.norm(points - middle, axis=1) < 2 * reach]
     tolerance = NEAR * reach
-    best = _largest(near, *_candidates(near, centres, reach, ups, rights, own, tolerance), tolerance)
-    bears: bool | None = None if own is None else best is not None and best[2] >= LEAST_BEARING * len(near)
-    if own is not None and not bears:
-        best = _largest(near, *_candidates(near, centres, reach, ups, rights, None, tolerance), tolerance)
+    best, bears = None, None
+    if own is not None:
+        best = _bearing(near, own, centres, reach, ups, rights)
+        bears = best is not None and best[2] >= LEAST_BEARING * len(near)
+    if not bears:
+        best = _largest(near, *_candidates(near, centres, reach, ups, rights), tolerance)
     if best is None or (not bears and best[2] < LEAST * len(near)):
         count = 0 if best is None else best[2]
         raise ReconstructError(
@@ -94,9 +100,40 @@ def upright(ups: F64, rights: F64) -> F64 | None:
     return up
 
 
-def _candidates(
-    near: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None, own: F64 | None, tolerance: float
-) -> tuple[F64, F64]:
+def _bearing(
+    near: F64, own: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None
+) -> tuple[F64, float, int] | None:
+    """The plane that bears the entities' points `own`: normal, offset, and how many of the points are on it.
+
+    It lies below them, not far; of such, it is the one that most places round them are on, less those that are below:
+    nothing is seen below what a thing stands on. A place counts once, however many points it has, so that a printed
+    sheet beside the thing does not outdo the plain table.
+    """
+    from scipy.spatial import cKDTree
+
+    tolerance, size = NEAR * reach, float(np.linalg.norm(np.ptp(own, axis=0)))
+    close = cKDTree(own).query(near)[0] < AROUND * size
+    if close.sum() < 3:
+        return None
+    normals, offsets = _candidates(near[close], centres, reach, ups, rights)
+    above = own @ normals.T - offsets
+    lowest = np.percentile(above, 100 * BELOW, axis=0)
+    fit = (lowest > -tolerance) & (lowest < FEET * size)
+    if not fit.any():
+        return None
+    _, first = np.unique(np.floor(near[close] / (PLACE * tolerance)).astype(np.int64), axis=0, return_index=True)
+    places = near[close][first]
+    normals, offsets = normals[fit], offsets[fit]
+    scores = []
+    for n, d in zip(normals, offsets):
+        height = places @ n - d
+        scores.append(int((np.abs(height) < tolerance).sum()) - int((height < -2 * tolerance).sum()))
+    k = int(np.argmax(scores))
+    on = int((np.abs(near @ normals[k] - offsets[k]) < tolerance).sum())
+    return normals[k], float(offsets[k]), on
+
+
+def _candidates(near: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None) -> tuple[F64, F64]:
     """Normals (k, 3) and offsets (k,) of planes through three of the points that could be a floor or a table."""
     rng = np.random.default_rng(0)
     a, b, c = near[rng.integers(len(near), size=(3, TRIES))]
@@ -113,10 +150,6 @@ def _candidates(
         up = None if rights is None else upright(ups, rights)
         if up is not None:
             fit &= normals @ up > np.cos(np.radians(LEAN_DEG))
-    if own is not None:
-        above = own @ normals.T - offsets
-        lowest = np.percentile(above, 100 * BELOW, axis=0)
-        fit &= (lowest > -tolerance) & (lowest < FEET * np.linalg.norm(np.ptp(own, axis=0)))
     return normals[fit], offsets[fit]
 
 

@@ -65,6 +65,19 @@ def test_a_thing_on_a_seat_stands_on_the_seat() -> None:
     assert ((centres @ found.normal - found.offset) > 0).all()
 
 
+def test_a_printed_sheet_beside_it_does_not_outdo_the_seat() -> None:
+    """A board with ten times the seat's points, askew on the seat, beside the thing."""
+    points, thing, normal = chair()
+    rng = np.random.default_rng(5)
+    board = np.c_[rng.uniform(-1, 1, (3000, 2)) * [0.06, 0.1], 0.0005 * rng.normal(size=3000)]
+    board = board @ _about_y(np.radians(TILT_DEG - 6)).T + [-0.15, 0.05, SEAT_M + 0.012]
+    centres, ups, rights = cameras()
+    found = find_plane(np.concatenate([points, board]), centres, ups=ups, rights=rights, own=thing)
+    assert found.bears is True
+    assert np.degrees(np.arccos(min(1, found.normal @ normal))) < 1.5
+    assert abs(found.offset - normal @ [0, 0, SEAT_M]) < 0.006
+
+
 def test_what_stands_on_nothing_leaves_the_largest_level_plane() -> None:
     points, thing, _ = chair()
     centres, ups, rights = cameras()

@@ -136,8 +136,10 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     held = posed.views[:: settings.holdout_every] if settings.holdout_every else ()
     train = [v for v in posed.views if v not in held]
     first = start(posed.points, posed.colors, sh_degree=settings.sh_degree)
+    busy = time.process_time()
     fitted = fit(train, first, settings, tell=_part(tell, 0.2, 0.7), checkpoint=folder / "fit.safetensors")
     figures: dict[str, Any] = {"fit_steps": fitted.steps, "fit_seconds": round(fitted.seconds, 1),
+                               "fit_cpu_seconds": round(time.process_time() - busy, 1),
                                "gaussians": len(fitted.gaussians),
                                "train": score(train, fitted.gaussians, device=device)}  # fmt: skip
     if held:

@@ -8,8 +8,12 @@ import numpy as np
 import pytest
 import torch
 
+from pw_core.config import ViewsSettings
 from pw_core.gaussians import Gaussians
-from pw_core.reconstruct.views.fit import resume, write_checkpoint
+from pw_core.reconstruct.views.fit import Params, draw, fit, resume, start, write_checkpoint
+from pw_core.reconstruct.views.poses import View
+
+from .conftest import camera, shot
 
 
 def test_the_masked_strategy_sums_what_gsplats_own_sums() -> None:
@@ -40,3 +44,23 @@ def test_a_checkpoint_keeps_steps_seconds_and_error(tmp_path: Path) -> None:
     gaussians, steps, seconds, errors = resume(tmp_path / "fit.safetensors", one[:0])
     assert (len(gaussians), steps, seconds, errors) == (2, 7, 12.5, [0.25])
     assert [f.name for f in tmp_path.iterdir()] == ["fit.safetensors"]
+
+
+@pytest.mark.slow
+def test_dark_things_are_fitted_opaque() -> None:
+    """Drawn on black, half-transparent Gaussians would do for them (a third of the pixels is opaque then)."""
+    views, points = [], []
+    for i in range(5):
+        cam = camera(2 * np.pi * i / 5, name=f"v{i}")
+        picture, depth, _ = shot(cam)
+        views.append(View(cam.name, (0.3 * picture).astype(np.uint8), cam))
+        y, x = (a.ravel() for a in np.mgrid[2 : cam.height : 9, 2 : cam.width : 9])
+        points.append(cam.unproject(np.stack([x, y], 1) + 0.5, depth[y, x].astype(np.float64)))
+    at = np.concatenate(points)
+    first = start(at, np.full((len(at), 3), 0.15), sh_degree=0)
+    found = fit(views, first, ViewsSettings(steps=150, device="cpu", max_gaussians=6000), tell=lambda *_: None)
+    with torch.no_grad():
+        tensors = Params(found.gaussians, 1.0, "cpu").drawn()
+        alpha = torch.stack([draw(tensors, v.camera, sh_degree=0).alpha[0] for v in views])
+    assert found.psnr_db > 27
+    assert (alpha > 0.95).float().mean() > 0.85

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,19 +13,24 @@ import numpy as np
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, I64, Camera
 from pw_core.reconstruct.image import Rgb, working_size
+from pw_core.reconstruct.views import checks
 from pw_core.reconstruct.views.inputs import Inputs, ViewInput
+from pw_core.reconstruct.views.lengthen import lengthen
+from pw_core.reconstruct.views.mapping import database_of, incremental, intrinsics_given, map_pictures, verify
 from pw_core.reconstruct.views.settings import ViewsSettings
 
 Tell = Callable[[str, float], None]
-EXHAUSTIVE_UP_TO = 60
 MIN_POINTS = 60
 FEW_POINTS = 60
 """A picture that sees fewer points is placed poorly."""
-PEAKS, MOST_FEATURES = (0.003, 0.0015), 6000
-"""Of SIFT, where a picture's usual features do not do, and where those do not either."""
-SMALL_PX = 1000
-"""Pictures narrower than this are enlarged where features are hard to find."""
-ROBUST_PX, WORST_PX, MIN_TURN_DEG = 0.25, 2.0, 1.5
+MIN_CHECKED = 4
+"""Fewer pictures are too few for two maps to be compared."""
+ASKED_FOR = (
+    "neighbouring views must share half of what they show and differ by 5 to 25 degrees; where things are plain, more "
+    "pictures, sharper ones or something patterned beside them help, and so do given intrinsics or poses"
+)
+NOTES = "notes.json"
+ROBUST_PX, WORST_PX, MIN_TURN_DEG = 0.25, (2.0, 2.0), 1.5
 """Reprojection errors where the loss begins to flatten and above which a point is dropped; its least parallax."""
 
 
@@ -57,7 +63,7 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     `folder`/sfm is used again.
 
     Raises:
-        ReconstructError (RECONSTRUCT_FAILED): too little overlap; names the pictures that were left over.
+        ReconstructError (RECONSTRUCT_FAILED): too little overlap, or poses that cannot be trusted; names the pictures.
     """
     import pycolmap
 
@@ -68,43 +74,88 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
         return _from_depth(inputs, settings)
     model = sfm / "model"
     if not (model / "images.bin").is_file():
-        tell("features", 0.02)
-        found = _map(inputs, settings, sfm, tell, level=0)
-        for level in (1, 2):
-            if inputs.route != "photos" or _well(found, inputs):
-                break
-            # Affine shape, larger pictures and lower thresholds find matches over wider turns and on smooth things, at
-            # several times the cost.
-            tell("features that bear wider turns" if level == 1 else "still more features", 0.06)
-            again = _map(inputs, settings, sfm, tell, level=level)
-            if again is not None and (found is None or _weakest(again) > _weakest(found)):
-                found = again
-        if inputs.route == "photos" and found is not None:
-            settle(found, fixed=_intrinsics(inputs))
-        if found is None or found.num_points3D() < MIN_POINTS:
-            names = ", ".join(v.name for v in inputs.views)
-            raise ReconstructError(
-                f"too little overlap between {names}: no common points were found; neighbouring views must share half "
-                "of what they show and differ by 5 to 25 degrees", code=ErrorCode.RECONSTRUCT_FAILED,
-            )  # fmt: skip
+        found, notes = _find(inputs, settings, sfm, tell)
         part = sfm / "model.part"
         part.mkdir(exist_ok=True)
         found.write(part)
+        (part / NOTES).write_text(json.dumps(notes, indent=1))
         part.rename(model)
     found = pycolmap.Reconstruction(model)
+    notes = json.loads((model / NOTES).read_text()) if (model / NOTES).is_file() else {}
     registered = {i.name for i in found.images.values() if i.has_pose}
     left = [v.name for v in inputs.views if v.name not in registered]
     if len(registered) < max(2, len(inputs.views) / 2):
         raise ReconstructError(
             f"too little overlap: only {len(registered)} of {len(inputs.views)} pictures could be placed; left over: "
-            f"{', '.join(left)}", code=ErrorCode.RECONSTRUCT_FAILED,
+            f"{_with_reasons(left, notes)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
         )  # fmt: skip
-    return _collect(inputs, settings, found, left)
+    return _collect(inputs, settings, found, left, notes)
+
+
+def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tuple[Any, dict[str, Any]]:
+    """The map of the pictures, and notes for the report.
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): there is none, or it cannot be trusted.
+    """
+    tell("features", 0.02)
+    found, level = map_pictures(inputs, settings, sfm, tell, level=0), 0
+    for more in (1, 2):
+        if inputs.route != "photos" or _well(found, inputs):
+            break
+        # Affine shape, larger pictures and lower thresholds find matches over wider turns and on smooth things, at
+        # several times the cost.
+        tell("features that bear wider turns" if more == 1 else "still more features", 0.06)
+        again = map_pictures(inputs, settings, sfm, tell, level=more)
+        if again is not None and (found is None or _weakest(again) > _weakest(found)):
+            found, level = again, more
+    if found is None or found.num_points3D() < MIN_POINTS:
+        names = ", ".join(v.name for v in inputs.views)
+        raise ReconstructError(f"too little overlap between {names}: no common points were found; {ASKED_FOR}",
+                               code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
+    if inputs.route != "photos":
+        return found, {}
+    fixed = intrinsics_given(inputs)
+    settle(found, fixed=fixed)
+    if len(inputs.views) < MIN_CHECKED or _weakest(found)[1] >= checks.ENOUGH_POINTS:
+        return found, {}
+    tell("longer tracks", 0.1)
+    pictures = {v.name: v.image for v in inputs.views}
+    found = lengthen(found, pictures, adjust=lambda m: settle(m, fixed=fixed, worst_px=(4.0, 1.5, 1.0)))
+    tell("poses by two halves of the matches", 0.12)
+    parts = checks.halves(
+        database_of(sfm, level), lambda part: incremental(inputs, part, sfm, level=level), verify=verify
+    )  # fmt: skip
+    for part in parts:
+        if part is not None:
+            settle(part, fixed=fixed)
+    verdict = checks.judge(found, parts)
+    if len(verdict.trusted) < max(2, len(inputs.views) / 2):
+        raise ReconstructError(
+            f"the poses that were found cannot be trusted: {_listed(verdict.why)}. {ASKED_FOR}",
+            code=ErrorCode.RECONSTRUCT_FAILED,
+        )  # fmt: skip
+    checks.withdraw(found, set(verdict.why))
+    return found, {"why_not": verdict.why,
+                   "turn_known_to_deg": {n: round(d, 3) for n, d in sorted(verdict.unsure_deg.items())}}  # fmt: skip
+
+
+def _listed(why: dict[str, str]) -> str:
+    """Reasons, each with the pictures that it holds of."""
+    by: dict[str, list[str]] = {}
+    for name, reason in why.items():
+        by.setdefault(reason, []).append(name)
+    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by.items())
+
+
+def _with_reasons(left: list[str], notes: dict[str, Any]) -> str:
+    why = notes.get("why_not", {})
+    return ", ".join(f"{n} ({why[n]})" if n in why else n for n in left)
 
 
 def triangulated(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> Any:
     """The pycolmap reconstruction of pictures with given poses, which stay; None where there is none."""
-    return _map(inputs, settings, folder, tell, level=0)
+    return map_pictures(inputs, settings, folder, tell, level=0)
 
 
 def _weakest(found: Any) -> tuple[int, int]:
@@ -117,11 +168,11 @@ def _well(found: Any, inputs: Inputs) -> bool:
     return found is not None and _weakest(found) >= (len(inputs.views), FEW_POINTS)
 
 
-def settle(found: Any, *, fixed: bool) -> None:
+def settle(found: Any, *, fixed: bool, worst_px: Sequence[float] = WORST_PX) -> None:
     """Poses and points adjusted once more with a loss that bounds what a wrong match pulls, and without the worst.
 
     Highlights wander over a wet thing and matches slide along a table's grain: epipolar geometry lets both pass.
-    fixed: intrinsics stay.
+    fixed: intrinsics stay; worst_px: above which reprojection errors are dropped after each of the adjustments.
     """
     import pycolmap
 
@@ -130,142 +181,13 @@ def settle(found: Any, *, fixed: bool) -> None:
     options.refine_focal_length = options.refine_extra_params = not fixed
     options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
     options.ceres.loss_function_scale = ROBUST_PX
-    for _ in range(2):
+    for worst in worst_px:
         pycolmap.bundle_adjustment(found, options)
-        pycolmap.ObservationManager(found).filter_all_points3D(WORST_PX, MIN_TURN_DEG)
+        pycolmap.ObservationManager(found).filter_all_points3D(worst, MIN_TURN_DEG)
     found.update_point_3d_errors()
 
 
-def _intrinsics(inputs: Inputs) -> bool:
-    """Whether every picture came with its intrinsics."""
-    return all(v.K is not None for v in inputs.views)
-
-
-def _map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, level: int) -> Any:
-    import pycolmap
-
-    width = inputs.views[0].image.shape[1]
-    larger = 2 if level and width < SMALL_PX else 1
-    pictures = _write_pictures(inputs, sfm / ("images" if larger == 1 else "larger"), larger)
-    database = sfm / "features.db"
-    database.unlink(missing_ok=True)
-    extraction, matching = pycolmap.FeatureExtractionOptions(), pycolmap.FeatureMatchingOptions()
-    extraction.num_threads = matching.num_threads = 2
-    if level:
-        extraction.sift.estimate_affine_shape = True
-        extraction.sift.peak_threshold = PEAKS[level - 1]
-        extraction.sift.max_num_features = MOST_FEATURES
-        matching.sift.max_ratio = 0.85
-    reader = pycolmap.ImageReaderOptions()
-    focal = float(np.median([v.focal_px for v in inputs.views]))
-    size = inputs.views[0].image.shape
-    mode = pycolmap.CameraMode.SINGLE if settings.shared_camera else pycolmap.CameraMode.PER_IMAGE
-    if _intrinsics(inputs):
-        mode, reader.camera_model = pycolmap.CameraMode.PER_IMAGE, "PINHOLE"
-    elif focal > 0 and settings.shared_camera:
-        reader.camera_params = f"{larger * focal},{larger * size[1] / 2},{larger * size[0] / 2},0"
-    pycolmap.extract_features(
-        database, pictures, image_names=[v.name for v in inputs.views], camera_mode=mode, reader_options=reader,
-        extraction_options=extraction, device=pycolmap.Device.cpu,
-    )  # fmt: skip
-    if _intrinsics(inputs):
-        _give_intrinsics(inputs, database, larger)
-    tell("matching", 0.08)
-    auto = "sequential" if inputs.ordered and len(inputs.views) > EXHAUSTIVE_UP_TO else "exhaustive"
-    how = auto if settings.matching == "auto" else settings.matching
-    match = pycolmap.match_sequential if how == "sequential" else pycolmap.match_exhaustive
-    match(database, matching_options=matching, device=pycolmap.Device.cpu)
-    tell("poses", 0.12)
-    options = pycolmap.IncrementalPipelineOptions()
-    options.num_threads = 2
-    options.min_model_size = 2
-    options.random_seed = options.mapper.random_seed = options.triangulation.random_seed = 0
-    options.mapper.abs_pose_min_num_inliers = 15
-    options.mapper.abs_pose_min_inlier_ratio = 0.1
-    if level:
-        # Where matches are few, a place that two views alone see still says how they stand to each other.
-        options.triangulation.ignore_two_view_tracks = False
-    if _intrinsics(inputs):
-        options.ba_refine_focal_length = options.ba_refine_extra_params = False
-        options.mapper.abs_pose_refine_focal_length = options.mapper.abs_pose_refine_extra_params = False
-    out = sfm / "try"
-    out.mkdir(exist_ok=True)
-    if inputs.route == "posed":
-        known = _known(inputs, database)
-        return pycolmap.triangulate_points(known, database, pictures, out, options=options)
-    if settings.mapper == "global":
-        maps = pycolmap.global_mapping(database, pictures, out)
-    else:
-        maps = pycolmap.incremental_mapping(database, pictures, out, options=options)
-    found = max(maps.values(), key=lambda m: m.num_reg_images()) if maps else None
-    if found is not None and larger > 1:
-        _shrink(found, larger)
-    return found
-
-
-def _write_pictures(inputs: Inputs, folder: Path, larger: int) -> Path:
-    """The pictures as files, `larger` times their size."""
-    import cv2
-
-    folder.mkdir(exist_ok=True)
-    for v in inputs.views:
-        if not (folder / v.name).is_file():
-            image = v.image[..., ::-1]
-            if larger > 1:
-                image = np.asarray(cv2.resize(image, None, fx=larger, fy=larger, interpolation=cv2.INTER_CUBIC))
-            quality = [cv2.IMWRITE_JPEG_QUALITY, 97] if Path(v.name).suffix.lower() in (".jpg", ".jpeg") else []
-            cv2.imwrite(str(folder / v.name), image, quality)
-    return folder
-
-
-def _give_intrinsics(inputs: Inputs, database: Path, larger: int) -> None:
-    """What is known of the cameras in place of what the database assumes."""
-    import pycolmap
-
-    db = pycolmap.Database.open(database)
-    ids = {i.name: i.camera_id for i in db.read_all_images()}
-    for v in inputs.views:
-        assert v.K is not None
-        camera = db.read_camera(ids[v.name])
-        camera.params = [larger * v.K[0, 0], larger * v.K[1, 1], larger * v.K[0, 2], larger * v.K[1, 2]]
-        camera.has_prior_focal_length = True
-        db.update_camera(camera)
-    db.close()
-
-
-def _shrink(found: Any, larger: int) -> None:
-    """What was found in larger pictures, in pixels of the given ones."""
-    for camera in found.cameras.values():
-        camera.rescale(camera.width // larger, camera.height // larger)
-    for image in found.images.values():
-        for point in image.points2D:
-            point.xy = point.xy / larger
-    found.update_point_3d_errors()
-
-
-def _known(inputs: Inputs, database: Path) -> Any:
-    """A reconstruction with the given cameras, numbered as the database's."""
-    import pycolmap
-
-    db = pycolmap.Database.open(database)
-    ids = {i.name: (i.image_id, i.camera_id) for i in db.read_all_images()}
-    db.close()
-    out = pycolmap.Reconstruction()
-    for v in inputs.views:
-        image_id, camera_id = ids[v.name]
-        assert v.K is not None and v.viewmat is not None
-        camera = pycolmap.Camera(
-            camera_id=camera_id, model="PINHOLE", width=v.image.shape[1], height=v.image.shape[0],
-            params=[v.K[0, 0], v.K[1, 1], v.K[0, 2], v.K[1, 2]],
-        )  # fmt: skip
-        out.add_camera_with_trivial_rig(camera)
-        image = pycolmap.Image(image_id=image_id, name=v.name, camera_id=camera_id)
-        place = pycolmap.Rigid3d(pycolmap.Rotation3d(v.viewmat[:3, :3]), v.viewmat[:3, 3])
-        out.add_image_with_trivial_frame(image, place)
-    return out
-
-
-def _collect(inputs: Inputs, settings: ViewsSettings, found: Any, left: list[str]) -> Posed:
+def _collect(inputs: Inputs, settings: ViewsSettings, found: Any, left: list[str], notes: dict[str, Any]) -> Posed:
     by_name = {i.name: i for i in found.images.values() if i.has_pose}
     number = {k: n for n, k in enumerate(found.points3D)}
     points = np.array([p.xyz for p in found.points3D.values()]).reshape(-1, 3)
@@ -288,7 +210,7 @@ def _collect(inputs: Inputs, settings: ViewsSettings, found: Any, left: list[str
         "registered": [v.name for v in views], "not_registered": left, "points": len(points),
         "reprojection_error_px": round(float(found.compute_mean_reprojection_error()), 4),
         "poses": "given" if inputs.route == "posed" else f"structure from motion ({settings.mapper})",
-    })  # fmt: skip
+    } | notes)  # fmt: skip
 
 
 def _view(v: ViewInput, picture: Rgb, K: F64, matrix: F64, width_px: int) -> View:

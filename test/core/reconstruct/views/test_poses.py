@@ -56,13 +56,13 @@ def test_pictures_enlarged_for_their_features_give_poses_of_the_given_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     inputs, cameras = unplaced()
-    mapped, asked = module._map, []
+    mapped, asked = module.map_pictures, []
 
     def weak(*args: object, level: int) -> object:
         asked.append(level)
         return mapped(*args, level=level) if level else None
 
-    monkeypatch.setattr(module, "_map", weak)
+    monkeypatch.setattr(module, "map_pictures", weak)
     agrees(pose(inputs, ViewsSettings(width_px=480), tmp_path, lambda s, f: None), cameras)
     assert asked == [0, 1]
     larger = cv2.imread(str(tmp_path / "sfm" / "larger" / "v0.png"))

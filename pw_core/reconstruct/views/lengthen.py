@@ -1,0 +1,272 @@
+"""Tracks made longer by patches: each point's surroundings are found again in every view that should show it.
+
+Features of smooth and of wet things are matched between neighbours only, to half a pixel, and poses drift along such a
+chain. Where poses are nearly known, a patch round a point can be drawn as another view should show it, and laid on that
+view to a tenth of a pixel (least squares matching: Gruen 1985; ECC: Evangelidis and Psarakis 2008); what does not look
+alike is left out. Views a third of a circle apart then speak of the same points.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.gaussians import F32, F64
+from pw_core.reconstruct.image import Rgb
+
+HALF_PX = 10
+"""Of a patch's width, in pictures of at most `WIDEST_PX`."""
+WIDEST_PX = 960
+ALIKE = 0.9
+"""Least correlation of a patch with what it is laid on."""
+FAR_PX = 3.0
+"""A patch that is found further from where it was expected is another."""
+WIDEST_TURN_DEG, STEP_DEG = 50.0, 35.0
+"""Between the lines of sight of a patch's own view and another, and of that one and the nearest where it was found."""
+SPACE_PX = 3
+"""Between the points of one view."""
+PLAIN = 1.0
+"""Patches whose grey values (0 to 255) spread less show nothing."""
+SKEWED = 1.5
+"""How much a patch may be stretched against what was expected."""
+
+
+@dataclass(frozen=True)
+class _Eye:
+    """A placed picture: grey image, by how much it is smaller than what the camera counts in, camera, pose, centre."""
+
+    grey: F32
+    shrink: float
+    camera: Any
+    turn: F64
+    shift: F64
+    centre: F64
+    taken: NDArray[np.bool_]
+
+    def pixel(self, at: F64) -> F64:
+        """COLMAP's pixels (centres at + 0.5) as this image's (centres at + 0)."""
+        return at * self.shrink - 0.5
+
+    def given(self, at: F64) -> F64:
+        """The inverse of `pixel`."""
+        return (at + 0.5) / self.shrink
+
+    def holds(self, at: F64) -> bool:
+        """Whether a patch at a pixel lies inside."""
+        high, wide = self.grey.shape
+        return bool(HALF_PX + 1 <= at[0] < wide - HALF_PX - 1 and HALF_PX + 1 <= at[1] < high - HALF_PX - 1)
+
+
+Track = list[tuple[int, F64]]
+"""Image numbers and where a point is seen there, in COLMAP's pixels."""
+
+
+def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], None], rounds: int = 2) -> Any:
+    """A pycolmap reconstruction of the same pictures with the points seen by as many views as show them, adjusted; and
+    with the points of `found` where the new poses leave them.
+
+    pictures: by the name of each image in `found`, which counts in their pixels; adjust: adjusts a reconstruction in
+    place.
+    """
+    import pycolmap
+
+    old = [_track(found, p) for p in found.points3D.values()]
+    for _ in range(rounds):
+        tracks = _patches(found, pictures)
+        if not tracks:
+            return found
+        found, first = _rebuilt(found, tracks, old)
+        adjust(found)
+    for track, start in zip(old, first):
+        where = _meet(found, track)
+        if where is not None:
+            elements = pycolmap.Track()
+            for k, (i, _) in enumerate(track):
+                elements.add_element(i, start[k])
+            found.add_point3D(where, elements, np.zeros(3, np.uint8))
+    options = pycolmap.BundleAdjustmentOptions()
+    options.print_summary = False
+    options.refine_rig_from_world = options.refine_focal_length = options.refine_extra_params = False
+    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    pycolmap.bundle_adjustment(found, options)
+    return found
+
+
+def _track(found: Any, point: Any) -> Track:
+    return [(e.image_id, found.image(e.image_id).points2D[e.point2D_idx].xy) for e in point.track.elements]
+
+
+def _patches(found: Any, pictures: dict[str, Rgb]) -> list[tuple[F64, Track]]:
+    """Points and where their patches were found."""
+    eyes = _eyes(found, pictures)
+    out = []
+    for point in sorted(found.points3D.values(), key=lambda p: (-p.track.length(), p.error)):
+        seen = {i: eyes[i].pixel(at) for i, at in _track(found, point)}
+        sight = {i: _unit(e.centre - point.xyz) for i, e in eyes.items()}
+        normal = _unit(np.sum([sight[i] for i in seen], axis=0))
+        own = max(seen, key=lambda i: float(sight[i] @ normal))
+        eye, at = eyes[own], seen[own]
+        cell = int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
+        if not eye.holds(at) or eye.taken[cell]:
+            continue
+        places = _follow(eyes, own, seen, point.xyz, normal, sight)
+        if len(places) > 1:
+            eye.taken[cell] = True
+            out.append((np.asarray(point.xyz), [(i, eyes[i].given(q)) for i, q in places.items()]))
+    return out
+
+
+def _follow(
+    eyes: dict[int, _Eye], own: int, seen: dict[int, F64], point: F64, normal: F64, sight: dict[int, F64]
+) -> dict[int, F64]:
+    """Where the patch of the view `own` lies in the views (by number) where it is found, itself among them."""
+    import cv2
+
+    grey, at = eyes[own].grey, seen[own]
+    corner = np.round(at).astype(int) - HALF_PX
+    patch = grey[corner[1] : corner[1] + 2 * HALF_PX + 1, corner[0] : corner[0] + 2 * HALF_PX + 1]
+    if patch.std() < PLAIN:
+        return {}
+    warps = {own: np.eye(2, 3)}
+    places = {own: at}
+    alike = {i: float(sight[i] @ sight[own]) for i in eyes}
+    widest, step = np.cos(np.radians([WIDEST_TURN_DEG, STEP_DEG]))
+    until = cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3
+    for k in sorted((i for i in eyes if i != own and alike[i] > widest), key=lambda i: -alike[i]):
+        nearest = max(places, key=lambda i: float(sight[i] @ sight[k]))
+        if sight[nearest] @ sight[k] < step:
+            continue
+        moved = _transfer(eyes[nearest], eyes[k], point, normal, places[nearest])
+        if moved is None:
+            continue
+        warp = _after(moved, warps[nearest])
+        if k in seen:
+            warp[:, 2] += seen[k] - _at(warp, at)
+        expected = _at(warp, at)
+        if not eyes[k].holds(expected):
+            continue
+        # ECC differentiates all of the picture that it is given.
+        low = np.maximum(expected.astype(int) - 3 * HALF_PX, 0)
+        around = eyes[k].grey[low[1] : low[1] + 6 * HALF_PX, low[0] : low[0] + 6 * HALF_PX]
+        start = warp.copy()
+        start[:, 2] += warp[:, :2] @ corner - low
+        try:
+            score, laid = cv2.findTransformECC(
+                patch, around, start.astype(np.float32), cv2.MOTION_AFFINE, until, None, 1
+            )
+        except cv2.error:  # it went astray
+            continue
+        end = np.asarray(laid, np.float64)
+        end[:, 2] += low - end[:, :2] @ corner
+        stretch = np.linalg.svd(end[:, :2] @ np.linalg.inv(warp[:, :2]), compute_uv=False)
+        astray = np.linalg.norm(_at(end, at) - expected) > FAR_PX
+        if score < ALIKE or astray or stretch[0] > SKEWED or stretch[1] < 1 / SKEWED:
+            continue
+        warps[k], places[k] = end, _at(end, at)
+    return places
+
+
+def _eyes(found: Any, pictures: dict[str, Rgb]) -> dict[int, _Eye]:
+    import cv2
+
+    out = {}
+    for image in found.images.values():
+        if not image.has_pose:
+            continue
+        grey = cv2.cvtColor(pictures[image.name], cv2.COLOR_RGB2GRAY).astype(np.float32)
+        shrink = min(1.0, WIDEST_PX / grey.shape[1])
+        if shrink < 1:
+            grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
+        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.5), np.float32)
+        pose = image.cam_from_world().matrix()
+        taken = np.zeros((grey.shape[0] // SPACE_PX + 1, grey.shape[1] // SPACE_PX + 1), bool)
+        out[image.image_id] = _Eye(
+            grey, shrink, found.camera(image.camera_id), pose[:, :3], pose[:, 3], -pose[:, :3].T @ pose[:, 3], taken
+        )
+    return out
+
+
+def _transfer(a: _Eye, b: _Eye, point: F64, normal: F64, at: F64) -> F64 | None:
+    """(2, 3): how pixels of `a` round `at` lie in `b`, on a small plane at `point`; None where `b` does not see it."""
+    rays = a.camera.cam_from_img(a.given(at + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])))
+    ways = np.column_stack([rays, np.ones(3)]) @ a.turn
+    along = ways @ normal
+    if np.abs(along).min() < 1e-6:
+        return None
+    places = a.centre + ways * ((point - a.centre) @ normal / along)[:, None]
+    inside = places @ b.turn.T + b.shift
+    if inside[:, 2].min() <= 0:
+        return None
+    pixels = b.pixel(np.asarray(b.camera.img_from_cam(inside)))
+    if not np.isfinite(pixels).all():
+        return None
+    slope = (pixels[1:] - pixels[0]).T
+    return np.column_stack([slope, pixels[0] - slope @ at])
+
+
+def _rebuilt(found: Any, tracks: Sequence[tuple[F64, Track]], spare: Sequence[Track]) -> tuple[Any, list[list[int]]]:
+    """The placed pictures of `found` with other points; and what numbers the places of tracks without a point have."""
+    import pycolmap
+
+    keypoints: dict[int, list[F64]] = {i.image_id: [] for i in found.images.values() if i.has_pose}
+
+    def number(track: Track) -> list[int]:
+        out = []
+        for i, at in track:
+            out.append(len(keypoints[i]))
+            keypoints[i].append(at)
+        return out
+
+    numbers = [number(track) for _, track in tracks]
+    spares = [number(track) for track in spare]
+    out = pycolmap.Reconstruction()
+    for image in found.images.values():
+        if not image.has_pose:
+            continue
+        if not out.exists_camera(image.camera_id):
+            out.add_camera_with_trivial_rig(pycolmap.Camera(found.camera(image.camera_id).todict()))
+        at = np.array(keypoints[image.image_id]).reshape(-1, 2)
+        new = pycolmap.Image(image_id=image.image_id, name=image.name, camera_id=image.camera_id, keypoints=at)
+        out.add_image_with_trivial_frame(new, image.cam_from_world())
+    for (place, track), which in zip(tracks, numbers):
+        elements = pycolmap.Track()
+        for (i, _), k in zip(track, which):
+            elements.add_element(i, k)
+        out.add_point3D(place, elements, np.zeros(3, np.uint8))
+    return out, spares
+
+
+def _meet(found: Any, track: Track) -> F64 | None:
+    """The point nearest to all lines of sight; None where they are parallel or it lies behind a camera."""
+    left, right = np.zeros((3, 3)), np.zeros(3)
+    poses = []
+    for i, at in track:
+        image = found.image(i)
+        pose = image.cam_from_world().matrix()
+        ray = found.camera(image.camera_id).cam_from_img(np.asarray(at)[None])[0]
+        way = _unit(pose[:, :3].T @ np.array([*ray, 1.0]))
+        across = np.eye(3) - np.outer(way, way)
+        left += across
+        right += across @ (-pose[:, :3].T @ pose[:, 3])
+        poses.append(pose)
+    if np.linalg.cond(left) > 1e8:
+        return None
+    place = np.linalg.solve(left, right)
+    return place if all((p[:, :3] @ place + p[:, 3])[2] > 0 for p in poses) else None
+
+
+def _unit(v: F64) -> F64:
+    return np.asarray(v / np.linalg.norm(v))
+
+
+def _at(warp: F64, at: F64) -> F64:
+    return np.asarray(warp[:, :2] @ at + warp[:, 2])
+
+
+def _after(second: F64, first: F64) -> F64:
+    """The affine map (2, 3) that does `first`, then `second`."""
+    return np.column_stack([second[:, :2] @ first[:, :2], second[:, :2] @ first[:, 2] + second[:, 2]])

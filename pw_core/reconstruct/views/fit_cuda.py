@@ -68,6 +68,7 @@ def fit_cuda(
     targets = [torch.from_numpy(v.image.astype(np.float32) / 255).cuda() for v in views]
     cameras = [camera_tensors(v.camera, "cuda") for v in views]
     rng = np.random.default_rng(done)
+    behind = torch.from_numpy(rng.random((settings.steps, 3), dtype=np.float32)).cuda()  # as `fit` on the CPU
     queue: list[int] = []
     recent = [torch.tensor(e, device="cuda") for e in errors]
 
@@ -86,7 +87,7 @@ def fit_cuda(
                  torch.cat([tensors["sh0"], tensors["shN"]], 1))  # fmt: skip
         draw = gsplat.rasterization_2dgs if flat else gsplat.rasterization
         result = draw(*shape, view, K, cam.width, cam.height, sh_degree=degree, packed=False)
-        drawn, info = result[0][0], result[-1]
+        drawn, info = result[0][0] + (1 - result[1][0]) * behind[step], result[-1]
         strategy.step_pre_backward(tensors, optimisers, state, step, info)
         loss = picture_loss(drawn, targets[k])
         loss.backward()

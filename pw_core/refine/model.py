@@ -14,11 +14,12 @@ from pw_core.scene import Look, Scene
 @dataclass(frozen=True)
 class Drawn:
     """The foreground alone, over nothing: rgb (V, H, W, 3) premultiplied 0 to 1, alpha of each entity (V, H, W, E),
-    depth [m] (V, H, W), infinite where nothing is seen."""
+    depth [m] (V, H, W), infinite where nothing is seen; features (V, H, W, K), if asked for, blended like colours."""
 
     rgb: F32
     alpha: F32
     depth: F32
+    features: F32 | None = None
 
 
 class Model:
@@ -55,8 +56,10 @@ class Model:
         A = self.stretch(positions, turns) if stretch is None else self._turned(stretch, turns)
         return follow(self.binding, self.scene.rest, positions, A, self.covariances)
 
-    def draw(self, means: F32, covariances: F32, cameras: tuple[Camera, ...]) -> Drawn:
-        """The foreground through cameras of one size."""
+    def draw(
+        self, means: F32, covariances: F32, cameras: tuple[Camera, ...], *, features: F32 | None = None
+    ) -> Drawn:
+        """The foreground through cameras of one size; features (N, K): more channels to blend."""
         import torch
 
         from pw_core.render import rasterize
@@ -65,18 +68,24 @@ class Model:
             return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(self.device)
 
         entities = len(self.scene.entities)
-        onehot = np.eye(entities, dtype=np.float32)[self.entity_of]
+        channels = np.eye(entities, dtype=np.float32)[self.entity_of]
+        if features is not None:
+            channels = np.concatenate([channels, features], axis=1)
         with torch.no_grad():
             out = rasterize(
                 tensor(means), None, None, torch.sigmoid(tensor(self.look.opacities)), tensor(self.look.sh),
                 tensor(np.stack([c.viewmat for c in cameras])), tensor(np.stack([c.K for c in cameras])),
                 cameras[0].width, cameras[0].height, covars=tensor(covariances),
-                sh_degree=int(np.sqrt(self.look.sh.shape[1])) - 1, features=tensor(onehot), render_depth="expected",
+                sh_degree=int(np.sqrt(self.look.sh.shape[1])) - 1, features=tensor(channels), render_depth="expected",
             )  # fmt: skip
         assert out.features is not None and out.depth is not None
         depth = out.depth[..., 0].cpu().numpy()
         alpha = out.alpha[..., 0].cpu().numpy()
-        return Drawn(out.rgb.cpu().numpy(), out.features.cpu().numpy(), np.where(alpha > 0.3, depth, np.inf))
+        blended = out.features.cpu().numpy()
+        return Drawn(
+            out.rgb.cpu().numpy(), blended[..., :entities], np.where(alpha > 0.3, depth, np.inf),
+            None if features is None else blended[..., entities:],
+        )  # fmt: skip
 
     def turns(self, bodies: dict[str, F64]) -> dict[str, F64]:
         """Rotation matrices of bodies given as rows of `Trajectory.bodies` (13,)."""

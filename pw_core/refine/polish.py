@@ -21,7 +21,6 @@ from pw_core.refine.losses import mean_over, picture_error
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
 from pw_core.refine.shade import Shade
-from pw_core.refine.tint import Tint
 from pw_core.scene import Look
 
 if TYPE_CHECKING:
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 
 RATE = 0.005
 """Learning rate of the motion: of displacements in particle sizes, and five times that of turns [rad]."""
-TINT_RATE = 0.003
-"""That of the tint's nodes [colour 0 to 1]. A step of all nodes and of the affine part adds up: at 0.02 a whole body
-changed by a tenth a step, and the fit of a ball of 60 000 Gaussians fell from 29 to 11 dB."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,6 @@ class Weights:
     steady: float = 1e-2
     detail: float = 1e-2
     shade: float = 1e-2
-    tint: float = 1e-2
 
 
 @dataclass(frozen=True)
@@ -87,7 +82,7 @@ class Polish:
             for of in (motion.shifts, motion.turns)
         )  # fmt: skip
         self.raw, self.opacities, self.sh = free(look.raw), free(look.opacities), free(look.sh)
-        self.grid, self.tint = free(shade.gain), Tint(model, self._tensor)
+        self.grid = free(shade.gain)
         span = float(motion.trajectory.times[-1] - motion.trajectory.times[0])
         self.mu = free(np.full(len(look.raw), span / 2))
         self.log_s = free(np.full(len(look.raw), math.log(3 * max(span, 1e-3))))
@@ -104,8 +99,7 @@ class Polish:
         size = min((e.particle_size_m for e in scene.entities if e.kind == "deformable"), default=0.01)
         rates = [(_flat(self.c), RATE * size), (_flat(self.shifts), RATE * size),
                  (_flat(self.turns), RATE / 5)] if motion_free else []  # fmt: skip
-        rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.005)]
-        rates += [(self.tint.free, TINT_RATE), ([self.grid], 0.01)]
+        rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.005), ([self.grid], 0.01)]
         if temporal_opacity:
             rates += [([self.mu], 0.02 * span), ([self.log_s], 0.02)]
         groups = [{"params": params, "lr": rate} for params, rate in rates if params]
@@ -176,10 +170,6 @@ class Polish:
             out = out * torch.exp(-0.5 * ((float(times[t] - times[0]) - self.mu) / self.log_s.exp()) ** 2)
         return out
 
-    def colours(self) -> Tensor:
-        """Spherical harmonics (N, B, 3)."""
-        return self.tint.on(self.sh)
-
     # --- the loss -----------------------------------------------------------------------------------------------------
 
     def loss(self, frames: list[int]) -> tuple[Tensor, float]:
@@ -191,9 +181,9 @@ class Polish:
         squares, pixels = torch.zeros_like(total), torch.zeros_like(total)
         pairs = [self.gaussians(t) for t in frames]
         means, covars = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
-        opacity, sh = torch.stack([self.opacity(t) for t in frames]), self.colours()
+        opacity = torch.stack([self.opacity(t) for t in frames])
         for v, view in enumerate(self._views):
-            drawn, alpha = self._look(v, frames, means, covars, opacity, sh)
+            drawn, alpha = self._look(v, frames, means, covars, opacity)
             target, masks, valid = (x[frames] for x in (view.target, view.masks, view.valid))
             fg, bg = ((masks > 0) & valid).float(), ((masks == 0) & valid).float()
             error = picture_error(drawn, target)
@@ -210,7 +200,7 @@ class Polish:
         return total, -10 * math.log10(max(float(squares / pixels.clamp_min(1.0)), 1e-10))
 
     def _look(
-        self, v: int, frames: list[int], means: Tensor, covars: Tensor, opacity: Tensor, sh: Tensor
+        self, v: int, frames: list[int], means: Tensor, covars: Tensor, opacity: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Pictures [B, H, W, 3] of that view's window, and how much of each entity is in a pixel [B, H, W, E]."""
         import torch
@@ -219,8 +209,8 @@ class Polish:
 
         view = self._views[v]
         out = rasterize(
-            means, None, None, opacity, sh, view.viewmat, view.K, view.width, view.height,
-            covars=covars, sh_degree=int(math.sqrt(sh.shape[1])) - 1, features=self._onehot,
+            means, None, None, opacity, self.sh, view.viewmat, view.K, view.width, view.height,
+            covars=covars, sh_degree=int(math.sqrt(self.sh.shape[1])) - 1, features=self._onehot,
         )  # fmt: skip
         assert out.features is not None
         behind = torch.stack([self.shade.picture(v, self.grid[t], window=view.window) for t in frames])
@@ -246,7 +236,7 @@ class Polish:
                     jerk = self._values[e.name] @ (c[t - 1] - 2 * c[t] + c[t + 1])
                     total = total + w.steady * (jerk**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
         total = total + w.detail * ((self.raw - self._raw0) ** 2).sum(-1).mean()
-        return total + w.shade * self.shade.roughness(self.grid) + w.tint * self.tint.roughness()
+        return total + w.shade * self.shade.roughness(self.grid)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -294,7 +284,7 @@ class Polish:
         if self.temporal_opacity:
             opacities = torch.logit(self.opacity(self.film.frames - 1).clamp(1e-4, 1 - 1e-4))
         gain = array(self.grid)
-        return Look(array(self.raw), array(opacities), array(self.colours()), self.shade.baked(gain[-1]))
+        return Look(array(self.raw), array(opacities), array(self.sh), self.shade.baked(gain[-1]))
 
 
 def _flat(rows: dict[str, list[Tensor]]) -> list[Tensor]:

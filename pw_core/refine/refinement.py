@@ -24,6 +24,8 @@ from pw_core.refine.pulls import visible
 from pw_core.refine.request import followed_masks, request
 from pw_core.refine.shade import Shade
 from pw_core.refine.targets.base import TargetProvider, provide
+from pw_core.refine.tint import tinted
+from pw_core.refine.track import WIDTH as TRACK_WIDTH
 from pw_core.refine.track import track
 from pw_core.refine.writeback import settle_offsets, write_back
 from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
@@ -35,6 +37,8 @@ BETTER = 0.97
 """A tracked correction of an entity is kept if the pictures' error is at most so much of what it is without."""
 TRACKED_TO = 1.0
 """Tracking's own error, in particle sizes: 0.3 to 0.9 against hidden worlds."""
+TINTED = 5
+"""Frames by which the light on the entities is judged, spread over the round."""
 FIT_PASSES = 3
 """How often constants are fitted and the tracking begun anew from what they predict; the last goes on with the
 derivatives of the one before."""
@@ -89,6 +93,12 @@ class Refinement:
     ) -> None:  # fmt: skip
         if not cameras:
             raise RefineError("no view to compare: name at least one camera", code=ErrorCode.INVALID_TARGET)
+        if len(config.strengths) > len(cameras):
+            raise RefineError(
+                f"strengths: found {len(config.strengths)}, expected at most one for each of {len(cameras)} views "
+                f"({', '.join(c.name for c in cameras)})",
+                code=ErrorCode.INVALID_STRENGTH,
+            )
         self.scene, self.trajectory, self.start, self.end = scene, trajectory, start, end
         # What is corrected: the prediction, or what fitted constants make of it.
         self.planned: Trajectory = trajectory
@@ -103,7 +113,7 @@ class Refinement:
         self.motion = Motion.start(self.model, trajectory, nodes=config.nodes)
         self.correction: Correction | None = None
         self._began = time.monotonic()
-        self._shade: Shade | None = None
+        self._shades: dict[tuple[object, ...], Shade] = {}
         self._figures: dict[str, float] = {}
         self._polish: Polish | None = None
         self._seen: Film | None = None
@@ -130,14 +140,15 @@ class Refinement:
         film = None
         for k, (name, views) in enumerate(stages):
             yield self._step(f"targets of {name}", 0, 1, k * share)
-            film = self._seen = self._film(views, name)
+            wide = self._film(views, name)
+            film = self._seen = wide.narrowed(self.config.width_px)
             if k == 0:
                 self._measure(film, "before")
             names = names_of(self.scene, self.config.estimate) if k + 1 == len(stages) else []
             at, part = k * share, (0.15 if names else 0.4) * share
-            yield from self._tracked(film, f"tracking, {name}", at, part)
+            yield from self._tracked(wide, f"tracking, {name}", at, part)
             if names:
-                yield from self._fitted(film, names, at + part, 0.6 * share)
+                yield from self._fitted(wide, names, at + part, 0.6 * share)
                 part = 0.75 * share
             self._doubt(film)
             yield from self._polished(film, name, at + part, share - part)
@@ -157,7 +168,7 @@ class Refinement:
 
     def _film(self, views: list[int], stage: str) -> Film:
         cameras = tuple(self.cameras[v] for v in views)
-        shade = Shade(self.scene, self.look, cameras, self.trajectory.positions, device=self.device)
+        shade = self._shade(cameras)
         asked = request(
             self.model, self._gaussians, shade, self.trajectory, self.start, cameras=cameras, stage=stage,
             strengths=[self.config.strength_of(v) for v in views], config=self.config,
@@ -166,7 +177,8 @@ class Refinement:
         targets = provide(self.provider, asked, progress=self._progress)
         masks = targets.masks if targets.masks is not None else followed_masks(targets, asked, shade)
         weights = tuple(1.0 if v == 0 else self.config.side_weight for v in views)
-        return Film.scaled(cameras, targets.frames, targets.valid, masks, width=self.config.width_px, weights=weights)
+        width = max(self.config.width_px, TRACK_WIDTH)
+        return Film.scaled(cameras, targets.frames, targets.valid, masks, width=width, weights=weights)
 
     # --- fitting ------------------------------------------------------------------------------------------------------
 
@@ -199,7 +211,7 @@ class Refinement:
         """Forget what tracking did to an entity where the pictures are not better for it: what is seen of a smooth
         roller's turn is little, and where the prediction is good, tracking would only add its own errors. So it would
         where fitted constants predict what was tracked to within those errors."""
-        shade = Shade(self.scene, self.look, film.cameras, self.trajectory.positions, device=self.device)
+        shade = self._shade(film.cameras)
         names = [e.name for e in self.scene.entities]
         found = errors_of_entities(self.model, (self.motion.without(names), self.motion), shade, film)
         vain = {n for n, (before, after) in found.items() if after > BETTER * before}
@@ -225,9 +237,13 @@ class Refinement:
 
     def _polished(self, film: Film, stage: str, at: float, share: float) -> Iterator[RefineStep]:
         c = self.config
-        self._shade = Shade(self.scene, self.look, film.cameras, self.trajectory.positions, device=self.device)
+        shade = self._shade(film.cameras)
+        if c.iterations:
+            frames = np.unique(np.linspace(0, film.frames - 1, TINTED).round().astype(int)).tolist()
+            self.look = replace(self.look, sh=tinted(self.model, film, self.motion, shade, frames=frames))
+            self.model = Model(self.scene, self.look, device=self.device)
         polish = Polish(
-            self.model, film, self.motion, self._shade, weights=replace(Weights(), sim=c.lambda_sim),
+            self.model, film, self.motion, shade, weights=replace(Weights(), sim=c.lambda_sim),
             iterations=c.iterations, frames_per_step=c.frames_per_step, temporal_opacity=c.temporal_opacity,
             seed=c.seed,
         )  # fmt: skip
@@ -243,11 +259,18 @@ class Refinement:
         self.motion, self.look = polish.motion_now(), polish.look_now()
         self.model = Model(self.scene, self.look, device=self.device)
 
+    def _shade(self, cameras: tuple[Camera, ...]) -> Shade:
+        """The background through these cameras; drawn once for each look of it."""
+        key = (id(self.look.background_sh), *((c.name, c.width) for c in cameras))
+        if key not in self._shades:
+            self._shades[key] = Shade(self.scene, self.look, cameras, self.trajectory.positions, device=self.device)
+        return self._shades[key]
+
     def _gaussians(self, t: int) -> tuple[F32, F32]:
         return self.model.gaussians_at(self.motion.positions(self.model, t), self.motion.rotations(t))
 
     def _measure(self, film: Film, when: str) -> None:
-        shade = self._shade or Shade(self.scene, self.look, film.cameras, self.trajectory.positions, device=self.device)
+        shade = self._shade(film.cameras)
         self._figures |= figures(self.model, self.motion, shade, film, when=when)
 
     # --- physics ------------------------------------------------------------------------------------------------------

@@ -1,61 +1,72 @@
-"""A smooth change of colour over each entity.
+"""A smooth change of colour over each entity, by least squares.
 
-A film tells how light lies on a body; Gaussians that no camera saw would keep the photo's light, and show as specks
-when the next round turns them out. So the change that a part of the body has in common is fitted as one smooth field,
-and single colours take up what is left.
+A film tells how light lies on a body. Fitted colour by colour, Gaussians that no camera saw would keep the photo's
+light, and show as specks when the next round turns them out. A picture is linear in the colours of what it shows: the
+smooth change that explains most of what is wrong is found in one go, before gradients take up the rest.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import numpy as np
 
-from pw_core.gaussians import SH_C0
+from pw_core.gaussians import F32, F64, SH_C0
 from pw_core.refine.basis import Basis
+from pw_core.refine.film import Film
 from pw_core.refine.model import Model
+from pw_core.refine.motion import Motion
+from pw_core.refine.shade import Shade
 
-if TYPE_CHECKING:
-    from torch import Tensor
+NODES = 16
+"""Of each entity's field, beside its affine part."""
+BEND, SIZE = 0.02, 1e-3
+"""How much neighbouring nodes should change alike, and all of it little: shares of the pixels that tell."""
+KNEE = 0.1
+"""Colours 0 to 1 beyond which a difference counts ever less: a highlight is no tint."""
+REWEIGHTED = 3
 
-NODES = 24
-"""Of the field of each entity."""
+
+def tinted(model: Model, film: Film, motion: Motion, shade: Shade, *, frames: Sequence[int]) -> F32:
+    """Spherical harmonics (N, B, 3) of the foreground, with the change of colour that fits these frames best."""
+    values, stiffness = _fields(model)
+    K = values.shape[1]
+    rows: list[F64] = []
+    gaps: list[F64] = []
+    for t in frames:
+        placed = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
+        for v, camera in enumerate(film.cameras):
+            where = film.valid[v, t] & (film.masks[v, t] > 0)
+            if not where.any():
+                continue
+            drawn = model.draw(*placed, (camera,), features=values)
+            cover = np.clip(drawn.alpha[0].sum(-1, keepdims=True), 0, 1)
+            assert drawn.features is not None
+            gap = film.rgb[v, t] - drawn.rgb[0] - (1 - cover) * shade.plain(v)
+            rows.append(drawn.features[0][where].astype(np.float64))
+            gaps.append(gap[where].astype(np.float64))
+    if not rows:
+        return model.look.sh
+    A, b = np.concatenate(rows), np.concatenate(gaps)
+    prior = len(A) * (BEND * stiffness + SIZE * np.eye(K))
+    c = np.zeros((K, 3))
+    for _ in range(REWEIGHTED):
+        weight = 1 / (1 + (((b - A @ c) / KNEE) ** 2).sum(1, keepdims=True))
+        c = np.linalg.solve((A * weight).T @ A + prior, (A * weight).T @ b)
+    sh = model.look.sh.copy()
+    sh[:, 0] += (values @ c / SH_C0).astype(np.float32)
+    return sh
 
 
-class Tint:
-    """Colours (K, 3) of an entity's nodes, added to those of its Gaussians; all zero at first. `free` are the tensors
-    to optimise, one an entity."""
-
-    def __init__(self, model: Model, tensor: Callable[[Any], Tensor]) -> None:
-        import torch
-
-        self.free: list[Tensor] = []
-        self._values: list[Tensor] = []
-        self._stiffness: list[Tensor] = []
-        self._rows: list[Tensor] = []
-        for e in model.scene.entities:
-            basis = Basis.spread(model.scene.rest[e.particles], nodes=NODES)
-            rows = np.flatnonzero(model.entity_of == e.id)
-            self._rows.append(torch.from_numpy(rows).to(model.device))
-            self._values.append(tensor(basis.values[model.own[rows] - e.particles.start]))
-            self._stiffness.append(tensor(basis.stiffness))
-            self.free.append(tensor(np.zeros((basis.size, 3))).requires_grad_(True))
-
-    def on(self, sh: Tensor) -> Tensor:
-        """Spherical harmonics (N, B, 3) with the change of colour."""
-        import torch
-
-        change = torch.zeros_like(sh[:, 0])
-        for rows, values, c in zip(self._rows, self._values, self.free, strict=True):
-            change = change.index_copy(0, rows, values @ c / SH_C0)
-        return torch.cat([(sh[:, 0] + change)[:, None], sh[:, 1:]], dim=1)
-
-    def roughness(self) -> Tensor:
-        """How far neighbouring nodes are from changing alike, and how far any changes; squared colours 0 to 1."""
-        import torch
-
-        total = torch.zeros((), device=self.free[0].device, dtype=self.free[0].dtype)
-        for S, c in zip(self._stiffness, self.free, strict=True):
-            total = total + ((c * (S @ c)).sum() + 0.1 * (c**2).sum()) / len(c)
-        return total / len(self.free)
+def _fields(model: Model) -> tuple[F32, F64]:
+    """Values (N, K) of all entities' fields at each Gaussian, and the form (K, K) that measures their roughness."""
+    bases = [Basis.spread(model.scene.rest[e.particles], nodes=NODES) for e in model.scene.entities]
+    sizes = [b.size for b in bases]
+    values = np.zeros((len(model.own), sum(sizes)), np.float32)
+    stiffness = np.zeros((sum(sizes), sum(sizes)))
+    for e, basis, end in zip(model.scene.entities, bases, np.cumsum(sizes), strict=True):
+        span = slice(end - basis.size, end)
+        mine = model.entity_of == e.id
+        values[mine, span] = basis.values[model.own[mine] - e.particles.start]
+        stiffness[span, span] = basis.stiffness
+    return values, stiffness

@@ -191,7 +191,7 @@ def _error(polish: Polish, v: int, t: int, film: Film) -> tuple[float, float]:
     camera, device = film.cameras[v], polish.model.device
     means, covars = polish.gaussians(t)
     out = rasterize(
-        means, None, None, polish.opacity(t), polish.colours(), _tensor(camera.viewmat, device)[None],
+        means, None, None, polish.opacity(t), polish.sh, _tensor(camera.viewmat, device)[None],
         _tensor(camera.K, device)[None], camera.width, camera.height, covars=covars, sh_degree=0,
     )  # fmt: skip
     return _inside(out.rgb[0] + (1 - out.alpha[0]) * polish.shade.picture(v, polish.grid[t]), film, v, t)

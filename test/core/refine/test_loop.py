@@ -24,6 +24,7 @@ from pw_core.refine.motion import Motion, commanded
 from pw_core.refine.polish import Polish
 from pw_core.refine.shade import Shade
 from pw_core.refine.targets.observed import CameraFilm, Observed
+from pw_core.refine.tint import tinted
 from pw_core.refine.track import track
 from pw_core.refine.writeback import settle_offsets, write_back, yielded
 from pw_core.render.cameras import orbit
@@ -158,7 +159,6 @@ def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
     # Where nothing is corrected yet, priors have no slope: begin a little beside it.
     rng = torch.Generator().manual_seed(0)
     groups = {"field": polish.c["ball"][2], "offsets": polish.raw, "opacity": polish.opacities, "colour": polish.sh,
-              "tint": polish.tint.free[0],
               "shade": polish.grid, "time": polish.mu, "duration": polish.log_s}  # fmt: skip
     ways = {n: torch.randn(x.shape, generator=rng, dtype=x.dtype) for n, x in groups.items()}
     size = {"field": 1e-3, "time": 1e-2}
@@ -188,10 +188,8 @@ def test_light_seen_on_one_side_holds_for_the_other(spotted) -> None:
     film = Film.scaled(cameras[:1], frames, np.ones(masks.shape, bool), masks, width=192, weights=(1,))
     model = Model(scene, scene.initial_look())
     shade = Shade(scene, model.look, film.cameras, real, device="cpu")
-    polish = Polish(model, film, Motion.start(model, still(scene), nodes=4), shade, iterations=60)
-    for _ in polish.run():
-        pass
-    changed = (polish.look_now().sh - scene.foreground.sh)[:, 0] * SH_C0
+    found = tinted(model, film, Motion.start(model, still(scene), nodes=4), shade, frames=[0, 3])
+    changed = (found - scene.foreground.sh)[:, 0] * SH_C0
     away = (scene.rest - cameras[0].centre)[model.own] @ (scene.entities[0].origin - cameras[0].centre)
     unseen = away > np.quantile(away, 0.7)
     assert changed[unseen].mean(0) == pytest.approx(pale, abs=0.04)
@@ -412,6 +410,9 @@ def test_a_cancelled_refinement_leaves_nothing_or_the_best_so_far(world, spotted
 def test_bad_targets_change_nothing(world, spotted) -> None:
     scene, cameras = spotted
     before = ({s.id for s in world.states()}, world.head)
+    many = SMALL.model_copy(update={"strengths": (0.5,) * 4})
+    with pytest.raises(PWError, match="strengths: found 4, expected at most one for each of 3 views"):
+        list(world.refine(observed(scene, cameras), config=many))
     with pytest.raises(PWError, match="trajectory"):
         world.refine(observed(scene, cameras), trajectory="t-none")
     films = observed(scene, cameras)

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from parts.curves import curves
 from parts.records import record
 
 FOLDER = Path("out/bench/closed_loop")
@@ -18,7 +19,7 @@ OFF = 3.0
 
 
 def loops(folder: Path = FOLDER) -> None:
-    """All of item 1 that is there; the rest is skipped and says so."""
+    """All of item 1 that is there, and its curves in <folder>/curves.png; the rest is skipped and says so."""
     found: dict[tuple[str, str], dict[str, Any]] = {}
     for path in sorted(folder.glob("*-*/*.json")):
         if path.stem != "hidden":
@@ -29,6 +30,8 @@ def loops(folder: Path = FOLDER) -> None:
             _skipped(scene, "")
     for (scene, seed), arms in found.items():
         _one(scene, seed, arms)
+    if found:
+        curves(found, folder / "curves.png")
 
 
 def _skipped(scene: str, seed: str) -> None:

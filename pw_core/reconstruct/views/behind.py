@@ -11,7 +11,7 @@ from scipy import ndimage
 from pw_core.gaussians import F32, Gaussians
 from pw_core.reconstruct import continuation
 from pw_core.reconstruct.masks import Mask
-from pw_core.reconstruct.splats import surface_gaussians
+from pw_core.reconstruct.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.views.fit import Params, draw
 from pw_core.reconstruct.views.fuse import Fused
 from pw_core.reconstruct.views.paving import Paving, fill_texture, pave, plane_depth, seen
@@ -120,10 +120,14 @@ def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask]) -> tup
         away = np.minimum(1 / np.maximum(far[hole].astype(np.float64), 1e-9), 1.001 * plane_depth(v.camera)[hole])
         y, x = np.nonzero(hole)
         colors = fill_texture(255 * rgb, hole, known)[hole] / 255
-        points = v.camera.unproject(np.stack([x, y], 1).astype(np.float64) + 0.5, away)
-        step = OVERLAP * (away / v.camera.K[0, 0])[:, None]
-        across, down = step * v.camera.viewmat[0, :3], step * v.camera.viewmat[1, :3]
-        more = surface_gaussians(points, across, down, colors)
+        sheet = np.full((*hole.shape, 3), np.nan)
+        sheet[hole] = v.camera.unproject(np.stack([x, y], 1).astype(np.float64) + 0.5, away)
+        plain = (away / v.camera.K[0, 0])[:, None]
+        across, down = (
+            OVERLAP * np.where(np.isfinite(step[hole]), step[hole], plain * v.camera.viewmat[i, :3])
+            for i, step in enumerate(steps_of(sheet))
+        )
+        more = surface_gaussians(sheet[hole], across, down, colors)
         g = Gaussians.concatenate([g, _with_harmonics(more, g.sh.shape[1])])
         hung += len(more)
     return g, hung

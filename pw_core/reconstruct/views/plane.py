@@ -66,11 +66,13 @@ def find_plane(points: F64, centres: F64, *, ups: F64 | None = None, rights: F64
     reach = float(np.median(np.linalg.norm(centres - middle, axis=1)))
     near = points[np.linalg.norm(points - middle, axis=1) < 2 * reach]
     tolerance = NEAR * reach
-    best, bears = None, None
+    best, bears, round_it = None, None, near
     if own is not None:
-        best = _bearing(near, own, centres, reach, ups, rights)
+        round_it = _places(near, own, tolerance)
+        best = _bearing(near, round_it, own, centres, reach, ups, rights)
         bears = best is not None and best[2] >= LEAST_BEARING * len(near)
     if not bears:
+        round_it = near
         best = _largest(near, *_candidates(near, centres, reach, ups, rights), tolerance)
     if best is None or (not bears and best[2] < LEAST * len(near)):
         count = 0 if best is None else best[2]
@@ -80,7 +82,9 @@ def find_plane(points: F64, centres: F64, *, ups: F64 | None = None, rights: F64
         )  # fmt: skip
     normal, offset, score = best
     for _ in range(3):
-        on = near[np.abs(near @ normal - offset) < tolerance]
+        on = round_it[np.abs(round_it @ normal - offset) < tolerance]
+        if len(on) < 3:
+            break
         centre = on.mean(0)
         fitted = np.linalg.svd(on - centre, full_matrices=False)[2][2]
         normal = fitted if fitted @ normal > 0 else -fitted
@@ -100,29 +104,33 @@ def upright(ups: F64, rights: F64) -> F64 | None:
     return up
 
 
+def _places(near: F64, own: F64, tolerance: float) -> F64:
+    """Of the points those round the entities' own, one for each place: a printed sheet beside the thing is not to outdo
+    the plain table."""
+    from scipy.spatial import cKDTree
+
+    close = near[cKDTree(own).query(near)[0] < AROUND * np.linalg.norm(np.ptp(own, axis=0))]
+    _, first = np.unique(np.floor(close / (PLACE * tolerance)).astype(np.int64), axis=0, return_index=True)
+    return close[first]
+
+
 def _bearing(
-    near: F64, own: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None
+    near: F64, places: F64, own: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None
 ) -> tuple[F64, float, int] | None:
     """The plane that bears the entities' points `own`: normal, offset, and how many of the points are on it.
 
     It lies below them, not far; of such, it is the one that most places round them are on, less those that are below:
-    nothing is seen below what a thing stands on. A place counts once, however many points it has, so that a printed
-    sheet beside the thing does not outdo the plain table.
+    nothing is seen below what a thing stands on.
     """
-    from scipy.spatial import cKDTree
-
     tolerance, size = NEAR * reach, float(np.linalg.norm(np.ptp(own, axis=0)))
-    close = cKDTree(own).query(near)[0] < AROUND * size
-    if close.sum() < 3:
+    if len(places) < 3:
         return None
-    normals, offsets = _candidates(near[close], centres, reach, ups, rights)
+    normals, offsets = _candidates(places, centres, reach, ups, rights)
     above = own @ normals.T - offsets
     lowest = np.percentile(above, 100 * BELOW, axis=0)
     fit = (lowest > -tolerance) & (lowest < FEET * size)
     if not fit.any():
         return None
-    _, first = np.unique(np.floor(near[close] / (PLACE * tolerance)).astype(np.int64), axis=0, return_index=True)
-    places = near[close][first]
     normals, offsets = normals[fit], offsets[fit]
     scores = []
     for n, d in zip(normals, offsets):

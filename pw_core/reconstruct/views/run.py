@@ -41,6 +41,8 @@ from pw_core.scene import Entity, Particles, Scene
 
 Progress = Callable[[str, float], None]
 GAP_PX = 3
+HIDDEN = 0.98
+"""Of an entity's distance: what is nearer than that hides it."""
 
 
 def reconstruct_views(
@@ -152,7 +154,10 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
     tell("meshes", 0.8)
     own = [fitted.gaussians[whose == 1 + i] for i in range(len(config.entities))]
-    solids = [_mesh(e, train, mine, masks, settings) for e, mine in zip(config.entities, own)]
+    solids = [
+        _mesh(e, train, mine, fitted.gaussians[whose != 1 + i], masks, settings)
+        for i, (e, mine) in enumerate(zip(config.entities, own))
+    ]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
     tell("what is behind", 0.84)
     background, hole = fill_behind(fitted.gaussians[whose == 0], solids, train, union)
@@ -265,7 +270,9 @@ def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, stand
     return planes.moved(posed, T), standing
 
 
-def _mesh(entity: EntityConfig, views: list[View], own: Gaussians, masks: Masks, settings: ViewsSettings) -> Fused:
+def _mesh(
+    entity: EntityConfig, views: list[View], own: Gaussians, others: Gaussians, masks: Masks, settings: ViewsSettings
+) -> Fused:
     import torch
     from scipy import ndimage
 
@@ -283,23 +290,26 @@ def _mesh(entity: EntityConfig, views: list[View], own: Gaussians, masks: Masks,
             iterations=GAP_PX,
         ) for v in views
     }  # fmt: skip
-    box = hull_bounds(free, cameras, bounds_of(own.means.astype(np.float64), grow=0.3))
-    box[0, 2] = 0.0
-    looks = []
+    depths = {}
     with torch.no_grad():
         # Where half of the light stops: a mean would lie behind thin veils and before what shines through. CPU kernels
         # alone have it.
-        tensors = Params(own, 1.0, "cpu").drawn()
+        tensors, before = Params(own, 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
+        degree = int(np.sqrt(own.sh.shape[1])) - 1
         for v in views:
             mask = masks[name][v.name]
             if v.depth is not None:
-                depth = np.where(mask, v.depth, 0).astype(np.float32)
-            else:
-                degree = int(np.sqrt(own.sh.shape[1])) - 1
-                drawn = draw(tensors, v.camera, render_depth="median", sh_degree=degree)
-                solid = (drawn.alpha[0, ..., 0].numpy() > 0.7) & mask
-                depth = np.where(solid, drawn.depth[0, ..., 0].numpy(), 0).astype(np.float32)
-            looks.append(Look(v.camera, depth, free[v.name], own=mask))
+                depths[v.name] = np.where(mask, v.depth, 0).astype(np.float32)
+                continue
+            mine, other = (draw(t, v.camera, render_depth="median", sh_degree=degree) for t in (tensors, before))
+            alpha, depth = mine.alpha[0, ..., 0].numpy(), mine.depth[0, ..., 0].numpy()
+            depths[v.name] = np.where((alpha > 0.7) & mask, depth, 0).astype(np.float32)
+            # So may what is no entity: a leg behind a book is there, though no mask can show it.
+            nearer = (other.depth[0, ..., 0].numpy() < HIDDEN * depth) & (other.alpha[0, ..., 0].numpy() > 0.7)
+            free[v.name] |= nearer & (alpha > 0.5)
+    box = hull_bounds(free, cameras, bounds_of(own.means.astype(np.float64), grow=0.3))
+    box[0, 2] = 0.0
+    looks = [Look(v.camera, depths[v.name], free[v.name], own=masks[name][v.name]) for v in views]
     centre = np.median(own.means, axis=0).astype(np.float64)
     if seen_from_one_side([v.camera for v in views], centre):
         middle = max(range(len(views)), key=lambda k: int((looks[k].depth > 0).sum()))

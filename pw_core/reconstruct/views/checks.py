@@ -86,10 +86,10 @@ def halves(database: Path, map_: Callable[[Path], Any], *, verify: Callable[[Pat
     images = {i.image_id: db.num_keypoints_for_image(i.image_id) for i in db.read_all_images()}
     db.close()
     start = dict(zip(images, np.cumsum([0, *images.values()])))
-    pairs = {}
-    for pair, m in zip(ids, matches):
-        a, b = pycolmap.pair_id_to_image_pair(pair)
-        pairs[a, b] = np.asarray(m, np.int64).reshape(-1, 2)
+    pairs = {
+        pycolmap.pair_id_to_image_pair(pair): np.asarray(found, np.int64).reshape(-1, 2)
+        for pair, found in zip(ids, matches)
+    }  # fmt: skip
     side = _sides({k: m + np.array([start[k[0]], start[k[1]]]) for k, m in pairs.items()}, sum(images.values()))
     out = []
     for half in (0, 1):
@@ -99,9 +99,9 @@ def halves(database: Path, map_: Callable[[Path], Any], *, verify: Callable[[Pat
         db.clear_two_view_geometries()
         db.clear_matches()
         for (a, b), m in pairs.items():
-            kept = m[side[m[:, 0] + start[a]] == half]
-            if len(kept):
-                db.write_matches(a, b, kept.astype(np.uint32))
+            own = m[side[m[:, 0] + start[a]] == half]
+            if len(own):
+                db.write_matches(a, b, own.astype(np.uint32))
         db.close()
         verify(part)
         out.append(map_(part))

@@ -31,6 +31,14 @@ SPACE_PX = 3
 """Between the points of one view."""
 PLAIN = 1.0
 """Patches whose grey values (0 to 255) spread less show nothing."""
+ENOUGH = 200
+"""Points in a view; where there are fewer, corners between them are tried."""
+CORNER = 0.002
+"""The least of a corner's smaller eigenvalue, as a share of the picture's best."""
+ROUND, BETWEEN_PX = 6, 30.0
+"""Known points that a corner's place is taken from, and how far they may be."""
+FLAT, STEEP = 0.3, 0.25
+"""How thick they may lie beside how wide, and the least cosine of the line of sight to their normal."""
 SKEWED = 1.5
 """How much a patch may be stretched against what was expected."""
 
@@ -75,8 +83,8 @@ def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], No
     import pycolmap
 
     old = [_track(found, p) for p in found.points3D.values()]
-    for _ in range(rounds):
-        tracks = _patches(found, pictures)
+    for k in range(rounds):
+        tracks = _patches(found, pictures, more=k > 0)
         if not tracks:
             return found
         found, first = _rebuilt(found, tracks, old)
@@ -100,8 +108,8 @@ def _track(found: Any, point: Any) -> Track:
     return [(e.image_id, found.image(e.image_id).points2D[e.point2D_idx].xy) for e in point.track.elements]
 
 
-def _patches(found: Any, pictures: dict[str, Rgb]) -> list[tuple[F64, Track]]:
-    """Points and where their patches were found."""
+def _patches(found: Any, pictures: dict[str, Rgb], *, more: bool) -> list[tuple[F64, Track]]:
+    """Points and where their patches were found; `more`: with corners between them in views that see few."""
     eyes = _eyes(found, pictures)
     out = []
     for point in sorted(found.points3D.values(), key=lambda p: (-p.track.length(), p.error)):
@@ -117,6 +125,43 @@ def _patches(found: Any, pictures: dict[str, Rgb]) -> list[tuple[F64, Track]]:
         if len(places) > 1:
             eye.taken[cell] = True
             out.append((np.asarray(point.xyz), [(i, eyes[i].given(q)) for i, q in places.items()]))
+    return out + _corners(eyes, out) if more else out
+
+
+def _corners(eyes: dict[int, _Eye], known: list[tuple[F64, Track]]) -> list[tuple[F64, Track]]:
+    """As `_patches`, of corners between known points, in views that see few: on the plane through those round them."""
+    import cv2
+    from scipy.spatial import cKDTree
+
+    out: list[tuple[F64, Track]] = []
+    for i, eye in eyes.items():
+        near = [(eye.pixel(at), where) for where, track in known for j, at in track if j == i]
+        wanted = ENOUGH - len(near)
+        if wanted <= 0 or len(near) < 3 * ROUND:
+            continue
+        tree, places = cKDTree([at for at, _ in near]), np.array([where for _, where in near])
+        corners = cv2.goodFeaturesToTrack(eye.grey, 4 * ENOUGH, CORNER, 2 * SPACE_PX)
+        for at in np.asarray([] if corners is None else corners, np.float64).reshape(-1, 2):
+            distance, which = tree.query(at, k=ROUND)
+            cell = int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
+            if distance[-1] > BETWEEN_PX or eye.taken[cell] or not eye.holds(at):
+                continue
+            middle = places[which].mean(0)
+            _, spread, axes = np.linalg.svd(places[which] - middle)
+            normal = axes[2] if axes[2] @ (eye.centre - middle) > 0 else -axes[2]
+            ray = eye.turn.T @ np.array([*eye.camera.cam_from_img(eye.given(at)[None])[0], 1.0])
+            towards = -float(ray @ normal) / float(np.linalg.norm(ray))
+            if spread[2] > FLAT * spread[1] or towards < STEEP:
+                continue
+            point = eye.centre + ray * float((middle - eye.centre) @ normal / (ray @ normal))
+            sight = {j: _unit(e.centre - point) for j, e in eyes.items()}
+            found = _follow(eyes, i, {i: at}, point, normal, sight)
+            if len(found) > 2:
+                eye.taken[cell] = True
+                out.append((point, [(j, eyes[j].given(q)) for j, q in found.items()]))
+                wanted -= 1
+                if wanted == 0:
+                    break
     return out
 
 
@@ -126,6 +171,7 @@ def _follow(
     """Where the patch of the view `own` lies in the views (by number) where it is found, itself among them."""
     import cv2
 
+    ecc: Any = cv2.findTransformECC  # its stub lacks the width of the blur, the last argument
     grey, at = eyes[own].grey, seen[own]
     corner = np.round(at).astype(int) - HALF_PX
     patch = grey[corner[1] : corner[1] + 2 * HALF_PX + 1, corner[0] : corner[0] + 2 * HALF_PX + 1]
@@ -155,9 +201,7 @@ def _follow(
         start = warp.copy()
         start[:, 2] += warp[:, :2] @ corner - low
         try:
-            score, laid = cv2.findTransformECC(
-                patch, around, start.astype(np.float32), cv2.MOTION_AFFINE, until, None, 1
-            )
+            score, laid = ecc(patch, around, start.astype(np.float32), cv2.MOTION_AFFINE, until, None, 1)
         except cv2.error:  # it went astray
             continue
         end = np.asarray(laid, np.float64)
@@ -177,11 +221,11 @@ def _eyes(found: Any, pictures: dict[str, Rgb]) -> dict[int, _Eye]:
     for image in found.images.values():
         if not image.has_pose:
             continue
-        grey = cv2.cvtColor(pictures[image.name], cv2.COLOR_RGB2GRAY).astype(np.float32)
-        shrink = min(1.0, WIDEST_PX / grey.shape[1])
+        whole = np.asarray(cv2.cvtColor(pictures[image.name], cv2.COLOR_RGB2GRAY), np.float32)
+        shrink = min(1.0, WIDEST_PX / whole.shape[1])
         if shrink < 1:
-            grey = cv2.resize(grey, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA)
-        grey = np.asarray(cv2.GaussianBlur(grey, (0, 0), 0.5), np.float32)
+            whole = np.asarray(cv2.resize(whole, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.float32)
+        grey = np.asarray(cv2.GaussianBlur(whole, (0, 0), 0.5), np.float32)
         pose = image.cam_from_world().matrix()
         taken = np.zeros((grey.shape[0] // SPACE_PX + 1, grey.shape[1] // SPACE_PX + 1), bool)
         out[image.image_id] = _Eye(
@@ -255,7 +299,7 @@ def _meet(found: Any, track: Track) -> F64 | None:
         poses.append(pose)
     if np.linalg.cond(left) > 1e8:
         return None
-    place = np.linalg.solve(left, right)
+    place = np.asarray(np.linalg.solve(left, right), np.float64)
     return place if all((p[:, :3] @ place + p[:, 3])[2] > 0 for p in poses) else None
 
 

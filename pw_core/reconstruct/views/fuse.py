@@ -18,6 +18,8 @@ TRUNCATION = 3.0
 SMOOTH = 0.8
 SHOWN = 0.35
 """Share of the views of a place that must show the entity there, not something that hides it."""
+SHOWN_HIDDEN = 0.7
+"""The same where something that is no entity hides the place from some view: behind the thing nobody sees, either."""
 ROOMY = 0.75
 """A solid smaller than this share of its box is fused again in a box that fits it, with finer voxels."""
 ASTRAY = 8
@@ -28,13 +30,15 @@ ASTRAY = 8
 class Look:
     """What one camera says: depth [m] (H, W), 0 where it sees none of the entity; mask (H, W): its silhouette, and what
     something else may hide of it; None if it says nothing. own (H, W): where the entity itself is seen, if that is
-    known apart from what may hide it. guessed: a side that no camera saw; the cameras then stand close together, and no
-    silhouette is outvoted by others that see nearly the same."""
+    known apart from what may hide it. before [m] (H, W): how far away it sees what is not of the entity, 0 nothing:
+    beyond that its silhouette says nothing. guessed: a side that no camera saw; the cameras then stand close together,
+    and no silhouette is outvoted by others that see nearly the same."""
 
     camera: Camera
     depth: F32
     mask: Mask | None
     own: Mask | None = None
+    before: F32 | None = None
     guessed: bool = False
 
 
@@ -73,7 +77,7 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     reach = TRUNCATION * step
     total, weight = np.zeros(len(grid)), np.zeros(len(grid))
     asked, shown = np.zeros(len(grid), np.int16), np.zeros(len(grid), np.int16)
-    judged = np.zeros(len(grid), np.int16)
+    judged, hidden = np.zeros(len(grid), np.int16), np.zeros(len(grid), bool)
     # The furthest outside that silhouettes say, sorted: which counts depends on how many see the place.
     one_sided = any(look.guessed for look in looks)
     astray = 0 if one_sided else len(looks) // ASTRAY
@@ -89,7 +93,14 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
             edge = ndimage.distance_transform_edt(~look.mask) - ndimage.distance_transform_edt(look.mask)
             away = ndimage.map_coordinates(edge, [uv[i, 1] - 0.5, uv[i, 0] - 0.5], order=1, mode="nearest")
             away = np.clip(away * z[i] / cam.K[0, 0], -reach, reach)
-            judged[i] += 1
+            if look.before is None:
+                judged[i] += 1
+            else:
+                before = look.before[y[i], x[i]]
+                silent = (away > 0) & (before > 0) & (z[i] > before + step)
+                away = np.where(silent, -reach, away)
+                judged[i] += ~silent
+                hidden[i] |= silent
             for rank in outside:
                 rank[i], away = np.maximum(rank[i], away), np.minimum(rank[i], away)
         if look.own is not None:
@@ -106,7 +117,8 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     field = np.maximum(field, outside[np.minimum(judged // ASTRAY, astray), np.arange(len(grid))])
     # Where the entity is hidden in most views, nothing says that it is there.
     if not one_sided:
-        field = np.where((asked.max() > 0) & (shown <= SHOWN * asked), reach, field)
+        least = np.where(hidden, SHOWN_HIDDEN, SHOWN)
+        field = np.where((asked.max() > 0) & (shown <= least * asked), reach, field)
     field = np.maximum(field, np.clip(-grid[:, 2], -reach, reach))
     shape = tuple(map(len, axes))
     volume = ndimage.gaussian_filter(field.reshape(shape), SMOOTH)

@@ -41,8 +41,6 @@ from pw_core.scene import Entity, Particles, Scene
 
 Progress = Callable[[str, float], None]
 GAP_PX = 3
-HIDDEN = 0.98
-"""Of an entity's distance: what is nearer than that hides it."""
 
 
 def reconstruct_views(
@@ -138,12 +136,14 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     held = posed.views[:: settings.holdout_every] if settings.holdout_every else ()
     train = [v for v in posed.views if v not in held]
     first = start(posed.points, posed.colors, sh_degree=settings.sh_degree)
-    busy = time.process_time()
+    busy, anew = time.process_time(), not (folder / "fit.safetensors").is_file()
     fitted = fit(train, first, settings, tell=_part(tell, 0.2, 0.7), checkpoint=folder / "fit.safetensors")
+    busy = time.process_time() - busy
     figures: dict[str, Any] = {"fit_steps": fitted.steps, "fit_seconds": round(fitted.seconds, 1),
-                               "fit_cpu_seconds": round(time.process_time() - busy, 1),
                                "gaussians": len(fitted.gaussians),
                                "train": score(train, fitted.gaussians, device=device)}  # fmt: skip
+    if anew:
+        figures["fit_cpu_seconds"] = round(busy, 1)
     if held:
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
     whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
@@ -290,26 +290,30 @@ def _mesh(
             iterations=GAP_PX,
         ) for v in views
     }  # fmt: skip
-    depths = {}
+    depths, before = {}, {}
+    roomy = dict(free)
     with torch.no_grad():
         # Where half of the light stops: a mean would lie behind thin veils and before what shines through. CPU kernels
         # alone have it.
-        tensors, before = Params(own, 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
+        tensors, rest = Params(own, 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
         degree = int(np.sqrt(own.sh.shape[1])) - 1
         for v in views:
             mask = masks[name][v.name]
             if v.depth is not None:
                 depths[v.name] = np.where(mask, v.depth, 0).astype(np.float32)
                 continue
-            mine, other = (draw(t, v.camera, render_depth="median", sh_degree=degree) for t in (tensors, before))
+            mine, other = (draw(t, v.camera, render_depth="median", sh_degree=degree) for t in (tensors, rest))
             alpha, depth = mine.alpha[0, ..., 0].numpy(), mine.depth[0, ..., 0].numpy()
             depths[v.name] = np.where((alpha > 0.7) & mask, depth, 0).astype(np.float32)
             # So may what is no entity: a leg behind a book is there, though no mask can show it.
-            nearer = (other.depth[0, ..., 0].numpy() < HIDDEN * depth) & (other.alpha[0, ..., 0].numpy() > 0.7)
-            free[v.name] |= nearer & (alpha > 0.5)
-    box = hull_bounds(free, cameras, bounds_of(own.means.astype(np.float64), grow=0.3))
+            there = other.alpha[0, ..., 0].numpy() > 0.7
+            before[v.name] = np.where(there, other.depth[0, ..., 0].numpy(), 0).astype(np.float32)
+            roomy[v.name] = free[v.name] | (there & (alpha > 0.5) & (before[v.name] < depth))
+    box = hull_bounds(roomy, cameras, bounds_of(own.means.astype(np.float64), grow=0.3))
     box[0, 2] = 0.0
-    looks = [Look(v.camera, depths[v.name], free[v.name], own=masks[name][v.name]) for v in views]
+    looks = [
+        Look(v.camera, depths[v.name], free[v.name], own=masks[name][v.name], before=before.get(v.name)) for v in views
+    ]
     centre = np.median(own.means, axis=0).astype(np.float64)
     if seen_from_one_side([v.camera for v in views], centre):
         middle = max(range(len(views)), key=lambda k: int((looks[k].depth > 0).sum()))

@@ -57,3 +57,19 @@ def test_what_hides_an_entity_in_every_view_does_not_become_it() -> None:
     with_own, without = (f.mesh.vertices[:, 0].max() for f in found)
     assert with_own < CENTRE[0] + RADIUS + 0.01 < without
     assert share(found[0]) == pytest.approx(1, abs=0.08)
+
+
+def test_what_something_else_hides_is_not_carved_away() -> None:
+    """In four neighbouring views of 16 a board stands before the ball's left half, on which nothing is known of the ball."""
+    shares = []
+    for told in (True, False):
+        given = looks(16)
+        for k in range(4):
+            board = np.zeros_like(given[k].mask)
+            board[:, : int(np.median(np.nonzero(given[k].mask)[1]))] = True
+            mask, depth = given[k].mask & ~board, np.where(board, 0, given[k].depth).astype(np.float32)
+            before = np.where(board, 0.2, 0).astype(np.float32)
+            given[k] = Look(given[k].camera, depth, mask, own=mask, before=before if told else None)
+        shares.append(share(fuse(given, BOX, voxels=48, name="ball")))
+    assert shares[0] == pytest.approx(1, abs=0.08)
+    assert shares[1] < 0.85

@@ -85,8 +85,11 @@ def map_pictures(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell,
     drop_chance(database, error_px=EPIPOLAR_PX)
     tell("poses", 0.12)
     if inputs.route == "posed":
-        known = _known(inputs, database)
-        return pycolmap.triangulate_points(known, database, pictures, _try(sfm), options=_options(inputs, level))
+        known = _known(inputs, database, larger)
+        found = pycolmap.triangulate_points(known, database, pictures, _try(sfm), options=_options(inputs, level))
+        if larger > 1:
+            _shrink(found, larger)
+        return found
     if settings.mapper == "global":
         maps = pycolmap.global_mapping(database, pictures, _try(sfm))
         return _largest(maps, larger)
@@ -192,7 +195,7 @@ def _shrink(found: Any, larger: int) -> None:
     found.update_point_3d_errors()
 
 
-def _known(inputs: Inputs, database: Path) -> Any:
+def _known(inputs: Inputs, database: Path, larger: int) -> Any:
     """A reconstruction with the given cameras, numbered as the database's."""
     import pycolmap
 
@@ -204,8 +207,8 @@ def _known(inputs: Inputs, database: Path) -> Any:
         image_id, camera_id = ids[v.name]
         assert v.K is not None and v.viewmat is not None
         camera = pycolmap.Camera(
-            camera_id=camera_id, model="PINHOLE", width=v.image.shape[1], height=v.image.shape[0],
-            params=[v.K[0, 0], v.K[1, 1], v.K[0, 2], v.K[1, 2]],
+            camera_id=camera_id, model="PINHOLE", width=larger * v.image.shape[1], height=larger * v.image.shape[0],
+            params=[larger * v.K[0, 0], larger * v.K[1, 1], larger * v.K[0, 2], larger * v.K[1, 2]],
         )  # fmt: skip
         out.add_camera_with_trivial_rig(camera)
         image = pycolmap.Image(image_id=image_id, name=v.name, camera_id=camera_id)

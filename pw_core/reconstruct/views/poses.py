@@ -101,7 +101,7 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
     tell("features", 0.02)
     found, level = map_pictures(inputs, settings, sfm, tell, level=0), 0
     for more in (1, 2):
-        if inputs.route != "photos" or _well(found, inputs):
+        if _well(found, inputs):
             break
         # Affine shape, larger pictures and lower thresholds find matches over wider turns and on smooth things, at
         # several times the cost.

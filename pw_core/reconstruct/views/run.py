@@ -37,6 +37,7 @@ from pw_core.reconstruct.views.masks_stage import (
 from pw_core.reconstruct.views.poses import Posed, View, pose
 from pw_core.reconstruct.views.segment import classify
 from pw_core.reconstruct.views.settings import ViewsSettings
+from pw_core.reconstruct.views.surface import fronted
 from pw_core.scene import Entity, Particles, Scene
 
 Progress = Callable[[str, float], None]
@@ -293,9 +294,9 @@ def _mesh(
     depths, before = {}, {}
     roomy = dict(free)
     with torch.no_grad():
-        # Where half of the light stops: a mean would lie behind thin veils and before what shines through. CPU kernels
-        # alone have it.
-        tensors, rest = Params(own, 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
+        # Where a share of the light stops: a mean would lie behind thin veils and before what shines through. CPU
+        # kernels alone have it.
+        tensors, rest = Params(fronted(own), 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
         degree = int(np.sqrt(own.sh.shape[1])) - 1
         for v in views:
             mask = masks[name][v.name]

@@ -22,6 +22,8 @@ LEAN_DEG = 30.0
 SPREAD, ROLLED = 0.02, 0.25
 """Cameras tell upright if the mean square of their rightward axes along the second direction is above the one, and that
 along the third below the other of it: not if all look from one side, or were rolled anyhow."""
+CLEAR = 0.5
+"""Of the points: a plane that holds so many and bears the entities is theirs, whatever else there is."""
 LEAST, LEAST_BEARING = 0.1, 0.03
 """Of the points, how many a plane must hold; and one that bears the entities."""
 BELOW = 0.05
@@ -66,14 +68,15 @@ def find_plane(points: F64, centres: F64, *, ups: F64 | None = None, rights: F64
     reach = float(np.median(np.linalg.norm(centres - middle, axis=1)))
     near = points[np.linalg.norm(points - middle, axis=1) < 2 * reach]
     tolerance = NEAR * reach
-    best, bears, round_it = None, None, near
+    best, bears, round_it = _largest(near, *_candidates(near, centres, reach, ups, rights), tolerance), None, near
     if own is not None:
-        round_it = _places(near, own, tolerance)
-        best = _bearing(near, round_it, own, centres, reach, ups, rights)
-        bears = best is not None and best[2] >= LEAST_BEARING * len(near)
-    if not bears:
-        round_it = near
-        best = _largest(near, *_candidates(near, centres, reach, ups, rights), tolerance)
+        clear = best is not None and best[2] >= CLEAR * len(near)
+        bears = clear and best is not None and bool(_under(own, best[0][None], np.array([best[1]]), tolerance)[0])
+        if not bears:
+            places = _places(near, own, tolerance)
+            other = _bearing(near, places, own, centres, reach, ups, rights)
+            if other is not None and other[2] >= LEAST_BEARING * len(near):
+                best, bears, round_it = other, True, places
     if best is None or (not bears and best[2] < LEAST * len(near)):
         count = 0 if best is None else best[2]
         raise ReconstructError(
@@ -114,6 +117,14 @@ def _places(near: F64, own: F64, tolerance: float) -> F64:
     return close[first]
 
 
+def _under(own: F64, normals: F64, offsets: F64, tolerance: float) -> NDArray[np.bool_]:
+    """(k,): whether the entities' points are above the planes, and the lowest not far."""
+    if len(normals) == 0:
+        return np.zeros(0, bool)
+    lowest = np.percentile(own @ normals.T - offsets, 100 * BELOW, axis=0)
+    return np.asarray((lowest > -tolerance) & (lowest < FEET * np.linalg.norm(np.ptp(own, axis=0))))
+
+
 def _bearing(
     near: F64, places: F64, own: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None
 ) -> tuple[F64, float, int] | None:
@@ -122,13 +133,11 @@ def _bearing(
     It lies below them, not far; of such, it is the one that most places round them are on, less those that are below:
     nothing is seen below what a thing stands on.
     """
-    tolerance, size = NEAR * reach, float(np.linalg.norm(np.ptp(own, axis=0)))
+    tolerance = NEAR * reach
     if len(places) < 3:
         return None
     normals, offsets = _candidates(places, centres, reach, ups, rights)
-    above = own @ normals.T - offsets
-    lowest = np.percentile(above, 100 * BELOW, axis=0)
-    fit = (lowest > -tolerance) & (lowest < FEET * size)
+    fit = _under(own, normals, offsets, tolerance)
     if not fit.any():
         return None
     normals, offsets = normals[fit], offsets[fit]

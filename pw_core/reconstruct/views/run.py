@@ -291,12 +291,17 @@ def _mesh(
             iterations=GAP_PX,
         ) for v in views
     }  # fmt: skip
+    centre = np.median(own.means, axis=0).astype(np.float64)
+    one_sided = seen_from_one_side([v.camera for v in views], centre)
+    centre = np.median(own.means, axis=0).astype(np.float64)
+    one_sided = seen_from_one_side([v.camera for v in views], centre)
     depths, before = {}, {}
     roomy = dict(free)
     with torch.no_grad():
         # Where a share of the light stops: a mean would lie behind thin veils and before what shines through. CPU
         # kernels alone have it.
-        tensors, rest = Params(fronted(own), 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
+        shell = own if one_sided else fronted(own)  # there no outline bounds a veil in front
+        tensors, rest = Params(shell, 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
         degree = int(np.sqrt(own.sh.shape[1])) - 1
         for v in views:
             mask = masks[name][v.name]
@@ -306,6 +311,8 @@ def _mesh(
             mine, other = (draw(t, v.camera, render_depth="median", sh_degree=degree) for t in (tensors, rest))
             alpha, depth = mine.alpha[0, ..., 0].numpy(), mine.depth[0, ..., 0].numpy()
             depths[v.name] = np.where((alpha > 0.7) & mask, depth, 0).astype(np.float32)
+            if one_sided:
+                continue  # all views would be silent about what is behind the same things
             # So may what is no entity: a leg behind a book is there, though no mask can show it.
             there = other.alpha[0, ..., 0].numpy() > 0.7
             before[v.name] = np.where(there, other.depth[0, ..., 0].numpy(), 0).astype(np.float32)
@@ -315,8 +322,7 @@ def _mesh(
     looks = [
         Look(v.camera, depths[v.name], free[v.name], own=masks[name][v.name], before=before.get(v.name)) for v in views
     ]
-    centre = np.median(own.means, axis=0).astype(np.float64)
-    if seen_from_one_side([v.camera for v in views], centre):
+    if one_sided:
         middle = max(range(len(views)), key=lambda k: int((looks[k].depth > 0).sum()))
         back = far_side(views[middle].camera, looks[middle].depth, masks[name][views[middle].name], centre,
                         depth_ratio=entity.depth_ratio)  # fmt: skip

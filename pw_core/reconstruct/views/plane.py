@@ -22,7 +22,7 @@ LEAN_DEG = 30.0
 SPREAD, ROLLED = 0.02, 0.25
 """Cameras tell upright if the mean square of their rightward axes along the second direction is above the one, and that
 along the third below the other of it: not if all look from one side, or were rolled anyhow."""
-CLEAR = 0.5
+CLEAR = 0.6
 """Of the points: a plane that holds so many and bears the entities is theirs, whatever else there is."""
 LEAST, LEAST_BEARING = 0.1, 0.03
 """Of the points, how many a plane must hold; and one that bears the entities."""

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from scipy import ndimage
 
-from pw_core.gaussians import F32, Gaussians
+from pw_core.gaussians import F32, F64, Gaussians
 from pw_core.reconstruct import continuation
 from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.splats import steps_of, surface_gaussians
@@ -22,12 +22,14 @@ RIM = 0.06
 BESIDE = 0.4
 """Of the entities' size: how far from their feet the ground is filled."""
 HALO = 2.5
-"""Voxels round an entity in which no background Gaussian stays."""
+"""Voxels round an entity in which only those background Gaussians stay that most views have beside it."""
+ITSELF = 0.5
 WIDE = 3.0
 """Side of the plane's picture, in sizes of what stands on it."""
 OPAQUE = 0.97
 LEAST_PX = 20
 """Fewer pixels that can be seen through are no hole."""
+STEEP = 3.0
 OVERLAP = 1.3
 """Of a pixel's step: how wide the Gaussian is that stands for it."""
 
@@ -46,15 +48,16 @@ def fill_behind(
     size = float((high - low)[:2].max())
     means = background.means.astype(np.float64)
     beside, shown = seen(means, views, union)
-    keep = beside | ~shown  # what only the entities' pixels show is of them
+    keep = (beside > 0) | (shown == 0)  # what only the entities' pixels show is of them
     for solid in solids:
-        keep &= solid.distance(means) > HALO * solid.step
+        away = solid.distance(means)
+        keep &= (away > HALO * solid.step) | ((away > 0) & (beside > ITSELF * shown))
     paving = pave((low + high)[:2] / 2, WIDE * size, views, union, background[keep])
     hole = _hole(paving, solids, views, union, size)
     row, column, inside = paving.index(means)
     keep &= ~(hole[row, column] & inside & (means[:, 2] < 1.2 * high[2]))
     patch = _patch(paving, hole, background.sh.shape[1])
-    whole, hung = _hang(Gaussians.concatenate([background[keep], patch]), views, union)
+    whole, hung = _hang(Gaussians.concatenate([background[keep], patch]), views, union, (low + high) / 2)
     report = {
         "filled_m2": round(float(hole.sum()) * paving.step**2, 6), "dropped": int((~keep).sum()), "added": len(patch),
         "hung": hung, "opaque": round(_opaque(whole, views, union), 4),
@@ -72,7 +75,7 @@ def _hole(paving: Paving, solids: Sequence[Fused], views: Sequence[View], union:
         foot |= solid.distance(flat + np.array([0, 0, 0.5 * solid.step])).reshape(shape) < 0
     near = ndimage.distance_transform_edt(~foot) * paving.step <= BESIDE * size
     # The rim takes some of the entity's colour: masks are not exact to the pixel.
-    hidden = (near & ~beside.reshape(shape)) | foot
+    hidden = (near & (beside.reshape(shape) == 0)) | foot
     return np.asarray(ndimage.distance_transform_edt(~hidden) * paving.step <= RIM * size)
 
 
@@ -104,9 +107,10 @@ def _drawn(g: Gaussians, view: View) -> tuple[F32, F32, F32]:
     return rgb, alpha, drawn.depth[0, ..., 0].numpy()
 
 
-def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask]) -> tuple[Gaussians, int]:
+def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask], middle: F64) -> tuple[Gaussians, int]:
     """With a backdrop, view after view, where one sees through the background at the entities' pixels: as far away as
-    what is round the hole, but not below the plane. And how many Gaussians that took."""
+    what is round the hole and beyond the entities' `middle` [m] (3,), but not below the plane. And how many Gaussians
+    that took."""
     hung = 0
     for v in views:
         rgb, alpha, depth = _drawn(g, v)
@@ -116,7 +120,9 @@ def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask]) -> tup
         known = (alpha > OPAQUE) & (depth > 0)
         if not known.any():
             continue
-        far = continuation.smooth((1 / np.where(known, depth, 1))[..., None].astype(np.float32), hole, known)[..., 0]
+        beyond = known & (depth > v.camera.project(middle)[1])  # what is nearer than the entities is not behind them
+        beyond = beyond if beyond.any() else known
+        far = continuation.smooth((1 / np.where(beyond, depth, 1))[..., None].astype(np.float32), hole, beyond)[..., 0]
         away = np.minimum(1 / np.maximum(far[hole].astype(np.float64), 1e-9), 1.001 * plane_depth(v.camera)[hole])
         y, x = np.nonzero(hole)
         colors = fill_texture(255 * rgb, hole, known)[hole] / 255
@@ -124,13 +130,21 @@ def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask]) -> tup
         sheet[hole] = v.camera.unproject(np.stack([x, y], 1).astype(np.float64) + 0.5, away)
         plain = (away / v.camera.K[0, 0])[:, None]
         across, down = (
-            OVERLAP * np.where(np.isfinite(step[hole]), step[hole], plain * v.camera.viewmat[i, :3])
-            for i, step in enumerate(steps_of(sheet))
+            OVERLAP * _reaching(step[hole], plain * v.camera.viewmat[i, :3]) for i, step in enumerate(steps_of(sheet))
         )
         more = surface_gaussians(sheet[hole], across, down, colors)
         g = Gaussians.concatenate([g, _with_harmonics(more, g.sh.shape[1])])
         hung += len(more)
     return g, hung
+
+
+def _reaching(step: F64, plain: F64) -> F64:
+    """Steps (n, 3) to the next sample, but none longer than STEEP times the `plain` (n, 3) one of a sheet that faces
+    the camera, which also stands in where there is no next sample: what is behind an edge is not smeared to what is
+    before it."""
+    length = np.linalg.norm(step, axis=1, keepdims=True)
+    most = STEEP * np.linalg.norm(plain, axis=1, keepdims=True)
+    return np.where(np.isfinite(length), step * np.minimum(1, most / np.maximum(length, 1e-12)), plain)
 
 
 def _opaque(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask]) -> float:

@@ -85,16 +85,16 @@ def pave(
     return Paving(points, picture, best > 0, step)
 
 
-def seen(points: F64, views: Sequence[View], union: Mapping[str, Mask]) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Of points [m] (n, 3): which some view has beside its entities (`union`, by view), which are in any picture."""
-    beside, shown = np.zeros(len(points), bool), np.zeros(len(points), bool)
+def seen(points: F64, views: Sequence[View], union: Mapping[str, Mask]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Of points [m] (n, 3): how many views have them beside their entities (`union`, by view), how many at all."""
+    beside, shown = np.zeros(len(points), np.intp), np.zeros(len(points), np.intp)
     for v in views:
         uv, z = v.camera.project(points)
         x, y = np.floor(uv[:, 0]).astype(int), np.floor(uv[:, 1]).astype(int)
         i = np.flatnonzero((z > 0) & (x >= 0) & (x < v.camera.width) & (y >= 0) & (y < v.camera.height))
         wide = ndimage.binary_dilation(union[v.name], iterations=RIM_PX)
-        beside[i] |= ~wide[y[i], x[i]]
-        shown[i] = True
+        beside[i] += ~wide[y[i], x[i]]
+        shown[i] += 1
     return beside, shown
 
 

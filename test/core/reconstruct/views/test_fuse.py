@@ -60,7 +60,7 @@ def test_what_hides_an_entity_in_every_view_does_not_become_it() -> None:
 
 
 def test_what_something_else_hides_is_not_carved_away() -> None:
-    """In four neighbouring views of 16 a board stands before the ball's left half, on which nothing is known of the ball."""
+    """In four neighbouring views of 16 a board stands before the ball's left half."""
     shares = []
     for told in (True, False):
         given = looks(16)

@@ -74,7 +74,7 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
         return _from_depth(inputs, settings)
     model = sfm / "model"
     if not (model / "images.bin").is_file():
-        found, notes = _find(inputs, settings, sfm, tell)
+        found, notes = _find(inputs, settings, sfm, _onward(tell))
         part = sfm / "model.part"
         part.mkdir(exist_ok=True)
         found.write(part)
@@ -90,6 +90,18 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
             f"{_with_reasons(left, notes)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
         )  # fmt: skip
     return _collect(inputs, settings, found, left, notes)
+
+
+def _onward(tell: Tell) -> Tell:
+    """`tell` with fractions that never fall, though stages are gone through again."""
+    most = 0.0
+
+    def onward(stage: str, fraction: float) -> None:
+        nonlocal most
+        most = max(most, fraction)
+        tell(stage, most)
+
+    return onward
 
 
 def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tuple[Any, dict[str, Any]]:
@@ -119,10 +131,10 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
     settle(found, fixed=fixed)
     if len(inputs.views) < MIN_CHECKED or _weakest(found)[1] >= checks.ENOUGH_POINTS:
         return found, {}
-    tell("longer tracks", 0.1)
+    tell("longer tracks", 0.12)
     pictures = {v.name: v.image for v in inputs.views}
     found = lengthen(found, pictures, adjust=lambda m: settle(m, fixed=fixed, worst_px=(4.0, 1.5, 1.0)))
-    tell("poses by two halves of the matches", 0.12)
+    tell("poses by two halves of the matches", 0.13)
     parts = checks.halves(
         database_of(sfm, level), lambda part: incremental(inputs, part, sfm, level=level), verify=verify
     )  # fmt: skip

@@ -293,8 +293,6 @@ def _mesh(
     }  # fmt: skip
     centre = np.median(own.means, axis=0).astype(np.float64)
     one_sided = seen_from_one_side([v.camera for v in views], centre)
-    centre = np.median(own.means, axis=0).astype(np.float64)
-    one_sided = seen_from_one_side([v.camera for v in views], centre)
     depths, before = {}, {}
     roomy = dict(free)
     with torch.no_grad():

@@ -99,7 +99,7 @@ class Polish:
         size = min((e.particle_size_m for e in scene.entities if e.kind == "deformable"), default=0.01)
         rates = [(_flat(self.c), RATE * size), (_flat(self.shifts), RATE * size),
                  (_flat(self.turns), RATE / 5)] if motion_free else []  # fmt: skip
-        rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.005), ([self.grid], 0.01)]
+        rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.015), ([self.grid], 0.01)]
         if temporal_opacity:
             rates += [([self.mu], 0.02 * span), ([self.log_s], 0.02)]
         groups = [{"params": params, "lr": rate} for params, rate in rates if params]

@@ -27,6 +27,17 @@ def seen_from_one_side(cameras: Sequence[Camera], centre: F64) -> bool:
     return 360 - widest_gap < WIDE_DEG
 
 
+def nearby(depth: F32, mask: Mask, camera: Camera) -> F32:
+    """The depth [m] (H, W) of one view without what is farther from its median than the silhouette is long: beside a
+    thing, a fit lets what lies far behind shine through, and no view from another side contradicts."""
+    known = depth > 0
+    if not known.any():
+        return depth
+    middle = float(np.median(depth[known]))
+    longest = max(np.ptp(np.flatnonzero(mask.any(k))) + 1 for k in (0, 1)) * middle / camera.K[0, 0]
+    return np.asarray(np.where(np.abs(depth - middle) < longest, depth, 0), np.float32)
+
+
 def far_side(camera: Camera, depth: F32, mask: Mask, centre: F64, *, depth_ratio: float) -> Look | None:
     """A look from the other side at a guessed back, from the depth [m] (H, W), 0 where unknown, of one view; None where
     that view knows too little."""
@@ -35,11 +46,15 @@ def far_side(camera: Camera, depth: F32, mask: Mask, centre: F64, *, depth_ratio
         return None
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     front = np.where(mask, depth[tuple(nearest)], np.nan).astype(np.float64)
-    back = np.minimum(behind(front, mask, camera, depth_ratio=depth_ratio), table_depth(camera))
+    half = (behind(front, mask, camera, depth_ratio=depth_ratio) - front) / 2
+    # A fitted front is a fog here and there, and what shines through beside it lies far behind: where the middle of the
+    # thing is, all pixels say together. The guess must not be told by each alone.
+    middle = _plane(front + half, known)
+    back = np.minimum(np.maximum(middle, front) + half, table_depth(camera))
     y, x = np.nonzero(mask)
     # At half the size, so that every pixel on the back is met by a point.
-    half = camera.resized(camera.width // 2, camera.height // 2)
-    other = half.moved(orbit(camera.viewmat, centre, [np.pi])[0], name="far side")
+    small = camera.resized(camera.width // 2, camera.height // 2)
+    other = small.moved(orbit(camera.viewmat, centre, [np.pi])[0], name="far side")
 
     def drawn(surface: F64) -> F64:
         pixel = np.stack([x, y], 1).astype(np.float64) + 0.5
@@ -57,3 +72,17 @@ def far_side(camera: Camera, depth: F32, mask: Mask, centre: F64, *, depth_ratio
     outline = ndimage.binary_fill_holes(ndimage.binary_closing(hit | np.isfinite(before), iterations=3))
     depth_behind = np.where(filled, behind_it[tuple(nearest)], 0).astype(np.float32)
     return Look(other, depth_behind, np.asarray(outline), guessed=True)
+
+
+def _plane(depth: F64, known: Mask) -> F64:
+    """The depths [m] (H, W) of a plane through most of those `known` (Cauchy's loss, its knee at their median)."""
+    y, x = np.nonzero(known)
+    A = np.stack([np.ones(len(x)), x / known.shape[1] - 0.5, y / known.shape[1] - 0.5], 1)
+    b = depth[y, x]
+    c = np.array([np.median(b), 0.0, 0.0])
+    for _ in range(20):
+        gap = np.abs(b - A @ c)
+        weight = 1 / (1 + (gap / max(float(np.median(gap)), 1e-4)) ** 2)
+        c = np.linalg.solve((A * weight[:, None]).T @ A + 1e-9 * np.eye(3), (A * weight[:, None]).T @ b)
+    rows, columns = np.mgrid[: known.shape[0], : known.shape[1]]
+    return np.asarray(c[0] + c[1] * (columns / known.shape[1] - 0.5) + c[2] * (rows / known.shape[1] - 0.5))

@@ -277,7 +277,7 @@ def _mesh(
     import torch
     from scipy import ndimage
 
-    from pw_core.reconstruct.views.far_side import far_side, seen_from_one_side
+    from pw_core.reconstruct.views.far_side import far_side, nearby, seen_from_one_side
 
     name = entity.name
     if len(own) < 10:
@@ -309,8 +309,9 @@ def _mesh(
             mine, other = (draw(t, v.camera, render_depth="median", sh_degree=degree) for t in (tensors, rest))
             alpha, depth = mine.alpha[0, ..., 0].numpy(), mine.depth[0, ..., 0].numpy()
             depths[v.name] = np.where((alpha > 0.7) & mask, depth, 0).astype(np.float32)
-            if one_sided:
-                continue  # all views would be silent about what is behind the same things
+            if one_sided:  # all views would be silent about what is behind the same things
+                depths[v.name] = nearby(depths[v.name], mask, v.camera)
+                continue
             # So may what is no entity: a leg behind a book is there, though no mask can show it.
             there = other.alpha[0, ..., 0].numpy() > 0.7
             before[v.name] = np.where(there, other.depth[0, ..., 0].numpy(), 0).astype(np.float32)

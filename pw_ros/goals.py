@@ -58,6 +58,8 @@ class GoalServer:
             self.node.get_logger().error(f"{self.name}: {type(error).__name__}: {error}")
             result.error_code = int(self._unknown)
             result.error_msg = f"{type(error).__name__}: {error}"
+        # The job may have ended, and idle been said, while this thread still told of its steps.
+        self.node.settle()
         result.wall_time = time.monotonic() - began
         if result.error_code not in (ErrorCode.CANCELED, ErrorCode.BUSY):
             self.node.report(error_code=result.error_code, error_msg=result.error_msg)

@@ -123,7 +123,11 @@ class WorldNode(Node):
     def leave(self) -> None:
         """The job is over."""
         self.gate.leave()
-        if self.worker.state == "ready":
+        self.settle()
+
+    def settle(self) -> None:
+        """Say idle where no job runs."""
+        if self.worker.state == "ready" and not self.gate.running:
             self.report(status="idle", stage="", fraction=None)
 
     # --- status -------------------------------------------------------------------------------------------------------
@@ -166,8 +170,7 @@ class WorldNode(Node):
         if why:
             self.get_logger().warning(why)
         if state == "ready":
-            if not self.gate.running:
-                self.report(status="idle", stage="", fraction=None)
+            self.settle()
         else:
             code = ErrorCode.WORKER_DIED if why else ErrorCode.NONE
             status = "error" if state == "failed" else "starting"

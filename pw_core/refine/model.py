@@ -53,7 +53,7 @@ class Model:
         deformables' deformation, where it is known well enough already."""
         from pw_core.render.moving import follow
 
-        A = self.stretch(positions, turns) if stretch is None else self._turned(stretch, turns)
+        A = self.stretch(positions, turns) if stretch is None else self._turned(stretch.copy(), turns)
         return follow(self.binding, self.scene.rest, positions, A, self.covariances)
 
     def draw(

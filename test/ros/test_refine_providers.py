@@ -66,8 +66,21 @@ def node(tmp_path_factory, installed, start_node):
 
 
 @pytest.fixture
-def client(node):
+def client(node, monkeypatch):
+    """`told`: the stages that every feedback and status spoke of; who only asks for the last misses quick ones."""
+    told: list[str] = []
+
+    def overheard(real):
+        def heard(self, message) -> None:
+            real(self, message)
+            told.append(getattr(message, "feedback", message).stage)
+
+        return heard
+
+    for name in ("_on_feedback", "_on_status"):
+        monkeypatch.setattr(WorldClient, name, overheard(getattr(WorldClient, name)))
     with WorldClient() as client:
+        client.told = told
         client.wait_until_ready()
         yield client
 
@@ -101,24 +114,18 @@ def both(node, *, strength: float = -1.0) -> list[RefineView]:
             RefineView(view=own, weight=1.0, strength=strength)]  # fmt: skip
 
 
-def followed(world, timeout: float = 120.0):
-    """The result, and all stages that feedback and reports told of, in their order."""
-    stages: list[str] = []
-    deadline = time.monotonic() + timeout
-    while not world.is_done():
-        assert time.monotonic() < deadline, stages
-        for said in (world.feedback(), world.status()):
-            if said is not None and said.stage and said.stage not in stages:
-                stages.append(said.stage)
-        time.sleep(0.005)
-    return world.result(), stages
+def followed(world, *frames, **goal):
+    """The result of a refinement, and all stages that it told of, in their order."""
+    world.told.clear()
+    world.refine(*frames, **goal)
+    result = world.result(120)
+    return result, [s for s in dict.fromkeys(world.told) if s]
 
 
 def test_a_video_model_on_disk_makes_the_targets(client, node) -> None:
     world = opened(client, node, "video")
     before = head(world)
-    world.refine(views=both(node), iterations=3, seed=5, commit=True)
-    result, stages = followed(world)
+    result, stages = followed(world, views=both(node), iterations=3, seed=5, commit=True)
     assert result.parent == before and result.committed and head(world) == result.state_id
     # One view first, then the other, then both: the model is asked three times, and polishing runs after each.
     assert result.iterations == 9
@@ -160,8 +167,7 @@ def test_a_goal_is_cancelled_while_the_model_runs(client, node) -> None:
 def test_a_third_partys_provider_is_found_by_its_entry_point(client, node) -> None:
     world = opened(client, node, "other")
     before = head(world)
-    world.refine(iterations=30, commit=True)
-    result, stages = followed(world)
+    result, stages = followed(world, iterations=30, commit=True)
     assert "brightening" in stages
     assert result.committed and head(world) == result.state_id and result.parent == before
     # The masks it hands on are those of the prediction; only the colours differ.
@@ -188,8 +194,7 @@ def test_frames_are_observed_whatever_the_scene_is_set_to_but_a_recording_nobody
     world = opened(client, node, "other")
     picture = world.render("photo")
     frames = [TargetFrame(camera="photo", stamp=seconds(t), image=numpy_to_image(picture)) for t in stand_in.TIMES]
-    world.refine(frames, iterations=1)
-    result, stages = followed(world)
+    result, stages = followed(world, frames, iterations=1)
     assert result.state_id and "brightening" not in stages
 
     publisher = world.node.create_publisher(Image, "/cam/photo", 10)
@@ -199,11 +204,9 @@ def test_frames_are_observed_whatever_the_scene_is_set_to_but_a_recording_nobody
         publisher.publish(numpy_to_image(picture, stamp=frame.stamp))
         time.sleep(0.05)
     record = world.call("Record", command="stop").record_id
-    world.refine(iterations=1)
-    result, stages = followed(world)
+    result, stages = followed(world, iterations=1)
     assert result.state_id and "brightening" in stages
-    world.refine(record_id=record, iterations=1)
-    result, stages = followed(world)
+    result, stages = followed(world, record_id=record, iterations=1)
     assert result.state_id and "brightening" not in stages
     world.call("Record", command="clear")
 

@@ -11,10 +11,11 @@ from scipy import ndimage
 from pw_core.gaussians import F32, F64, Gaussians
 from pw_core.reconstruct import continuation
 from pw_core.reconstruct.masks import Mask
+from pw_core.reconstruct.solid import table_depth
 from pw_core.reconstruct.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.views.fit import Params, draw
 from pw_core.reconstruct.views.fuse import Fused
-from pw_core.reconstruct.views.paving import Paving, fill_texture, pave, plane_depth, seen
+from pw_core.reconstruct.views.paving import Paving, fill_texture, pave, seen
 from pw_core.reconstruct.views.poses import View
 
 RIM = 0.06
@@ -123,7 +124,7 @@ def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask], middle
         beyond = known & (depth > v.camera.project(middle)[1])  # what is nearer than the entities is not behind them
         beyond = beyond if beyond.any() else known
         far = continuation.smooth((1 / np.where(beyond, depth, 1))[..., None].astype(np.float32), hole, beyond)[..., 0]
-        away = np.minimum(1 / np.maximum(far[hole].astype(np.float64), 1e-9), 1.001 * plane_depth(v.camera)[hole])
+        away = np.minimum(1 / np.maximum(far[hole].astype(np.float64), 1e-9), 1.001 * table_depth(v.camera)[hole])
         y, x = np.nonzero(hole)
         colors = fill_texture(255 * rgb, hole, known)[hole] / 255
         sheet = np.full((*hole.shape, 3), np.nan)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pw_core.gaussians import F32, F64, Camera, Gaussians
+from pw_core.gaussians import F32, F64, Gaussians
 from pw_core.reconstruct import continuation
 from pw_core.reconstruct.masks import Mask
+from pw_core.reconstruct.solid import table_depth
 from pw_core.reconstruct.views.fit import Params, draw
 from pw_core.reconstruct.views.poses import View
 
@@ -72,7 +73,7 @@ def pave(
         with torch.no_grad():
             drawn = draw(tensors, v.camera, render_depth="median", sh_degree=_degree(background))
         depth, alpha = drawn.depth[0, ..., 0].numpy(), drawn.alpha[0, ..., 0].numpy()
-        away = plane_depth(v.camera)
+        away = table_depth(v.camera)
         hidden |= (alpha > 0.5) & ~(np.abs(depth - away) < APART * away)
         inside &= ~hidden[at[:, 1], at[:, 0]]
         ray = v.camera.centre - flat
@@ -112,13 +113,6 @@ def fill_texture(picture: np.ndarray, hole: Mask, known: Mask) -> np.ndarray:
     grain = np.where(known[..., None], picture - shade, 0).astype(np.float32)
     filled = shade + continuation.fill(grain, hole, known)
     return np.asarray(np.where(hole[..., None], filled, picture).clip(0, 255), np.float32)
-
-
-def plane_depth(camera: Camera) -> F64:
-    """[m] (H, W) along the optical axis to z = 0; infinite where a pixel looks above the horizon."""
-    x, y = np.meshgrid(np.arange(camera.width) + 0.5, np.arange(camera.height) + 0.5)
-    down = -camera.rays(np.stack([x, y], -1))[..., 2]
-    return np.asarray(np.where(down > 1e-9, camera.centre[2] / np.maximum(down, 1e-9), np.inf))
 
 
 def _degree(g: Gaussians) -> int:

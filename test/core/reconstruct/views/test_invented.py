@@ -20,9 +20,10 @@ USED = 8
 ARC = 0.29
 
 
-@pytest.mark.slow
-@pytest.mark.xfail(reason="the ball's volume varies from run to run: 0.61 to 0.82 of the true one, 0.7 is asked")
-def test_a_photo_and_films_of_its_sides_become_a_metric_scene(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The scene of a photo and films of its sides, where it lies, and what was told of its making."""
+    tmp_path = tmp_path_factory.mktemp("invented")
     first = camera(0.0, enlarged=2)
     photo, _, _ = shot(first)
     for name, side in (("left", 1), ("right", -1)):
@@ -38,13 +39,19 @@ def test_a_photo_and_films_of_its_sides_become_a_metric_scene(tmp_path: Path) ->
     told: list[tuple[str, float]] = []
     scene = reconstruct_views(asked, Inputs((ViewInput("mine.png", photo),)), folder=tmp_path / "kept",
                               progress=lambda s, f: told.append((s, f)))  # fmt: skip
+    return scene, first, told, tmp_path
+
+
+@pytest.mark.slow
+def test_a_photo_and_films_of_its_sides_become_a_metric_scene(made) -> None:
+    scene, first, told, tmp_path = made
     assert scene.provenance["method"] == "many views: gen3c, of a single photo"
     assert len(scene.provenance["poses"]["registered"]) == 1 + 2 * USED
     assert scene.provenance["plane"]["scale_from"] == "camera height 0.3 m"
     e = scene.entities[0]
     mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
     # Seen from one side only, over 33 degrees: its far side is a guess.
-    assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.3)
+    assert mesh.is_watertight
     deep, wide, high = np.ptp(mesh.bounds, axis=0)
     assert deep == pytest.approx(2 * RADIUS, rel=0.4)
     assert wide == pytest.approx(2 * RADIUS, rel=0.1) and high == pytest.approx(2 * RADIUS, rel=0.3)
@@ -53,6 +60,14 @@ def test_a_photo_and_films_of_its_sides_become_a_metric_scene(tmp_path: Path) ->
     assert np.allclose(e.origin[:2], CENTRE[:2] - first.centre[:2], atol=0.03)
     assert [s for s, _ in told if s.startswith("film")] and [f for _, f in told] == sorted(f for _, f in told)
     assert (tmp_path / "calls").read_text().count("\n") == 2
+
+
+@pytest.mark.slow
+@pytest.mark.xfail(reason="varies from run to run: 0.61 to 0.82 of the true volume, 0.7 is asked")
+def test_its_volume_is_the_balls(made) -> None:
+    e = made[0].entities[0]
+    mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.3)
 
 
 def test_the_far_side_of_a_ball_seen_from_one_side_is_as_deep_as_it_is_wide() -> None:

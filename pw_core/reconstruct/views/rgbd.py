@@ -14,14 +14,15 @@ from pw_core.gaussians import F32, F64, Camera, Gaussians
 from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.solid import pixel_centres, row_runs
 from pw_core.reconstruct.splats import steps_of, surface_gaussians
-from pw_core.reconstruct.views import plane as planes
 from pw_core.reconstruct.views.bind import refit
 from pw_core.reconstruct.views.fit import choose_device
 from pw_core.reconstruct.views.fuse import Fused, fuse_between
 from pw_core.reconstruct.views.inputs import ViewInput
 from pw_core.reconstruct.views.masks import from_prompt
+from pw_core.reconstruct.views.plane import find_plane
 from pw_core.reconstruct.views.poses import Posed, View, single
 from pw_core.reconstruct.views.settings import ViewsSettings
+from pw_core.reconstruct.views.standing import stand
 from pw_core.scene import Scene
 
 Progress = Callable[[str, float], None]
@@ -59,7 +60,7 @@ def lift_rgbd(
         found = [from_prompt(first, e, original_width=width) for e in config.entities]
     masks = [_own(first, m) for m in found]
     tell("plane", 0.3)
-    posed, standing = planes.stand(_around(posed, masks, config), settings, metric=True)
+    posed, standing = stand(_around(posed, masks, config), settings, metric=True)
     seen = posed.views[0]
     camera = seen.camera
     assert seen.depth is not None
@@ -135,7 +136,7 @@ def _around(posed: Posed, masks: list[Mask], config: SceneConfig) -> Posed:
     y, x = y[pick], x[pick]
     pixel = np.stack([x, y], 1).astype(np.float64) + 0.5
     points = seen.camera.unproject(pixel, seen.depth[y, x].astype(np.float64))
-    found = planes.find_plane(points, seen.camera.centre[None], ups=-seen.camera.viewmat[1:2, :3])
+    found = find_plane(points, seen.camera.centre[None], ups=-seen.camera.viewmat[1:2, :3])
     normal, offset = found.normal, found.offset
     for off in (3e-3, 2e-3, 1.5e-3, 1e-3, 1e-3):  # of the distance: depth cameras are about as exact as that
         on = np.abs(points @ normal - offset) < off * np.median(seen.depth[ring])

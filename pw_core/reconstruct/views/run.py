@@ -19,7 +19,6 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Binding, Camera, Gaussians
 from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.particles import RIGID_PARTICLES
-from pw_core.reconstruct.views import plane as planes
 from pw_core.reconstruct.views.behind import fill_behind
 from pw_core.reconstruct.views.bind import bound, refit
 from pw_core.reconstruct.views.fit import choose_device, fit, score, start
@@ -37,6 +36,7 @@ from pw_core.reconstruct.views.mesh import mesh_of
 from pw_core.reconstruct.views.poses import Posed, pose
 from pw_core.reconstruct.views.segment import classify
 from pw_core.reconstruct.views.settings import ViewsSettings
+from pw_core.reconstruct.views.standing import ASSUMED_SIZE_M, moved, stand
 from pw_core.scene import Entity, Particles, Scene
 
 Progress = Callable[[str, float], None]
@@ -126,7 +126,7 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     prompt = _prompt_view(inputs, settings, posed)
     tell("plane", 0.14)
     own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)
-    posed, standing = planes.stand(posed, settings, metric=metric, own=own_there)
+    posed, standing = stand(posed, settings, metric=metric, own=own_there)
     tell("masks", 0.15)
     masks = find_masks(config, inputs, settings, posed, prompt, folder)
     if not metric and settings.camera_height_m == 0:
@@ -259,14 +259,14 @@ def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, stand
     around = bounds_of(own_points(posed, masks), grow=0.5)
     box = hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
     longest = float((box[1] - box[0]).max())
-    assumed = settings.object_size_m or planes.ASSUMED_SIZE_M
+    assumed = settings.object_size_m or ASSUMED_SIZE_M
     scale = assumed / longest
     source = (f"object size {assumed} m" if settings.object_size_m
               else f"unknown; the first entity is assumed to be {assumed} m long")  # fmt: skip
     T = np.diag([scale, scale, scale, 1.0])
     whole = (T @ np.array(standing["world_from_given"])).tolist()
     standing = standing | {"scale": standing["scale"] * scale, "scale_from": source, "world_from_given": whole}
-    return planes.moved(posed, T), standing
+    return moved(posed, T), standing
 
 
 def _named(camera: Camera) -> Camera:

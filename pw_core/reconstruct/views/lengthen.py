@@ -8,19 +8,17 @@ alike is left out. Views a third of a circle apart then speak of the same points
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pw_core.gaussians import F32, F64
+from pw_core.gaussians import F64
 from pw_core.reconstruct.image import Rgb
+from pw_core.reconstruct.views.tracks import Eye, Track, eyes_of, meet, rebuilt, track_of, unit
 
-HALF_PX = 10
-"""Of a patch's width, in pictures of at most `WIDEST_PX`."""
-WIDEST_PX = 960
+HALF_PX, MARGIN = 10, 11
+"""Of a patch's width, in pictures of at most `tracks.WIDEST_PX`; and of its middle from their border."""
 ALIKE = 0.9
 """Least correlation of a patch with what it is laid on."""
 FAR_PX = 3.0
@@ -43,36 +41,6 @@ SKEWED = 1.5
 """How much a patch may be stretched against what was expected."""
 
 
-@dataclass(frozen=True)
-class _Eye:
-    """A placed picture: grey image, by how much it is smaller than what the camera counts in, camera, pose, centre."""
-
-    grey: F32
-    shrink: float
-    camera: Any
-    turn: F64
-    shift: F64
-    centre: F64
-    taken: NDArray[np.bool_]
-
-    def pixel(self, at: F64) -> F64:
-        """COLMAP's pixels (centres at + 0.5) as this image's (centres at + 0)."""
-        return at * self.shrink - 0.5
-
-    def given(self, at: F64) -> F64:
-        """The inverse of `pixel`."""
-        return (at + 0.5) / self.shrink
-
-    def holds(self, at: F64) -> bool:
-        """Whether a patch at a pixel lies inside."""
-        high, wide = self.grey.shape
-        return bool(HALF_PX + 1 <= at[0] < wide - HALF_PX - 1 and HALF_PX + 1 <= at[1] < high - HALF_PX - 1)
-
-
-Track = list[tuple[int, F64]]
-"""Image numbers and where a point is seen there, in COLMAP's pixels."""
-
-
 def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], None], rounds: int = 2) -> Any:
     """A pycolmap reconstruction of the same pictures with the points seen by as many views as show them, adjusted; and
     with the points of `found` where the new poses leave them.
@@ -82,15 +50,15 @@ def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], No
     """
     import pycolmap
 
-    old = [_track(found, p) for p in found.points3D.values()]
+    old = [track_of(found, p) for p in found.points3D.values()]
     for k in range(rounds):
         tracks = _patches(found, pictures, more=k > 0)
         if not tracks:
             return found
-        found, first = _rebuilt(found, tracks, old)
+        found, first = rebuilt(found, tracks, old)
         adjust(found)
     for track, start in zip(old, first):
-        where = _meet(found, track)
+        where = meet(found, track)
         if where is not None:
             elements = pycolmap.Track()
             for k, (i, _) in enumerate(track):
@@ -104,31 +72,30 @@ def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], No
     return found
 
 
-def _track(found: Any, point: Any) -> Track:
-    return [(e.image_id, found.image(e.image_id).points2D[e.point2D_idx].xy) for e in point.track.elements]
-
-
 def _patches(found: Any, pictures: dict[str, Rgb], *, more: bool) -> list[tuple[F64, Track]]:
     """Points and where their patches were found; `more`: with corners between them in views that see few."""
-    eyes = _eyes(found, pictures)
+    eyes = eyes_of(found, pictures)
+    taken: set[tuple[int, int, int]] = set()
     out = []
     for point in sorted(found.points3D.values(), key=lambda p: (-p.track.length(), p.error)):
-        seen = {i: eyes[i].pixel(at) for i, at in _track(found, point)}
-        sight = {i: _unit(e.centre - point.xyz) for i, e in eyes.items()}
-        normal = _unit(np.sum([sight[i] for i in seen], axis=0))
+        seen = {i: eyes[i].pixel(at) for i, at in track_of(found, point)}
+        sight = {i: unit(e.centre - point.xyz) for i, e in eyes.items()}
+        normal = unit(np.sum([sight[i] for i in seen], axis=0))
         own = max(seen, key=lambda i: float(sight[i] @ normal))
         eye, at = eyes[own], seen[own]
-        cell = int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
-        if not eye.holds(at) or eye.taken[cell]:
+        cell = own, int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
+        if not eye.holds(at, margin=MARGIN) or cell in taken:
             continue
         places = _follow(eyes, own, seen, point.xyz, normal, sight)
         if len(places) > 1:
-            eye.taken[cell] = True
+            taken.add(cell)
             out.append((np.asarray(point.xyz), [(i, eyes[i].given(q)) for i, q in places.items()]))
-    return out + _corners(eyes, out) if more else out
+    return out + _corners(eyes, out, taken) if more else out
 
 
-def _corners(eyes: dict[int, _Eye], known: list[tuple[F64, Track]]) -> list[tuple[F64, Track]]:
+def _corners(
+    eyes: dict[int, Eye], known: list[tuple[F64, Track]], taken: set[tuple[int, int, int]]
+) -> list[tuple[F64, Track]]:
     """As `_patches`, of corners between known points, in views that see few: on the plane through those round them."""
     import cv2
     from scipy.spatial import cKDTree
@@ -143,8 +110,8 @@ def _corners(eyes: dict[int, _Eye], known: list[tuple[F64, Track]]) -> list[tupl
         corners = cv2.goodFeaturesToTrack(eye.grey, 4 * ENOUGH, CORNER, 2 * SPACE_PX)
         for at in np.asarray([] if corners is None else corners, np.float64).reshape(-1, 2):
             distance, which = tree.query(at, k=ROUND)
-            cell = int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
-            if distance[-1] > BETWEEN_PX or eye.taken[cell] or not eye.holds(at):
+            cell = i, int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
+            if distance[-1] > BETWEEN_PX or cell in taken or not eye.holds(at, margin=MARGIN):
                 continue
             middle = places[which].mean(0)
             _, spread, axes = np.linalg.svd(places[which] - middle)
@@ -154,10 +121,10 @@ def _corners(eyes: dict[int, _Eye], known: list[tuple[F64, Track]]) -> list[tupl
             if spread[2] > FLAT * spread[1] or towards < STEEP:
                 continue
             point = eye.centre + ray * float((middle - eye.centre) @ normal / (ray @ normal))
-            sight = {j: _unit(e.centre - point) for j, e in eyes.items()}
+            sight = {j: unit(e.centre - point) for j, e in eyes.items()}
             found = _follow(eyes, i, {i: at}, point, normal, sight)
             if len(found) > 2:
-                eye.taken[cell] = True
+                taken.add(cell)
                 out.append((point, [(j, eyes[j].given(q)) for j, q in found.items()]))
                 wanted -= 1
                 if wanted == 0:
@@ -166,7 +133,7 @@ def _corners(eyes: dict[int, _Eye], known: list[tuple[F64, Track]]) -> list[tupl
 
 
 def _follow(
-    eyes: dict[int, _Eye], own: int, seen: dict[int, F64], point: F64, normal: F64, sight: dict[int, F64]
+    eyes: dict[int, Eye], own: int, seen: dict[int, F64], point: F64, normal: F64, sight: dict[int, F64]
 ) -> dict[int, F64]:
     """Where the patch of the view `own` lies in the views (by number) where it is found, itself among them."""
     import cv2
@@ -193,7 +160,7 @@ def _follow(
         if k in seen:
             warp[:, 2] += seen[k] - _at(warp, at)
         expected = _at(warp, at)
-        if not eyes[k].holds(expected):
+        if not eyes[k].holds(expected, margin=MARGIN):
             continue
         # ECC differentiates all of the picture that it is given.
         low = np.maximum(expected.astype(int) - 3 * HALF_PX, 0)
@@ -214,27 +181,7 @@ def _follow(
     return places
 
 
-def _eyes(found: Any, pictures: dict[str, Rgb]) -> dict[int, _Eye]:
-    import cv2
-
-    out = {}
-    for image in found.images.values():
-        if not image.has_pose:
-            continue
-        whole = np.asarray(cv2.cvtColor(pictures[image.name], cv2.COLOR_RGB2GRAY), np.float32)
-        shrink = min(1.0, WIDEST_PX / whole.shape[1])
-        if shrink < 1:
-            whole = np.asarray(cv2.resize(whole, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.float32)
-        grey = np.asarray(cv2.GaussianBlur(whole, (0, 0), 0.5), np.float32)
-        pose = image.cam_from_world().matrix()
-        taken = np.zeros((grey.shape[0] // SPACE_PX + 1, grey.shape[1] // SPACE_PX + 1), bool)
-        out[image.image_id] = _Eye(
-            grey, shrink, found.camera(image.camera_id), pose[:, :3], pose[:, 3], -pose[:, :3].T @ pose[:, 3], taken
-        )
-    return out
-
-
-def _transfer(a: _Eye, b: _Eye, point: F64, normal: F64, at: F64) -> F64 | None:
+def _transfer(a: Eye, b: Eye, point: F64, normal: F64, at: F64) -> F64 | None:
     """(2, 3): how pixels of `a` round `at` lie in `b`, on a small plane at `point`; None where `b` does not see it."""
     rays = a.camera.cam_from_img(a.given(at + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])))
     ways = np.column_stack([rays, np.ones(3)]) @ a.turn
@@ -250,61 +197,6 @@ def _transfer(a: _Eye, b: _Eye, point: F64, normal: F64, at: F64) -> F64 | None:
         return None
     slope = (pixels[1:] - pixels[0]).T
     return np.column_stack([slope, pixels[0] - slope @ at])
-
-
-def _rebuilt(found: Any, tracks: Sequence[tuple[F64, Track]], spare: Sequence[Track]) -> tuple[Any, list[list[int]]]:
-    """The placed pictures of `found` with other points; and what numbers the places of tracks without a point have."""
-    import pycolmap
-
-    keypoints: dict[int, list[F64]] = {i.image_id: [] for i in found.images.values() if i.has_pose}
-
-    def number(track: Track) -> list[int]:
-        out = []
-        for i, at in track:
-            out.append(len(keypoints[i]))
-            keypoints[i].append(at)
-        return out
-
-    numbers = [number(track) for _, track in tracks]
-    spares = [number(track) for track in spare]
-    out = pycolmap.Reconstruction()
-    for image in found.images.values():
-        if not image.has_pose:
-            continue
-        if not out.exists_camera(image.camera_id):
-            out.add_camera_with_trivial_rig(pycolmap.Camera(found.camera(image.camera_id).todict()))
-        at = np.array(keypoints[image.image_id]).reshape(-1, 2)
-        new = pycolmap.Image(image_id=image.image_id, name=image.name, camera_id=image.camera_id, keypoints=at)
-        out.add_image_with_trivial_frame(new, image.cam_from_world())
-    for (place, track), which in zip(tracks, numbers):
-        elements = pycolmap.Track()
-        for (i, _), k in zip(track, which):
-            elements.add_element(i, k)
-        out.add_point3D(place, elements, np.zeros(3, np.uint8))
-    return out, spares
-
-
-def _meet(found: Any, track: Track) -> F64 | None:
-    """The point nearest to all lines of sight; None where they are parallel or it lies behind a camera."""
-    left, right = np.zeros((3, 3)), np.zeros(3)
-    poses = []
-    for i, at in track:
-        image = found.image(i)
-        pose = image.cam_from_world().matrix()
-        ray = found.camera(image.camera_id).cam_from_img(np.asarray(at)[None])[0]
-        way = _unit(pose[:, :3].T @ np.array([*ray, 1.0]))
-        across = np.eye(3) - np.outer(way, way)
-        left += across
-        right += across @ (-pose[:, :3].T @ pose[:, 3])
-        poses.append(pose)
-    if np.linalg.cond(left) > 1e8:
-        return None
-    place = np.asarray(np.linalg.solve(left, right), np.float64)
-    return place if all((p[:, :3] @ place + p[:, 3])[2] > 0 for p in poses) else None
-
-
-def _unit(v: F64) -> F64:
-    return np.asarray(v / np.linalg.norm(v))
 
 
 def _at(warp: F64, at: F64) -> F64:

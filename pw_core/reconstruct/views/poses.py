@@ -17,6 +17,7 @@ from pw_core.reconstruct.views import checks
 from pw_core.reconstruct.views.inputs import Inputs, ViewInput
 from pw_core.reconstruct.views.lengthen import lengthen
 from pw_core.reconstruct.views.mapping import database_of, incremental, intrinsics_given, map_pictures, verify
+from pw_core.reconstruct.views.mosaic import mosaic
 from pw_core.reconstruct.views.settings import ViewsSettings
 
 Tell = Callable[[str, float], None]
@@ -133,7 +134,13 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
         return found, {}
     tell("longer tracks", 0.12)
     pictures = {v.name: v.image for v in inputs.views}
-    found = lengthen(found, pictures, adjust=lambda m: settle(m, fixed=fixed, worst_px=(4.0, 1.5, 1.0)))
+
+    def adjust(m: Any) -> None:
+        settle(m, fixed=fixed, worst_px=(4.0, 1.5, 1.0))
+
+    found = lengthen(found, pictures, adjust=adjust)
+    tell("the plane by all views", 0.13)
+    found = mosaic(found, pictures, adjust=adjust)
     tell("poses by two halves of the matches", 0.13)
     parts = checks.halves(
         database_of(sfm, level), lambda part: incremental(inputs, part, sfm, level=level), verify=verify

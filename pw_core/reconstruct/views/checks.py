@@ -1,4 +1,5 @@
-"""Whether poses that were found can be trusted: two maps from separate halves of the matches must agree.
+"""Whether poses that were found can be trusted: the plane that all views show bears them out, or two maps from separate
+halves of the matches agree.
 
 A low reprojection error does not tell: few points fit any pose, and wrong matches that were kept are those that fit.
 What one half of the matches says of a camera is independent of what the other half says, so that half of their
@@ -8,7 +9,7 @@ difference is about the error of what all of them say together.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from pw_core.gaussians import F64
 
 ENOUGH_POINTS = 200
 """A placed picture that sees as many is beyond chance; where one sees fewer, all are checked."""
+ENOUGH_PLACES = 20
+"""Places on the plane, laid on what the other pictures show there, that bear out a pose beyond chance."""
 LEAST_POINTS = 20
 """That a picture must see where the halves do not both place it."""
 UNSURE_DEG = 2.0
@@ -37,13 +40,17 @@ class Verdict:
     why: dict[str, str]
 
 
-def judge(found: Any, halves: tuple[Any, Any]) -> Verdict:
-    """Which pictures of a pycolmap reconstruction the maps from two halves of its matches (None: none) bear out."""
+def judge(found: Any, halves: tuple[Any, Any], *, borne: Mapping[str, int]) -> Verdict:
+    """Which pictures of a pycolmap reconstruction the maps from two halves of its matches (None: none) bear out, or so
+    many places of the plane (`borne`, by name; see `mosaic`)."""
     seen = {i.name: i.num_points3D for i in found.images.values() if i.has_pose}
     unsure = {n: d / 2 for n, d in apart(*halves).items() if n in seen}
-    good = [n for n, d in unsure.items() if d <= UNSURE_DEG]
+    laid = {n for n, places in borne.items() if places >= ENOUGH_PLACES}
+    good = laid | {n for n, d in unsure.items() if d <= UNSURE_DEG}
     why = {}
     for name, points in seen.items():
+        if name in laid:
+            continue
         if name in unsure and unsure[name] > UNSURE_DEG:
             why[name] = f"its turn is known to {unsure[name]:.0f} degrees only"
         elif name not in unsure and points < LEAST_POINTS:

@@ -55,7 +55,7 @@ def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], No
         tracks = _patches(found, pictures, more=k > 0)
         if not tracks:
             return found
-        found, first = rebuilt(found, tracks, old)
+        found, _, first = rebuilt(found, tracks, old)
         adjust(found)
     for track, start in zip(old, first):
         where = meet(found, track)

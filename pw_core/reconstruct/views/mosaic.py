@@ -9,13 +9,14 @@ see, and bundle adjustment weighs them with what else is known. Poses are not bo
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F32, F64
@@ -45,6 +46,8 @@ EDGES = 0.002
 """Least of a patch's smaller eigenvalue (mean square slope [1 / cell^2]): along a single edge nothing is told."""
 FAR = 2.5
 """A patch that seems to lie further from its place is another [cells]."""
+SHARED = 10
+"""Places that two pictures must share to lie together."""
 EVERY_PX = 24
 """Between places, in pixels of a view at its usual distance."""
 
@@ -66,26 +69,44 @@ class _Sheet:
         )
 
 
-def mosaic(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], None]) -> Any:
+def mosaic(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], None]) -> tuple[Any, dict[str, int]]:
     """A pycolmap reconstruction with the points of `found` and many of its plane, adjusted; `found` where it shows no
-    plane or nothing on it can be told.
+    plane or nothing on it can be told. And how many places of the plane bear out each picture's pose, by name.
+
+    Places bear out what lies together: of pictures that share none with the others, none does.
 
     pictures: by the name of each image in `found`, which counts in their pixels; adjust: adjusts a reconstruction in
     place.
     """
     old = [(np.asarray(p.xyz), track_of(found, p)) for p in found.points3D.values()]
+    borne: dict[str, int] = {}
     for cell_px in CELLS_PX:
         eyes = eyes_of(found, pictures)
         try:
             plane = _plane(found, eyes)
         except ReconstructError:
-            return found
+            return found, {}
         tracks = _tracks(eyes, _sheet(eyes, plane, cell_px), plane.normal, step=max(1, EVERY_PX // cell_px))
         if not tracks:
-            return found
-        found, _ = rebuilt(found, [*tracks, *old], [])
+            return found, {}
+        found, numbers, _ = rebuilt(found, [*tracks, *old], [])
         adjust(found)
-    return found
+        borne = _borne(found, numbers[: len(tracks)])
+    return found, borne
+
+
+def _borne(found: Any, numbers: Sequence[int]) -> dict[str, int]:
+    """How many of these points each picture still sees after the adjustment, of those that lie together."""
+    names = {i.image_id: i.name for i in found.images.values() if i.has_pose}
+    column = {i: k for k, i in enumerate(names)}
+    sees = np.zeros((len(numbers), len(names)), np.int64)
+    for row, number in enumerate(numbers):
+        if found.exists_point3D(number):
+            for element in found.point3D(number).track.elements:
+                sees[row, column[element.image_id]] = 1
+    _, part = connected_components(sees.T @ sees >= SHARED, directed=False)
+    largest = np.bincount(part).argmax()
+    return {n: int(sees[:, column[i]].sum()) for i, n in names.items() if part[column[i]] == largest}
 
 
 def _plane(found: Any, eyes: dict[int, Eye]) -> Plane:

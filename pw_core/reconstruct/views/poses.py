@@ -140,7 +140,10 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
 
     found = lengthen(found, pictures, adjust=adjust)
     tell("the plane by all views", 0.13)
-    found = mosaic(found, pictures, adjust=adjust)
+    found, borne = mosaic(found, pictures, adjust=adjust)
+    notes = {"borne_out_by_the_plane": borne}
+    if all(borne.get(i.name, 0) >= checks.ENOUGH_PLACES for i in found.images.values() if i.has_pose):
+        return found, notes
     tell("poses by two halves of the matches", 0.13)
     parts = checks.halves(
         database_of(sfm, level), lambda part: incremental(inputs, part, sfm, level=level), verify=verify
@@ -148,14 +151,14 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
     for part in parts:
         if part is not None:
             settle(part, fixed=fixed)
-    verdict = checks.judge(found, parts)
+    verdict = checks.judge(found, parts, borne=borne)
     if len(verdict.trusted) < max(2, len(inputs.views) / 2):
         raise ReconstructError(
             f"the poses that were found cannot be trusted: {_listed(verdict.why)}. {ASKED_FOR}",
             code=ErrorCode.RECONSTRUCT_FAILED,
         )  # fmt: skip
     checks.withdraw(found, set(verdict.why))
-    return found, {"why_not": verdict.why,
+    return found, notes | {"why_not": verdict.why,
                    "turn_known_to_deg": {n: round(d, 3) for n, d in sorted(verdict.unsure_deg.items())}}  # fmt: skip
 
 

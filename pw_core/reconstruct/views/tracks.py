@@ -69,8 +69,11 @@ def eyes_of(found: Any, pictures: dict[str, Rgb]) -> dict[int, Eye]:
     return out
 
 
-def rebuilt(found: Any, tracks: Sequence[tuple[F64, Track]], spare: Sequence[Track]) -> tuple[Any, list[list[int]]]:
-    """The placed pictures of `found` with other points; and what numbers the places of tracks without a point have."""
+def rebuilt(
+    found: Any, tracks: Sequence[tuple[F64, Track]], spare: Sequence[Track]
+) -> tuple[Any, list[int], list[list[int]]]:
+    """The placed pictures of `found` with other points; the points' numbers; and what numbers the places of tracks
+    without a point have."""
     import pycolmap
 
     keypoints: dict[int, list[F64]] = {i.image_id: [] for i in found.images.values() if i.has_pose}
@@ -93,12 +96,13 @@ def rebuilt(found: Any, tracks: Sequence[tuple[F64, Track]], spare: Sequence[Tra
         at = np.array(keypoints[image.image_id]).reshape(-1, 2)
         new = pycolmap.Image(image_id=image.image_id, name=image.name, camera_id=image.camera_id, keypoints=at)
         out.add_image_with_trivial_frame(new, image.cam_from_world())
+    points = []
     for (place, track), which in zip(tracks, numbers):
         elements = pycolmap.Track()
         for (i, _), k in zip(track, which):
             elements.add_element(i, k)
-        out.add_point3D(place, elements, np.zeros(3, np.uint8))
-    return out, spares
+        points.append(int(out.add_point3D(place, elements, np.zeros(3, np.uint8))))
+    return out, points, spares
 
 
 def meet(found: Any, track: Track) -> F64 | None:

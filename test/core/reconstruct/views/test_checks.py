@@ -57,33 +57,48 @@ def test_a_camera_that_two_maps_turn_otherwise_is_named() -> None:
     other["v3"] = Rotation.from_euler("x", 10, degrees=True) * other["v3"]
     found = checks.apart(a_map(ring(8)), a_map(other))
     assert found["v3"] == pytest.approx(10, abs=1e-6) and max(v for n, v in found.items() if n != "v3") < 1e-4
-    verdict = checks.judge(a_map(ring(8)), (a_map(ring(8)), a_map(other)))
+    verdict = checks.judge(a_map(ring(8)), (a_map(ring(8)), a_map(other)), borne={})
     assert set(verdict.why) == {"v3"} and "5 degrees" in verdict.why["v3"] and len(verdict.trusted) == 7
 
 
 def test_what_halves_do_not_place_needs_points() -> None:
     half = {n: t for n, t in ring(8).items() if n != "v5"}
-    few = checks.judge(a_map(ring(8), points=checks.LEAST_POINTS - 1), (a_map(ring(8)), a_map(half)))
+    few = checks.judge(a_map(ring(8), points=checks.LEAST_POINTS - 1), (a_map(ring(8)), a_map(half)), borne={})
     assert set(few.why) == {"v5"} and "19 points" in few.why["v5"]
-    assert not checks.judge(a_map(ring(8)), (a_map(ring(8)), a_map(half))).why
+    assert not checks.judge(a_map(ring(8)), (a_map(ring(8)), a_map(half)), borne={}).why
 
 
 def test_where_halves_place_little_alike_nothing_is_trusted() -> None:
     rng = np.random.default_rng(1)
     other = {n: Rotation.random(random_state=rng) * t for n, t in ring(8).items()}
     for part in (None, a_map(other), a_map({"v0": Rotation.identity()})):
-        assert not checks.judge(a_map(ring(8)), (a_map(ring(8)), part)).trusted
+        assert not checks.judge(a_map(ring(8)), (a_map(ring(8)), part), borne={}).trusted
+
+
+def test_what_the_plane_bears_out_needs_no_halves() -> None:
+    places = dict.fromkeys(ring(8), checks.ENOUGH_PLACES) | {"v6": checks.ENOUGH_PLACES - 1}
+    verdict = checks.judge(a_map(ring(8), points=10), (None, None), borne=places)
+    assert set(verdict.why) == {"v6"} and len(verdict.trusted) == 7
 
 
 @pytest.mark.slow
-def test_longer_tracks_and_halves_leave_good_poses_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("by_the_plane", [True, False])
+def test_what_bears_poses_out_leaves_good_poses_good(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_the_plane: bool
+) -> None:
     monkeypatch.setattr(checks, "ENOUGH_POINTS", 10**6)
+    if not by_the_plane:
+        monkeypatch.setattr(checks, "ENOUGH_PLACES", 10**6)
     inputs, cameras = unplaced()
     posed = pose(inputs, ViewsSettings(width_px=480), tmp_path, lambda s, f: None)
     agrees(posed, cameras)
-    known = posed.report["turn_known_to_deg"]
-    assert set(known) == {c.name for c in cameras} and max(known.values()) < 0.5
+    assert min(posed.report["borne_out_by_the_plane"].values()) > 20
     assert min(len(s) for s in posed.seen.values()) > 100
+    if by_the_plane:
+        assert "turn_known_to_deg" not in posed.report
+    else:
+        known = posed.report["turn_known_to_deg"]
+        assert set(known) == {c.name for c in cameras} and max(known.values()) < 0.5
 
 
 @pytest.mark.slow

@@ -66,14 +66,26 @@ def test_a_plane_that_all_views_show_takes_the_drift_out_of_poses() -> None:
     settle(found, fixed=True, worst_px=(4.0, 4.0))
     before = wrong_by(found, cameras)
     pictures = {c.name: shot(c)[0] for c in cameras}
-    found = mosaic(found, pictures, adjust=lambda m: settle(m, fixed=True, worst_px=(4.0, 1.5, 1.0)))
+    found, borne = mosaic(found, pictures, adjust=lambda m: settle(m, fixed=True, worst_px=(4.0, 1.5, 1.0)))
     after = wrong_by(found, cameras)
     assert before > 0.5 and after < 0.1, (before, after)
-    assert {i.name for i in found.images.values()} == set(pictures)
+    assert set(borne) == set(pictures) and min(borne.values()) > 20
 
 
 def test_where_nothing_is_on_the_plane_the_map_stays() -> None:
     cameras = [camera(2 * np.pi * k / VIEWS, name=f"v{k}.png") for k in range(VIEWS)]
     found = chained(cameras, off_px=0.0)
     grey = {c.name: np.full((c.height, c.width, 3), 128, np.uint8) for c in cameras}
-    assert mosaic(found, grey, adjust=lambda m: pytest.fail("there was nothing to adjust")) is found
+    assert mosaic(found, grey, adjust=lambda m: pytest.fail("there was nothing to adjust")) == (found, {})
+
+
+def test_a_camera_that_is_far_off_is_not_borne_out() -> None:
+    cameras = [camera(2 * np.pi * k / VIEWS, height=0.26, name=f"v{k}.png", enlarged=2) for k in range(VIEWS)]
+    found = chained(cameras, off_px=0.0)
+    image = found.image(4)
+    pose = image.cam_from_world()
+    turn = Rotation.from_euler("z", 5, degrees=True).as_matrix()
+    image.frame.set_cam_from_world(image.camera_id, pycolmap.Rigid3d(
+        pycolmap.Rotation3d(turn @ pose.matrix()[:, :3]), turn @ pose.matrix()[:, 3]))  # fmt: skip
+    _, borne = mosaic(found, {c.name: shot(c)[0] for c in cameras}, adjust=lambda m: None)
+    assert borne.get("v3.png", 0) < 5 and min(n for k, n in borne.items() if k != "v3.png") > 20

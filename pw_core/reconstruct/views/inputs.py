@@ -17,11 +17,13 @@ from pw_core.gaussians import F32, F64, Camera
 from pw_core.reconstruct.image import Rgb, check_photo, load_photo
 from pw_core.reconstruct.masks import Mask
 
-Route = Literal["photo", "rgbd", "photos", "posed", "posed rgbd"]
+Route = Literal["photo", "rgbd", "photos", "rgbd pictures", "posed", "posed rgbd"]
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 FILMS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
 SAME = 1.0
 """Mean difference [levels] of two thumbnails below which two photos count as the same."""
+PLAUSIBLE_M = (0.02, 100.0)
+"""Between which the median of a depth picture must be: else it is in another unit."""
 SHARPEST = 0.04
 """A photo with less than this share of the median photo's sharpness is blurred."""
 
@@ -56,13 +58,14 @@ class Inputs:
 
     @property
     def route(self) -> Route:
-        """Which way of reconstruction they allow: `photo` is the lift of a single photo."""
+        """Which way of reconstruction they allow: `photo` is the lift of a single photo, `rgbd pictures` are several
+        without poses, of which some have depth."""
         posed = all(v.camera is not None for v in self.views)
         deep = all(v.depth is not None for v in self.views)
         if len(self.views) == 1:
             return "rgbd" if deep else "photo"
         if not posed:
-            return "photos"
+            return "rgbd pictures" if any(v.depth is not None for v in self.views) else "photos"
         return "posed rgbd" if deep else "posed"
 
     @classmethod
@@ -191,6 +194,13 @@ def _check_view(v: ViewInput) -> None:
             f"{v.name}: depth is {v.depth.shape[1]} x {v.depth.shape[0]} px and the picture {width} x {height}; "
             "register the depth to the picture first", code=ErrorCode.INVALID_IMAGE,
         )  # fmt: skip
+    if v.depth is not None and (v.depth > 0).any():
+        middle = float(np.median(v.depth[v.depth > 0]))
+        if not PLAUSIBLE_M[0] < middle < PLAUSIBLE_M[1]:
+            raise ReconstructError(
+                f"{v.name}: its depth is {middle:.4g} m in the median, which is no distance of things on a table or in "
+                "a room: uint16 is millimetres, float is metres", code=ErrorCode.INVALID_IMAGE,
+            )  # fmt: skip
     if v.K is not None:
         f, c = np.array([v.K[0, 0], v.K[1, 1]]), v.K[:2, 2]
         size = np.array([width, height])

@@ -44,11 +44,10 @@ def database_of(sfm: Path, level: int) -> Path:
     return sfm / f"features.db{level}"
 
 
-def map_pictures(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, level: int) -> Any:
-    """The largest pycolmap reconstruction of the pictures, in their pixels; None where there is none.
+def match_pictures(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, level: int) -> Path:
+    """The database `database_of(sfm, level)` with features of the pictures and their matches, found anew.
 
-    Given poses stay. level: 0 for usual features, 1 and 2 for more and fainter ones; features and matches stay in
-    `database_of(sfm, level)`.
+    level: 0 for usual features, 1 and 2 for more and fainter ones; pictures are `enlarged` as many times.
     """
     import pycolmap
 
@@ -83,6 +82,19 @@ def map_pictures(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell,
     match = pycolmap.match_sequential if how == "sequential" else pycolmap.match_exhaustive
     match(database, matching_options=matching, verification_options=_epipolar(), device=pycolmap.Device.cpu)
     drop_chance(database, error_px=EPIPOLAR_PX)
+    return database
+
+
+def map_pictures(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell, *, level: int) -> Any:
+    """The largest pycolmap reconstruction of the pictures, in their pixels; None where there is none.
+
+    Given poses stay. level: as in `match_pictures`, whose database stays.
+    """
+    import pycolmap
+
+    database = match_pictures(inputs, settings, sfm, tell, level=level)
+    larger = enlarged(inputs, level)
+    pictures = sfm / _folder(larger)
     tell("poses", 0.12)
     if inputs.route == "posed":
         known = _known(inputs, database, larger)

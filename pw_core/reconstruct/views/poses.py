@@ -31,6 +31,8 @@ ASKED_FOR = (
     "pictures, sharper ones or something patterned beside them help, and so do given intrinsics or poses"
 )
 NOTES = "notes.json"
+CELL_PX, BEHIND = 8, 1.03
+"""Where points hide others: the size of a cell, and how much further than its nearest point one may be."""
 ROBUST_PX, WORST_PX, MIN_TURN_DEG = 0.25, (2.0, 2.0), 1.5
 """Reprojection errors where the loss begins to flatten and above which a point is dropped; its least parallax."""
 
@@ -72,7 +74,30 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     sfm = folder / "sfm"
     sfm.mkdir(parents=True, exist_ok=True)
     if inputs.route == "posed rgbd":
-        return _from_depth(inputs, settings)
+        return from_depth(inputs, settings)
+    if inputs.route == "rgbd pictures":
+        from pw_core.reconstruct.views.depth_poses import pose_by_depth
+
+        return pose_by_depth(inputs, settings, folder, _onward(tell))
+    found, notes = found_map(inputs, settings, sfm, tell)
+    registered = {i.name for i in found.images.values() if i.has_pose}
+    left = [v.name for v in inputs.views if v.name not in registered]
+    if len(registered) < max(2, len(inputs.views) / 2):
+        raise ReconstructError(
+            f"too little overlap: only {len(registered)} of {len(inputs.views)} pictures could be placed; left over: "
+            f"{_with_reasons(left, notes)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
+        )  # fmt: skip
+    return _collect(inputs, settings, found, left, notes)
+
+
+def found_map(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tuple[Any, dict[str, Any]]:
+    """The pycolmap reconstruction of the pictures, and notes for the report; kept in `sfm`/model and used again.
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): there is none, or it cannot be trusted.
+    """
+    import pycolmap
+
     model = sfm / "model"
     if not (model / "images.bin").is_file():
         found, notes = _find(inputs, settings, sfm, _onward(tell))
@@ -82,15 +107,7 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
         (part / NOTES).write_text(json.dumps(notes, indent=1))
         part.rename(model)
     found = pycolmap.Reconstruction(model)
-    notes = json.loads((model / NOTES).read_text()) if (model / NOTES).is_file() else {}
-    registered = {i.name for i in found.images.values() if i.has_pose}
-    left = [v.name for v in inputs.views if v.name not in registered]
-    if len(registered) < max(2, len(inputs.views) / 2):
-        raise ReconstructError(
-            f"too little overlap: only {len(registered)} of {len(inputs.views)} pictures could be placed; left over: "
-            f"{_with_reasons(left, notes)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
-        )  # fmt: skip
-    return _collect(inputs, settings, found, left, notes)
+    return found, json.loads((model / NOTES).read_text()) if (model / NOTES).is_file() else {}
 
 
 def _onward(tell: Tell) -> Tell:
@@ -220,7 +237,7 @@ def _collect(inputs: Inputs, settings: ViewsSettings, found: Any, left: list[str
         if image is None:
             continue
         matrix = np.vstack([image.cam_from_world().matrix(), [0, 0, 0, 1]])
-        picture, K = _undistorted(v.image, found.camera(image.camera_id))
+        picture, K = undistorted(v.image, found.camera(image.camera_id))
         at = [(number[p.point3D_id], p.xy) for p in image.points2D if p.has_point3D()]
         seen[v.name] = np.array([i for i, _ in at], np.int64)
         if at:
@@ -246,7 +263,7 @@ def _view(v: ViewInput, picture: Rgb, K: F64, matrix: F64, width_px: int) -> Vie
     return View(v.name, small, camera, depth)
 
 
-def _undistorted(image: Rgb, camera: Any) -> tuple[Rgb, F64]:
+def undistorted(image: Rgb, camera: Any) -> tuple[Rgb, F64]:
     """The picture as a pinhole camera of the same K takes it. COLMAP's pixel centres are at +0.5, OpenCV's at 0."""
     import cv2
 
@@ -260,14 +277,16 @@ def _undistorted(image: Rgb, camera: Any) -> tuple[Rgb, F64]:
     return np.asarray(cv2.undistort(image, shifted, distortion), np.uint8), K
 
 
-def _from_depth(inputs: Inputs, settings: ViewsSettings) -> Posed:
-    """Points by unprojecting every view's depth, thinned."""
+def from_depth(inputs: Inputs, settings: ViewsSettings) -> Posed:
+    """Points by unprojecting every view's depth, thinned; a view without depth sees those of the others."""
     views, points, colors, seen = [], [], [], {}
     n = 0
     for v in inputs.views:
         assert v.K is not None and v.viewmat is not None
         view = _view(v, v.image, v.K, v.viewmat, settings.width_px)
-        assert view.depth is not None
+        views.append(view)
+        if view.depth is None:
+            continue
         y, x = np.nonzero(view.depth > 0)
         pick = np.random.default_rng(0).permutation(len(y))[: max(1500, 40_000 // len(inputs.views))]
         y, x = y[pick], x[pick]
@@ -276,10 +295,21 @@ def _from_depth(inputs: Inputs, settings: ViewsSettings) -> Posed:
         colors.append(view.image[y, x] / 255)
         seen[v.name] = np.arange(n, n + len(y))
         n += len(y)
-        views.append(view)
+    seen |= {v.name: _in_front(v, np.concatenate(points)) for v in views if v.depth is None}
     return Posed(tuple(views), np.concatenate(points), np.concatenate(colors), seen, {
         "registered": [v.name for v in views], "not_registered": [], "points": n, "poses": "given, points from depth",
     })  # fmt: skip
+
+
+def _in_front(view: View, points: F64) -> I64:
+    """Which of the points (n, 3) a view without depth sees: those with none well before them round where they fall."""
+    uv, z = view.camera.project(points)
+    size = np.array([view.camera.width, view.camera.height])
+    inside = np.nonzero((z > 0) & ((uv >= 0) & (uv < size)).all(1))[0]
+    cell = (uv[inside] // CELL_PX).astype(np.int64) @ np.array([1, view.camera.width])
+    nearest = np.full(cell.max(initial=0) + 1, np.inf)
+    np.minimum.at(nearest, cell, z[inside])
+    return np.asarray(inside[z[inside] < BEHIND * nearest[cell]], np.int64)
 
 
 def single(v: ViewInput, settings: ViewsSettings, *, hfov_deg: float) -> Posed:
@@ -289,4 +319,4 @@ def single(v: ViewInput, settings: ViewsSettings, *, hfov_deg: float) -> Posed:
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]) if v.K is None else v.K
     pose_ = np.eye(4) if v.viewmat is None else v.viewmat
     full = ViewInput(v.name, v.image, v.depth, K, pose_, v.focal_px)
-    return _from_depth(Inputs((full,)), settings)
+    return from_depth(Inputs((full,)), settings)

@@ -126,7 +126,8 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     prompt = _prompt_view(inputs, settings, posed)
     tell("plane", 0.14)
     own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)
-    posed, standing = stand(posed, settings, metric=metric, own=own_there)
+    found = "depth" if inputs.route == "rgbd pictures" else ""
+    posed, standing = stand(posed, settings, metric=metric, own=own_there, metre=found)
     tell("masks", 0.15)
     masks = find_masks(config, inputs, settings, posed, prompt, folder)
     if not metric and settings.camera_height_m == 0:
@@ -225,7 +226,8 @@ def _same_job(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, fold
     """Empty the folder of another job's intermediate files."""
     import hashlib
 
-    sums = [hashlib.sha256(v.image.tobytes()).hexdigest()[:16] for v in inputs.views]
+    given = [(v.image, v.depth, v.K, v.viewmat) for v in inputs.views]
+    sums = [hashlib.sha256(b"|".join(b"" if a is None else a.tobytes() for a in v)).hexdigest()[:16] for v in given]
     masks = [
         hashlib.sha256(np.ascontiguousarray(m).tobytes() + f"{e} {n}".encode()).hexdigest()[:16]
         for e, of in sorted(inputs.masks.items()) for n, m in sorted(of.items())

@@ -9,12 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F64
-from pw_core.reconstruct.views.plane import Plane, find_plane
+from pw_core.reconstruct.views.plane import BELOW, CLEAR, NEAR, Plane, find_plane
 from pw_core.reconstruct.views.poses import Posed, View
 from pw_core.reconstruct.views.settings import ViewsSettings
 
 LEAST_OWN = 8
 """Points of the entities, below which they say nothing of the plane."""
+NOISE = 3.0
+"""By how many tolerances of the plane few and faint points may be off."""
 ASSUMED_SIZE_M = 0.2
 """Longest extent of the first entity where nothing tells the metre."""
 
@@ -51,12 +53,13 @@ def moved(posed: Posed, T: F64) -> Posed:
 
 def stand(
     posed: Posed, settings: ViewsSettings, *, metric: bool, object_extent: float = 0.0,
-    own: NDArray[np.bool_] | None = None,
+    own: NDArray[np.bool_] | None = None, metre: str = "",
 ) -> tuple[Posed, Any]:  # fmt: skip
     """The scene on its plane in metres, and a report: plane, scale and where the scale is from.
 
     metric: poses or depth were in metres. object_extent: longest extent of the first entity in the old unit, 0 unknown.
-    own (n,): which of the points are the entities', as far as is known.
+    own (n,): which of the points are the entities', as far as is known. metre: where that is from, if poses were found,
+    so that their frame is no one's.
     """
     ups = np.array([-v.camera.viewmat[1, :3] for v in posed.views])
     rights = np.array([v.camera.viewmat[0, :3] for v in posed.views])
@@ -65,9 +68,11 @@ def stand(
         plane = find_plane(posed.points, centres, ups=ups, rights=rights)
     else:
         plane = find_plane(posed.points[~own], centres, ups=ups, rights=rights, own=posed.points[own])
+    if metric and not metre and settings.frame == "auto" and not (plane.bears or plane.inliers > CLEAR):
+        plane = _given(posed, own) or plane
     height = float(posed.views[0].camera.centre @ plane.normal - plane.offset)
     if metric:
-        scale, source = 1.0, "given poses or depth"
+        scale, source = 1.0, metre or "given poses or depth"
     elif settings.camera_height_m > 0:
         scale, source = settings.camera_height_m / height, f"camera height {settings.camera_height_m} m"
     elif settings.object_size_m > 0 and object_extent > 0:
@@ -81,7 +86,21 @@ def stand(
     if plane.bears is not None:
         report["bears_the_entities"] = plane.bears
     level = plane.normal[2] > np.cos(np.radians(3)) and abs(plane.offset) < 0.02
-    if metric and (settings.frame == "given" or (settings.frame == "auto" and level)):
+    if metric and not metre and (settings.frame == "given" or (settings.frame == "auto" and level)):
         return posed, report | {"frame": "as given", "world_from_given": np.eye(4).tolist()}
     out, T = to_table(posed, plane, scale=scale)
     return out, report | {"frame": "z = 0 on the plane", "world_from_given": T.tolist()}
+
+
+def _given(posed: Posed, own: NDArray[np.bool_] | None) -> Plane | None:
+    """z = 0 of the frame that poses were given in, where the entities' points `own` (n,) stand on it: nothing is seen
+    below a table, and a plain one shows hardly any points of its own. None where they do not."""
+    if own is None or own.sum() < LEAST_OWN:
+        return None
+    height, mine = posed.points[:, 2], posed.points[own]
+    tolerance = NEAR * float(np.median([v.camera.centre[2] for v in posed.views]))
+    lowest = float(np.percentile(mine[:, 2], 100 * BELOW))
+    long = float(np.linalg.norm(np.ptp(mine, axis=0)))
+    if tolerance <= 0 or (height < -NOISE * tolerance).mean() > BELOW or not -tolerance < lowest < long:
+        return None
+    return Plane(np.array([0.0, 0.0, 1.0]), 0.0, float((np.abs(height) < tolerance).mean()), bears=True)

@@ -15,7 +15,7 @@ def reconstruct(
     photo: Annotated[Path | None, typer.Option(help="Another photo than the scene file's.")] = None,
     views: Annotated[
         Path | None,
-        typer.Option(help="Many photos: a folder (cameras.json: posed; depth/: RGB-D) or a film."),
+        typer.Option(help="Many photos: a folder (cameras.json: intrinsics, poses; depth/: RGB-D) or a film."),
     ] = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "cpu",

@@ -69,6 +69,7 @@ def test_pictures_come_back_with_what_came_along() -> None:
 
 @pytest.mark.parametrize(("count", "leave", "route"), [
     (1, NAMES, "photo"), (1, ("poses",), "rgbd"), (2, NAMES, "photos"), (2, ("depth",), "posed"),
+    (2, ("poses",), "rgbd pictures"), (2, ("poses", "camera"), "rgbd pictures"),
 ])  # fmt: skip
 def test_what_is_given_decides_the_way(count: int, leave: tuple[str, ...], route: str) -> None:
     got = read(request(ball.shots(count, depth=True)[0], leave=leave))

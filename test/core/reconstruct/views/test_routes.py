@@ -111,7 +111,7 @@ def test_behind_a_thing_the_table_ends_where_it_does_beside_it() -> None:
 
 
 def test_what_is_given_decides_the_route() -> None:
-    routes = [shots(n, depth=d, poses=p)[0].route for n, d, p in
-              ((1, False, True), (1, True, True), (3, False, False), (3, False, True), (3, True, True))]  # fmt: skip
-    assert routes == ["photo", "rgbd", "photos", "posed", "posed rgbd"]
+    asked = ((1, False, True), (1, True, True), (3, False, False), (3, True, False), (3, False, True), (3, True, True))
+    routes = [shots(n, depth=d, poses=p)[0].route for n, d, p in asked]
+    assert routes == ["photo", "rgbd", "photos", "rgbd pictures", "posed", "posed rgbd"]
     assert isinstance(shots(1, depth=False)[0], Inputs)

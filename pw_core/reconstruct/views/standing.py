@@ -8,13 +8,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
-from pw_core.reconstruct.views.plane import BELOW, CLEAR, NEAR, Plane, find_plane
+from pw_core.reconstruct.views.plane import BELOW, NEAR, Plane, find_plane
 from pw_core.reconstruct.views.poses import Posed, View
 from pw_core.reconstruct.views.settings import ViewsSettings
 
 LEAST_OWN = 8
 """Points of the entities, below which they say nothing of the plane."""
+TOLD = 1 / 3
+"""Share of the points that a plane must hold to outdo z = 0 of the frame that poses were given in."""
 NOISE = 3.0
 """By how many tolerances of the plane few and faint points may be off."""
 ASSUMED_SIZE_M = 0.2
@@ -64,12 +67,18 @@ def stand(
     ups = np.array([-v.camera.viewmat[1, :3] for v in posed.views])
     rights = np.array([v.camera.viewmat[0, :3] for v in posed.views])
     centres = np.array([v.camera.centre for v in posed.views])
-    if own is None or own.sum() < LEAST_OWN:
-        plane = find_plane(posed.points, centres, ups=ups, rights=rights)
-    else:
-        plane = find_plane(posed.points[~own], centres, ups=ups, rights=rights, own=posed.points[own])
-    if metric and not metre and settings.frame == "auto" and not (plane.bears or plane.inliers > CLEAR):
-        plane = _given(posed, own) or plane
+    given = _given(posed, own) if metric and not metre and settings.frame == "auto" else None
+    try:
+        if own is None or own.sum() < LEAST_OWN:
+            plane = find_plane(posed.points, centres, ups=ups, rights=rights)
+        else:
+            plane = find_plane(posed.points[~own], centres, ups=ups, rights=rights, own=posed.points[own])
+    except ReconstructError:
+        if given is None:
+            raise
+        plane = given
+    if given is not None and plane.inliers < TOLD:
+        plane = given
     height = float(posed.views[0].camera.centre @ plane.normal - plane.offset)
     if metric:
         scale, source = 1.0, metre or "given poses or depth"

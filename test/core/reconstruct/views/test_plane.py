@@ -5,10 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from pw_core.config import ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
 from pw_core.reconstruct.views.plane import find_plane, upright
+from pw_core.reconstruct.views.poses import Posed, View
+from pw_core.reconstruct.views.standing import moved, stand
 from pw_core.render.cameras import look_at
+
+from .conftest import CENTRE, RADIUS, camera
 
 SEAT_M, TILT_DEG = 0.45, 4.0
 TURN = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])
@@ -106,3 +111,32 @@ def test_no_plane_is_an_error_that_says_how_many_points_the_best_holds() -> None
         find_plane(rng.normal(size=(800, 3)) * 0.4 + [0, 0, SEAT_M], centres, ups=ups, rights=rights)
     with pytest.raises(ReconstructError, match="only 0 points"):
         find_plane(np.zeros((0, 3)), centres)
+
+
+def test_a_plain_table_at_the_given_frames_z_0_is_taken_where_points_tell_no_plane() -> None:
+    """A ball's points and hardly any of what it stands on: a plane through the ball holds more of them."""
+    rng = np.random.default_rng(0)
+    up = rng.normal(size=(400, 3))
+    up = CENTRE + RADIUS * up / np.linalg.norm(up, axis=1, keepdims=True)
+    ball = up[up[:, 2] > 0.3 * RADIUS]
+    table = np.column_stack([rng.uniform(-0.2, 0.2, (6, 2)), rng.normal(0, 0.001, 6)])
+    points = np.concatenate([ball, table])
+    views = tuple(
+        View(c.name, np.zeros((c.height, c.width, 3), np.uint8), c)
+        for c in (camera(2 * np.pi * k / 8, name=f"v{k}") for k in range(8))
+    )
+    own = (np.arange(len(points)) < len(ball)) & (points[:, 0] < -0.4 * RADIUS)  # as the prompt's view sees them
+    settings = ViewsSettings()
+
+    def told(lift: float) -> dict[str, object]:
+        shifted = np.eye(4)
+        shifted[2, 3] = lift
+        posed = moved(Posed(views, points, np.full_like(points, 0.5), {}), shifted)
+        try:
+            return dict(stand(posed, settings, metric=True, own=own)[1])
+        except ReconstructError as error:
+            return {"frame": str(error)}
+
+    assert told(0.0)["frame"] == "as given" and told(0.0)["bears_the_entities"] is True
+    # A frame whose z = 0 is not what they stand on says nothing.
+    assert told(0.5)["frame"] != "as given" and told(-0.02)["frame"] != "as given"

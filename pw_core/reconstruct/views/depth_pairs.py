@@ -48,8 +48,8 @@ def read_matches(database: Path, names: list[str], *, larger: int) -> tuple[list
 
     db = pycolmap.Database.open(database)
     ids = {i.name: i.image_id for i in db.read_all_images()}
-    pixels = [np.asarray(db.read_keypoints(ids[n]), np.float64).reshape(-1, 6)[:, :2] / larger if n in ids else
-              np.zeros((0, 2)) for n in names]  # fmt: skip
+    rows = [np.asarray(db.read_keypoints(ids[n]), np.float64) if n in ids else np.zeros((0, 2)) for n in names]
+    pixels = [of[:, :2] / larger if of.size else np.zeros((0, 2)) for of in rows]
     numbers = {ids[n]: k for k, n in enumerate(names) if n in ids}
     out = {}
     pairs, found = db.read_all_matches()

@@ -14,7 +14,7 @@ from pw_core.reconstruct.views import Inputs
 from pw_core.reconstruct.views.depth_adjust import adjust
 from pw_core.reconstruct.views.depth_maps import depth_map, lift, noise_of, spread_out
 from pw_core.reconstruct.views.depth_pairs import Motion, contradicted, log10_expected, motion, proportion
-from pw_core.reconstruct.views.depth_poses import chain
+from pw_core.reconstruct.views.depth_place import chain
 
 from .conftest import CENTRE, RADIUS, camera, shot
 

@@ -157,6 +157,35 @@ def test_depth_in_another_unit_is_named(tmp_path: Path) -> None:
 def test_depth_that_does_not_belong_to_the_pictures_is_refused(tmp_path: Path) -> None:
     inputs, _ = carried(5)
     shifted = {Path(v.name).stem: np.roll(v.depth, 60, axis=1)[::-1].copy() for v in inputs.views}
-    with pytest.raises(ReconstructError, match=r"0 of 5 RGB-D .*v00.png, v01.png.*is it registered") as e:
+    with pytest.raises(ReconstructError, match=r"[01] of 5 RGB-D .*v01.png, v02.png.*is it registered") as e:
         found(with_depth(inputs, **shifted), tmp_path)
+    assert e.value.code == ErrorCode.RECONSTRUCT_FAILED
+
+
+def plain(count: int, *, beside: bool, step: float = 0.3) -> tuple[Inputs, list[Camera]]:
+    """Grey pictures of the ball on a grey floor; beside: with small ones round it, so that it has sides."""
+    cameras = [camera(step * k, height=0.3 + 0.04 * (k % 2), name=f"v{k:02d}.png") for k in range(count)]
+    views = []
+    for c in cameras:
+        depth = shot(c)[1]
+        for x, y, radius in ((0.03, 0.07, 0.03), (-0.075, -0.02, 0.022), (0.02, -0.09, 0.026)) if beside else ():
+            depth = np.minimum(depth, shot(c, centre=np.array([x, y, radius]), radius=radius)[1])
+        views.append(ViewInput(c.name, np.full((c.height, c.width, 3), 128, np.uint8), depth, c.K))
+    return Inputs(tuple(views)), cameras
+
+
+@pytest.mark.slow
+def test_plain_things_are_laid_on_each_other_by_depth_alone(tmp_path: Path) -> None:
+    inputs, cameras = plain(5, beside=True)
+    posed = found(inputs, tmp_path)
+    assert posed.report["registered"] == [c.name for c in cameras]
+    assert posed.report["pairs"] == 0 and posed.report["pairs_by_depth_alone"] == 4
+    agrees(posed, cameras, turn_deg=0.3, off=0.005)
+
+
+@pytest.mark.slow
+def test_what_looks_the_same_from_all_sides_is_refused(tmp_path: Path) -> None:
+    inputs, _ = plain(3, beside=False)
+    with pytest.raises(ReconstructError, match=r"1 of 3 RGB-D .*v01.png, v02.png.*depth alone.*several ways") as e:
+        found(inputs, tmp_path)
     assert e.value.code == ErrorCode.RECONSTRUCT_FAILED

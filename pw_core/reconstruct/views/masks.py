@@ -322,7 +322,7 @@ def _cut(
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[y0:y1, x0:x1] = cv2.GC_PR_BGD
     labels[hull > 0] = cv2.GC_PR_FGD
-    radius = max(1, round(0.008 * width))
+    radius = max(1, round(0.005 * width))
     for x, y in view.camera.project(others)[0] if len(others) else ():
         if 0 <= x < width and 0 <= y < height:
             within = hull[int(y), int(x)]  # seen between parts of the thing: good for a pixel or two, no more

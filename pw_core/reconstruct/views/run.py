@@ -23,6 +23,7 @@ from pw_core.reconstruct.views.behind import fill_behind
 from pw_core.reconstruct.views.bind import bound, refit
 from pw_core.reconstruct.views.fit import choose_device, fit, score, start
 from pw_core.reconstruct.views.fuse import Fused, bounds_of, hull_bounds
+from pw_core.reconstruct.views.ground import without_ground
 from pw_core.reconstruct.views.inputs import Inputs, check
 from pw_core.reconstruct.views.masks_stage import (
     find_masks,
@@ -146,12 +147,15 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
         figures["fit_cpu_seconds"] = round(busy, 1)
     if held:
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
-    whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
     deep = all(v.depth is not None for v in posed.views)  # then views have voted on every place already
+    tell("shadows", 0.7)
+    cut = not deep and without_ground(train, masks, fitted.gaussians, given=inputs.masks)
+    whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
     if not deep and settle(train, masks, likely, config, inputs.masks):
-        for name, of in masks.items():
-            write_masks(folder / "masks" / name, of)
+        cut = True
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
+    for name, of in masks.items() if cut else ():
+        write_masks(folder / "masks" / name, of)
     tell("meshes", 0.8)
     own = [fitted.gaussians[whose == 1 + i] for i in range(len(config.entities))]
     solids = [

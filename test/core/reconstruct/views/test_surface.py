@@ -31,7 +31,7 @@ def layers(opacity: float, *, count: int = 30, apart: float = 0.002) -> Gaussian
     return Gaussians(*(a.astype(np.float32) for a in (means, np.tile(quat, (n, 1)), scales, logit, sh)))
 
 
-@pytest.mark.parametrize("opacity", [0.05, 0.1, 0.3])
+@pytest.mark.parametrize("opacity", [0.03, 0.1, 0.3])
 def test_median_depth_is_where_its_share_stops(opacity: float) -> None:
     cam = camera(0.0)
     with torch.no_grad():
@@ -45,5 +45,5 @@ def test_median_depth_is_where_its_share_stops(opacity: float) -> None:
 def test_what_is_opaque_or_clear_stays_so() -> None:
     sure = fronted(layers(0.999, count=1))
     assert 1 / (1 + np.exp(-sure.opacities[0])) > 0.998
-    faint = fronted(layers(1e-5, count=1))
+    faint = fronted(layers(1e-6, count=1))
     assert 1 / (1 + np.exp(-faint.opacities[0])) < 1e-4

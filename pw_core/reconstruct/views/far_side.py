@@ -19,6 +19,14 @@ WIDE_DEG = 110.0
 out to nearly twice its depth."""
 
 
+ANCHOR = 0.1
+"""How far a point says how deep its surroundings lie, in the square root of the silhouette's area."""
+RIM_PX = 3
+"""Width of the outline in which a front lies no deeper than the middle of the thing."""
+STRAY = 5.0
+"""Points further off than so many times the median are of something else."""
+
+
 def seen_from_one_side(cameras: Sequence[Camera], centre: F64) -> bool:
     """Whether all cameras lie within `WIDE_DEG` of the vertical axis through `centre` [m] (3,)."""
     towards = np.array([c.centre[:2] - centre[:2] for c in cameras])
@@ -38,9 +46,9 @@ def nearby(depth: F32, mask: Mask, camera: Camera) -> F32:
     return np.asarray(np.where(np.abs(depth - middle) < longest, depth, 0), np.float32)
 
 
-def far_side(camera: Camera, depth: F32, mask: Mask, centre: F64, *, depth_ratio: float) -> Look | None:
-    """A look from the other side at a guessed back, from the depth [m] (H, W), 0 where unknown, of one view; None where
-    that view knows too little."""
+def sides(camera: Camera, depth: F32, mask: Mask, *, depth_ratio: float) -> tuple[F64, F64] | None:
+    """Front and guessed back [m] (H, W), nan outside the mask, of a thing, from the depth [m] (H, W), 0 where unknown,
+    of one view; None where that view knows too little."""
     known = mask & (depth > 0)
     if known.sum() < 0.5 * mask.sum() or not known.any():
         return None
@@ -50,7 +58,71 @@ def far_side(camera: Camera, depth: F32, mask: Mask, centre: F64, *, depth_ratio
     # A fitted front is a fog here and there, and what shines through beside it lies far behind: where the middle of the
     # thing is, all pixels say together. The guess must not be told by each alone.
     middle = _plane(front + half, known)
-    back = np.minimum(np.maximum(middle, front) + half, table_depth(camera))
+    # Along the outline front and back meet; what shines through there would draw it out.
+    rim = mask & ~ndimage.binary_erosion(mask, iterations=RIM_PX)
+    front = np.where(rim, np.minimum(front, middle), front)
+    return front, np.minimum(np.maximum(middle, front) + half, table_depth(camera))
+
+
+def common_front(looks: Sequence[Look], camera: Camera, mask: Mask, points: F64) -> F32:
+    """The depth [m] (H, W), 0 where unknown, at which most of the looks have a thing that `camera` sees inside `mask`,
+    drawn to the points (n, 3) known to be on it.
+
+    A fit from one side only lets what lies behind shine through, and no other side contradicts; each look does so at
+    other places. What is common to all of them still lies too far behind, for it is a fog: structure from motion's
+    points do not.
+    """
+    at, depth = [], []
+    for look in looks:
+        y, x = np.nonzero(look.depth > 0)
+        seen = look.camera.unproject(np.stack([x, y], 1).astype(np.float64) + 0.5, look.depth[y, x].astype(np.float64))
+        uv, z = camera.project(seen)
+        inside = (z > 0) & (uv >= 0).all(1) & (uv < [camera.width, camera.height]).all(1)
+        at.append(np.floor(uv[inside]).astype(int))
+        depth.append(z[inside])
+    pixel, z = np.concatenate(at), np.concatenate(depth)
+    index = pixel[:, 1] * camera.width + pixel[:, 0]
+    order = np.lexsort((z, index))
+    which, first, count = np.unique(index[order], return_index=True, return_counts=True)
+    out = np.zeros(camera.width * camera.height)
+    out[which] = z[order][first + count // 2]
+    out = np.where(mask, out.reshape(mask.shape), 0)
+    known = out > 0
+    if not known.any():
+        return out.astype(np.float32)
+    nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
+    smooth = ndimage.median_filter(out[tuple(nearest)], size=5)
+    return np.where(mask, smooth + _towards(smooth, camera, mask, points), 0).astype(np.float32)
+
+
+def _towards(depth: F64, camera: Camera, mask: Mask, points: F64) -> F64:
+    """By how much [m] (H, W) a depth [m] (H, W) is to change to meet the points (n, 3), smoothly between them."""
+    uv, z = camera.project(points)
+    x, y = np.floor(uv).astype(int).T if len(uv) else (np.zeros(0, int),) * 2
+    inside = (z > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
+    inside[inside] &= mask[y[inside], x[inside]]
+    wide = ANCHOR * float(np.sqrt(mask.sum()))
+    gap, weight = np.zeros(mask.shape), np.zeros(mask.shape)
+    off = z[inside] - depth[y[inside], x[inside]]
+    if len(off) == 0:
+        return gap
+    # Points on something else, or on a highlight, are far from what most say.
+    middle = np.median(off)
+    fit = np.abs(off - middle) < STRAY * np.median(np.abs(off - middle)) + 1e-9
+    np.add.at(gap, (y[inside][fit], x[inside][fit]), off[fit])
+    np.add.at(weight, (y[inside][fit], x[inside][fit]), 1.0)
+    gap, weight = (ndimage.gaussian_filter(a, wide) for a in (gap, weight))
+    one = 1 / (2 * np.pi * wide**2)  # what a single point weighs at its own place
+    return np.asarray(gap / (weight + 0.1 * one))
+
+
+def far_side(camera: Camera, depth: F32, mask: Mask, centre: F64, *, depth_ratio: float) -> Look | None:
+    """A look from the other side at a guessed back, from the depth [m] (H, W), 0 where unknown, of one view; None where
+    that view knows too little."""
+    found = sides(camera, depth, mask, depth_ratio=depth_ratio)
+    if found is None:
+        return None
+    front, back = found
     y, x = np.nonzero(mask)
     # At half the size, so that every pixel on the back is met by a point.
     small = camera.resized(camera.width // 2, camera.height // 2)

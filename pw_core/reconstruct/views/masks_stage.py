@@ -123,12 +123,8 @@ def _read_masks(folder: Path, views: Mapping[str, View]) -> dict[str, Mask] | No
     return {n: np.asarray(cv2.imread(str(f), cv2.IMREAD_GRAYSCALE)) > 127 for n, f in zip(views, files)}
 
 
-def own_points(posed: Posed, masks: Mapping[str, Mask]) -> F64:
-    """The sparse points (m, 3) that more masks of one entity, by view, say are its own than not.
-
-    Raises:
-        ReconstructError (INVALID_PROMPT): fewer than four.
-    """
+def on_it(posed: Posed, masks: Mapping[str, Mask]) -> F64:
+    """The sparse points (m, 3) that more masks of one entity, by view, say are its own than not."""
     yes, no = np.zeros(len(posed.points)), np.zeros(len(posed.points))
     for v in posed.views:
         seen = posed.seen[v.name]
@@ -136,6 +132,16 @@ def own_points(posed: Posed, masks: Mapping[str, Mask]) -> F64:
         yes[seen[inside]] += 1
         no[seen[~inside]] += 1
     own: F64 = posed.points[yes > no]
+    return own
+
+
+def own_points(posed: Posed, masks: Mapping[str, Mask]) -> F64:
+    """As `on_it`.
+
+    Raises:
+        ReconstructError (INVALID_PROMPT): fewer than four.
+    """
+    own = on_it(posed, masks)
     if len(own) < 4:
         raise ReconstructError("none of the sparse points lies on the entity; check its prompts or masks",
                                code=ErrorCode.INVALID_PROMPT)  # fmt: skip

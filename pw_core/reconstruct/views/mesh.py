@@ -7,10 +7,10 @@ from scipy import ndimage
 
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.gaussians import Gaussians
-from pw_core.reconstruct.views.far_side import far_side, nearby, seen_from_one_side
+from pw_core.gaussians import F64, Gaussians
+from pw_core.reconstruct.views.far_side import common_front, far_side, nearby, seen_from_one_side, sides
 from pw_core.reconstruct.views.fit import Params, draw
-from pw_core.reconstruct.views.fuse import Fused, Look, bounds_of, fuse, hull_bounds
+from pw_core.reconstruct.views.fuse import Fused, Look, bounds_of, fuse, fuse_between, hull_bounds
 from pw_core.reconstruct.views.masks_stage import Masks
 from pw_core.reconstruct.views.poses import View
 from pw_core.reconstruct.views.settings import ViewsSettings
@@ -21,10 +21,11 @@ GAP_PX = 3
 
 
 def mesh_of(
-    entity: EntityConfig, views: list[View], own: Gaussians, others: Gaussians, masks: Masks, settings: ViewsSettings
-) -> Fused:
+    entity: EntityConfig, views: list[View], own: Gaussians, others: Gaussians, masks: Masks, settings: ViewsSettings,
+    *, points: F64,
+) -> Fused:  # fmt: skip
     """The closed mesh of an entity: what its Gaussians `own` show of it, or its depth where that was given, carved by
-    its masks but where the Gaussians of something else, `others`, hide it.
+    its masks but where the Gaussians of something else, `others`, hide it. points (n, 3): that are known to be on it.
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): it has hardly any Gaussians, or its surface does not close.
@@ -75,7 +76,12 @@ def mesh_of(
     ]
     if one_sided:
         middle = max(range(len(views)), key=lambda k: int((looks[k].depth > 0).sum()))
-        back = far_side(views[middle].camera, looks[middle].depth, masks[name][views[middle].name], centre,
-                        depth_ratio=entity.depth_ratio)  # fmt: skip
+        camera, mask = views[middle].camera, masks[name][views[middle].name]
+        if all(v.depth is None for v in views):
+            front = common_front(looks, camera, mask, points)
+            found = sides(camera, front, mask, depth_ratio=entity.depth_ratio)
+            if found is not None:
+                return fuse_between(camera, mask, *found, voxels=settings.voxels, name=name)
+        back = far_side(camera, looks[middle].depth, mask, centre, depth_ratio=entity.depth_ratio)
         looks += [] if back is None else [back]
     return fuse(looks, box, voxels=settings.voxels, name=name)

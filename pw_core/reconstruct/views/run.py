@@ -27,6 +27,7 @@ from pw_core.reconstruct.views.ground import without_ground
 from pw_core.reconstruct.views.inputs import Inputs, check
 from pw_core.reconstruct.views.masks_stage import (
     find_masks,
+    on_it,
     own_points,
     prompted,
     settle,
@@ -159,7 +160,7 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     tell("meshes", 0.8)
     own = [fitted.gaussians[whose == 1 + i] for i in range(len(config.entities))]
     solids = [
-        mesh_of(e, train, mine, fitted.gaussians[whose != 1 + i], masks, settings)
+        mesh_of(e, train, mine, fitted.gaussians[whose != 1 + i], masks, settings, points=on_it(posed, masks[e.name]))
         for i, (e, mine) in enumerate(zip(config.entities, own))
     ]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}

@@ -34,7 +34,7 @@ def made(tmp_path_factory):
         "command": [sys.executable, str(STAND_IN)], "checkpoints": str(tmp_path), "width": 480, "height": 360,
         "used_frames": USED, "env": {"STAND_IN_FRAMES": str(tmp_path), "STAND_IN_CALLS": str(tmp_path / "calls")},
     }  # fmt: skip
-    views = {"width_px": 240, "steps": 120, "bind_steps": 20, "voxels": 48}
+    views = {"width_px": 240, "steps": 300, "bind_steps": 20, "voxels": 48}
     asked = config(seen=first, reconstruct={"more_views": {"provider": "gen3c", "settings": gen3c}, "views": views})
     told: list[tuple[str, float]] = []
     scene = reconstruct_views(asked, Inputs((ViewInput("mine.png", photo),)), folder=tmp_path / "kept",
@@ -63,7 +63,6 @@ def test_a_photo_and_films_of_its_sides_become_a_metric_scene(made) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.xfail(reason="varies from run to run: 0.61 to 0.82 of the true volume, 0.7 is asked")
 def test_its_volume_is_the_balls(made) -> None:
     e = made[0].entities[0]
     mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
@@ -92,3 +91,31 @@ def test_the_far_side_of_a_ball_seen_from_one_side_is_as_deep_as_it_is_wide() ->
         found.append(trimesh.Trimesh(fused.mesh.vertices, fused.mesh.faces).volume / (4 / 3 * np.pi * RADIUS**3))
     assert found[0] > 1.4 and found[1] == pytest.approx(1.0, abs=0.2), found
     assert far_side(cameras[3], np.zeros_like(depth), mask, CENTRE, depth_ratio=1.0) is None
+
+
+def test_the_common_front_is_where_points_say_it_is() -> None:
+    """Each look's depth lies 8 mm too far behind, and here and there something far behind shines through."""
+    from pw_core.reconstruct.views.far_side import common_front
+    from pw_core.reconstruct.views.fuse import Look
+
+    rng = np.random.default_rng(0)
+    looks = []
+    for angle in np.linspace(-ARC, ARC, 9):
+        cam = camera(angle)
+        _, depth, mask = shot(cam)
+        through = np.zeros(mask.shape, bool)
+        y, x = (int(v) for v in rng.choice(np.argwhere(mask)))
+        through[max(y - 9, 0) : y + 9, max(x - 9, 0) : x + 9] = True
+        fog = np.where(mask, depth + 0.008 + 0.2 * through, 0).astype(np.float32)
+        looks.append(Look(cam, fog, mask))
+    middle = camera(0.0)
+    _, true, mask = shot(middle)
+    y, x = (a[::60] for a in np.nonzero(mask))
+    points = middle.unproject(np.stack([x, y], 1) + 0.5, true[y, x].astype(np.float64))
+    wrong = points[:3] + np.array([0.1, 0, 0])  # a highlight's
+    core = mask & (np.hypot(*(np.indices(mask.shape) - np.argwhere(mask).mean(0)[:, None, None])) < 25)
+    off = [
+        np.abs(common_front(looks, middle, mask, p)[core] - true[core]).mean()
+        for p in (np.concatenate([points, wrong]), np.zeros((0, 3)))
+    ]
+    assert off[0] < 0.002 and 0.006 < off[1] < 0.012, off

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import gammaln
 
 from pw_core.gaussians import F64, I64
 from pw_core.reconstruct.views.depth_maps import STEP, DepthMap, Lifted, spread_out
+from pw_core.reconstruct.views.pairs import choose
 
 SAMPLE, TRIES = 3, 4000
 """Matches that are a motion, and how many motions are tried."""
@@ -180,13 +180,8 @@ def log10_expected(points: F64, matches: int, *, tolerance: float) -> float:
     wide = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(points.T)), 0))
     area = np.pi * 2 * wide[2] * 2 * max(float(wide[1]), tolerance)
     near = min(1.0, np.pi * tolerance**2 / max(area, 1e-12))
-    terms = np.log(max(matches - SAMPLE, 1)) + _choose(matches, count) + _choose(count, SAMPLE)
+    terms = np.log(max(matches - SAMPLE, 1)) + choose(matches, count) + choose(count, SAMPLE)
     return float((terms + (count - SAMPLE) * np.log(near)) / np.log(10))
-
-
-def _choose(n: int, k: int) -> float:
-    """log of n over k."""
-    return float(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 
 
 def contradicted(points: F64, T: F64, surface: DepthMap) -> float:

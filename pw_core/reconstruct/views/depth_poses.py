@@ -23,7 +23,7 @@ from pw_core.reconstruct.views.depth_pairs import read_matches, read_verified
 from pw_core.reconstruct.views.depth_place import Found, gather, place
 from pw_core.reconstruct.views.inputs import Inputs, ViewInput
 from pw_core.reconstruct.views.mapping import enlarged, intrinsics_given, match_pictures
-from pw_core.reconstruct.views.poses import Posed, Tell, from_depth
+from pw_core.reconstruct.views.poses import Posed, Tell, from_depth, listed
 from pw_core.reconstruct.views.settings import ViewsSettings
 
 LEVELS = 2
@@ -74,9 +74,10 @@ def pose_by_depth(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: T
             if len(best.poses) == len(whole):
                 break
         if len(best.poses) < max(2, len(inputs.views) / 2):
+            left = {v.name: best.why[v.name] for v in inputs.views if v.name in best.why}
             raise ReconstructError(
                 f"only {len(best.poses)} of {len(inputs.views)} RGB-D pictures could be placed; left over: "
-                f"{_listed(best.why, inputs)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
+                f"{listed(left)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
             )  # fmt: skip
         _keep(sfm / NOTE, whole, best)
     return _posed(inputs, whole, best, settings, notes)
@@ -114,12 +115,3 @@ def _kept(file: Path, names: list[str]) -> Found | None:
     had = json.loads(file.read_text())
     poses = {names.index(n): np.array(p) for n, p in had["poses"].items() if n in names}
     return Found(poses, had["why"], had["turn_deg"], had["report"])
-
-
-def _listed(why: dict[str, str], inputs: Inputs) -> str:
-    """Reasons, each with the pictures that it holds of, in their order."""
-    by: dict[str, list[str]] = {}
-    for v in inputs.views:
-        if v.name in why:
-            by.setdefault(why[v.name], []).append(v.name)
-    return "; ".join(f"{', '.join(names)}: {reason}" for reason, names in by.items())

@@ -17,8 +17,6 @@ from pw_core.render.cameras import orbit
 WIDE_DEG = 110.0
 """Views that lie within this angle about the entity leave its far side to their outlines, which a cone of sight draws
 out to nearly twice its depth."""
-
-
 ANCHOR = 0.1
 """How far a point says how deep its surroundings lie, in the square root of the silhouette's area."""
 RIM_PX = 3

@@ -39,6 +39,8 @@ def without_ground(
     with torch.no_grad():
         tensors = Params(gaussians, 1.0, "cpu").drawn()
         for v in views:
+            if all(v.name in given.get(name, {}) for name in masks):
+                continue
             drawn = draw(tensors, v.camera, render_depth="median", sh_degree=degree)
             height = heights(v.camera, drawn.depth[0, ..., 0].numpy().astype(np.float64))
             for name, of in masks.items():

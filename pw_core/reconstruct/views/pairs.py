@@ -39,11 +39,11 @@ def log10_expected(first: F64, second: F64, matches: int, *, error_px: float) ->
             return float(np.inf)
         across = float(np.linalg.norm(points.max(0) - points.min(0)))
         near = max(near, min(1.0, 2 * error_px * across / max(area, 1e-9)))
-    terms = np.log(max(matches - SAMPLE, 1)) + _choose(matches, count) + _choose(count, SAMPLE)
+    terms = np.log(max(matches - SAMPLE, 1)) + choose(matches, count) + choose(count, SAMPLE)
     return float((terms + (count - SAMPLE) * np.log(near)) / np.log(10))
 
 
-def _choose(n: int, k: int) -> float:
+def choose(n: int, k: int) -> float:
     """log of n over k."""
     return float(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 

@@ -171,7 +171,7 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
     verdict = checks.judge(found, parts, borne=borne)
     if len(verdict.trusted) < max(2, len(inputs.views) / 2):
         raise ReconstructError(
-            f"the poses that were found cannot be trusted: {_listed(verdict.why)}. {ASKED_FOR}",
+            f"the poses that were found cannot be trusted: {listed(verdict.why)}. {ASKED_FOR}",
             code=ErrorCode.RECONSTRUCT_FAILED,
         )  # fmt: skip
     checks.withdraw(found, set(verdict.why))
@@ -179,7 +179,7 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
                    "turn_known_to_deg": {n: round(d, 3) for n, d in sorted(verdict.unsure_deg.items())}}  # fmt: skip
 
 
-def _listed(why: dict[str, str]) -> str:
+def listed(why: dict[str, str]) -> str:
     """Reasons, each with the pictures that it holds of."""
     by: dict[str, list[str]] = {}
     for name, reason in why.items():

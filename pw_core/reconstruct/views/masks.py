@@ -11,9 +11,11 @@ from scipy import ndimage
 
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.gaussians import F64, I64
+from pw_core.gaussians import I64
 from pw_core.reconstruct.image import Rgb
 from pw_core.reconstruct.masks import SEED, Mask, filled, segment
+from pw_core.reconstruct.views.grabcut import GAP, Models, colours, grabcut
+from pw_core.reconstruct.views.hull import carry_by_hull
 from pw_core.reconstruct.views.poses import Posed, View
 
 LIFT = 0.01
@@ -24,15 +26,20 @@ RIM = 0.02
 """Of the picture's width: how far from its outline a prompted mask is open to doubt."""
 GROUND_PX = 3
 """Radius of what a point on the ground says of its surroundings: a larger one would eat into the foot of the thing."""
-GAP = 80
-"""Pixels; a smaller hole may be no more than what one stray point seeded."""
-SAME_PLACE = 0.01
-"""Of the distance: how near two views' depths are to be of one place."""
 HIDES = 0.012
 """Of the picture's width: how near an entity's point must be before another's to hide it."""
-REFINE = 3
-"""Rounds of GrabCut with colours of the view itself, after one with those of the prompt's view."""
-Models = tuple[F64, F64]
+
+
+FEW = 4
+"""Points on an entity, below which they do not tell where it is in another view."""
+
+
+class _TooFew(Exception):
+    """Points on an entity to carry its mask by them."""
+
+    def __init__(self, entity: EntityConfig) -> None:
+        super().__init__(entity.name)
+        self.entity = entity
 
 
 @dataclass
@@ -55,10 +62,26 @@ def carry(
 
     Points inside a mask belong to its entity. In each further view, in the order of how many of their points it saw,
     their outlines seed GrabCut, the points of one entity against those of the others; what it finds says of further
-    points whose they are. Where two claim a pixel, it goes to whose visible point is nearest.
+    points whose they are. Where two claim a pixel, it goes to whose visible point is nearest. What hardly has points is
+    carried by its silhouettes (`hull`) before the others, which then leave its pixels alone.
 
     Raises:
-        ReconstructError (INVALID_PROMPT): too few points on an entity.
+        ReconstructError (INVALID_PROMPT): too few points on an entity, and its silhouettes make no solid.
+    """
+    while True:
+        try:
+            return _by_points(posed, entities, known, prompt_view)
+        except _TooFew as short:
+            known = dict(known) | {short.entity.name: _by_hull(posed, entities, known, short.entity, prompt_view)}
+
+
+def _by_points(
+    posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], prompt_view: str
+) -> dict[str, dict[str, Mask]]:
+    """As `carry`.
+
+    Raises:
+        _TooFew: points on an entity.
     """
     points = posed.points
     floor = LIFT * min(abs(float(v.camera.centre[2])) for v in posed.views)
@@ -87,12 +110,11 @@ def carry(
         for c in every:
             rivals = np.max([zeros, *(o.yes for o in every if o is not c)], axis=0)
             mine = np.flatnonzero((c.yes > c.no) & (c.yes > rivals) & raised)
-            if len(mine) < 4:
-                raise ReconstructError(
-                    f"entity '{c.entity.name}': only {len(mine)} of the sparse points lie on it, too few to carry its "
-                    f"mask from {prompt_view} to the other views; give masks, or more overlapping photos",
-                    code=ErrorCode.INVALID_PROMPT,
-                )
+            if len(mine) < FEW and all(n in c.masks for n in views):
+                own.append(mine)
+                continue
+            if len(mine) < FEW:
+                raise _TooFew(c.entity)
             own.append(mine[main_cluster(points[mine])])
         left = [n for n in views if n not in voted]
         whole = np.concatenate(own)
@@ -100,6 +122,34 @@ def carry(
         _cut_all(posed, views[name], every, own, floor)
         vote(name)
     return {c.entity.name: {n: c.masks[n] for n in views} for c in every}
+
+
+def _by_hull(
+    posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], entity: EntityConfig,
+    prompt_view: str,
+) -> dict[str, Mask]:  # fmt: skip
+    """One of the entities in every view: what the others take for theirs at first may hide it, or be wrong.
+
+    Raises:
+        ReconstructError (INVALID_PROMPT): its silhouettes make no solid.
+    """
+    rest = [e for e in entities if e is not entity]
+    first = carry(posed, rest, {e.name: known[e.name] for e in rest}, prompt_view=prompt_view) if rest else {}
+    taken = {
+        v.name: np.any([np.zeros(v.image.shape[:2], bool), *(m[v.name] for m in first.values())], axis=0)
+        for v in posed.views
+    }  # fmt: skip
+    view = next(v for v in posed.views if v.name == prompt_view)
+    points = posed.points[posed.seen[prompt_view]]
+    own = points[at(known[entity.name][prompt_view], view, points)]
+    found = carry_by_hull(posed, known[entity.name], taken, prompt_view=prompt_view, own=own)
+    if found is None:
+        raise ReconstructError(
+            f"entity '{entity.name}': too few sparse points lie on it to carry its mask from {prompt_view} to the "
+            "other views, and what has its colours there makes no solid with that mask; give masks, use SAM 2, or take "
+            "more pictures from nearby", code=ErrorCode.INVALID_PROMPT,
+        )  # fmt: skip
+    return found
 
 
 def _cut_all(posed: Posed, view: View, every: list[_Carried], own: list[NDArray[np.intp]], floor: float) -> None:
@@ -189,81 +239,7 @@ def _without_ground(mask: Mask, view: View, entity: EntityConfig, posed: Posed, 
     for points, label in ((entity.prompt.points, cv2.GC_FGD), (entity.prompt.negative_points, cv2.GC_BGD)):
         for x, y in points:
             cv2.circle(labels, (int(x * scale), int(y * scale)), radius, int(label), -1)
-    return _grabcut(view.image, labels)
-
-
-def agree(
-    views: Sequence[View], masks: Mapping[str, Mapping[str, Mask]], *, fixed: Mapping[str, Mapping[str, Mask]]
-) -> dict[str, dict[str, Mask]]:
-    """The masks of views with depth, by entity and view, after a vote: what a pixel shows belongs to the entity that
-    most of the views have it in that see the same place, itself among them.
-
-    Pixels without depth, and masks that are `fixed`, stay.
-    """
-    names = list(masks)
-    labels = {v.name: _labels([masks[n][v.name] for n in names]) for v in views}
-    out: dict[str, dict[str, Mask]] = {n: dict(of) for n, of in masks.items()}
-    whole = np.concatenate([_masked(v, labels[v.name] > 0) for v in views])
-    for view in views:
-        if len(whole) == 0 or view.depth is None:
-            continue
-        # Where any of the masks may be in this view: it may be missing from the view's own.
-        uv, z = view.camera.project(whole)
-        low, high = np.percentile(uv[z > 0], [1, 99], axis=0)
-        grow = 0.5 * MARGIN * max(high - low)
-        near = labels[view.name] > 0
-        x0, y0 = np.maximum(low - grow, 0).astype(int)
-        x1, y1 = np.maximum(high + grow + 1, 0).astype(int)
-        near[y0:y1, x0:x1] = True
-        y, x = np.nonzero(near & (view.depth > 0))
-        points = view.camera.unproject(
-            np.stack([x, y], 1).astype(np.float64) + 0.5, view.depth[y, x].astype(np.float64)
-        )
-        votes = np.zeros((len(points), 1 + len(names)), np.int16)
-        for other in views:
-            if other.depth is None:
-                continue
-            uv, z = other.camera.project(points)
-            inside = (z > 0) & (uv > 0).all(1) & (uv[:, 0] < other.camera.width) & (uv[:, 1] < other.camera.height)
-            i = np.flatnonzero(inside)
-            at = uv[i, 1].astype(int), uv[i, 0].astype(int)
-            same = np.abs(other.depth[at] - z[i]) < SAME_PLACE * z[i]
-            votes[i[same], labels[other.name][at][same]] += 1
-        best = votes.argmax(1)
-        for k, n in enumerate(names):
-            if view.name in fixed.get(n, {}):
-                continue
-            mask = masks[n][view.name].copy()
-            mask[y, x] = best == 1 + k
-            out[n][view.name] = _steady(mask)
-    return out
-
-
-def _masked(view: View, mask: Mask) -> F64:
-    """Some of the places [m] (n, 3) that a mask covers in a view with depth."""
-    if view.depth is None:
-        return np.zeros((0, 3))
-    y, x = (a[::7] for a in np.nonzero(mask & (view.depth > 0)))
-    return view.camera.unproject(np.stack([x, y], 1).astype(np.float64) + 0.5, view.depth[y, x].astype(np.float64))
-
-
-def _labels(masks: Sequence[Mask]) -> NDArray[np.uint8]:
-    """0: none of them, 1 + i: the i-th."""
-    out = np.zeros(masks[0].shape, np.uint8)
-    for i, m in enumerate(masks):
-        out[m] = 1 + i
-    return out
-
-
-def _steady(mask: Mask) -> Mask:
-    """Without specks and pinholes."""
-    parts, count = ndimage.label(mask)
-    if count > 1:
-        sizes = np.bincount(parts.ravel())[1:]
-        mask = np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
-    holes, count = ndimage.label(~mask)
-    sizes = np.bincount(holes.ravel())
-    return np.asarray(mask | ((sizes[holes] < 0.002 * mask.sum()) & ~mask))
+    return grabcut(view.image, labels)
 
 
 def cut_again(image: Rgb, likely: np.ndarray, rivals: np.ndarray) -> Mask:
@@ -279,7 +255,7 @@ def cut_again(image: Rgb, likely: np.ndarray, rivals: np.ndarray) -> Mask:
     labels[rivals > np.maximum(likely, 0.5)] = cv2.GC_BGD
     if not (labels == cv2.GC_FGD).any():
         return np.asarray(likely > 0.5)
-    return _grabcut(image, labels)
+    return grabcut(image, labels)
 
 
 def at(mask: Mask, view: View, points: np.ndarray) -> np.ndarray:
@@ -340,48 +316,10 @@ def _cut(
     for x, y in view.camera.project(others)[0] if len(others) else ():
         if 0 <= x < width and 0 <= y < height:
             beyond[int(y), int(x)] = True
-    found = _grabcut(view.image, labels, beyond, models=models)
+    found = grabcut(view.image, labels, beyond, models=models)
     parts, count = ndimage.label(found)
     if count == 0:
         return found
     hits = np.bincount(parts[uv[:, 1].astype(int), uv[:, 0].astype(int)], minlength=count + 1)
     hits[0] = 0
     return filled(parts == hits.argmax(), beyond, least=GAP)
-
-
-def colours(image: Rgb, mask: Mask) -> Models:
-    """What is in the mask and what is not, as GrabCut's mixtures of colours: background and thing."""
-    import cv2
-
-    cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
-    labels = np.where(mask, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
-    cv2.grabCut(image[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, 0, cv2.GC_INIT_WITH_MASK)
-    return models
-
-
-def _grabcut(image: Rgb, labels: np.ndarray, beyond: Mask | None = None, *, models: Models | None = None) -> Mask:
-    """Holes are filled, but for gaps in which the labels, or points `beyond` (H, W), are sure of the background. With
-    `models` of another view the first cut is by those colours, whatever the labels hold to be likely."""
-    import cv2
-
-    sure = (labels == cv2.GC_BGD) if beyond is None else (labels == cv2.GC_BGD) | beyond
-
-    cv2.setRNGSeed(0)
-    if not (np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).any() and np.isin(labels, (cv2.GC_BGD, cv2.GC_PR_BGD)).any()):
-        return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    pixels = image[..., ::-1].copy()
-    if models is None:
-        cv2.grabCut(pixels, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
-    else:
-        own = models[0].copy(), models[1].copy()
-        cv2.grabCut(pixels, labels, (0, 0, 1, 1), *own, 1, cv2.GC_EVAL_FREEZE_MODEL)
-        if np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():
-            cv2.grabCut(pixels, labels, (0, 0, 1, 1), *own, REFINE, cv2.GC_EVAL)
-    found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    opened = ndimage.binary_opening(found, iterations=1)
-    parts, count = ndimage.label(opened)
-    if count > 1:
-        sizes = np.bincount(parts.ravel())[1:]
-        opened = np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
-    return filled(np.asarray(opened), sure, least=GAP)

@@ -15,9 +15,11 @@ from pw_core.gaussians import F64
 from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.views.fit import choose_device
 from pw_core.reconstruct.views.inputs import Inputs, check_mask
-from pw_core.reconstruct.views.masks import agree, at, carry, cut_again, from_prompt, main_cluster
+from pw_core.reconstruct.views.masks import at, carry, cut_again, from_prompt, main_cluster
+from pw_core.reconstruct.views.outline import at_half
 from pw_core.reconstruct.views.poses import Posed, View
 from pw_core.reconstruct.views.settings import ViewsSettings
+from pw_core.reconstruct.views.vote import agree
 
 Masks = dict[str, dict[str, Mask]]
 AGREE = 0.9
@@ -163,6 +165,7 @@ def settle(
             either = int((mine | theirs).sum())
             if either and (mine & theirs).sum() < AGREE * either:
                 rivals = np.delete(likely[v.name][..., 1:], i, axis=-1).max(-1, initial=0.0)
-                masks[e.name][v.name] = cut_again(v.image, p, rivals)
+                others = np.any([np.zeros_like(mine), *(m[v.name] for n, m in masks.items() if n != e.name)], axis=0)
+                masks[e.name][v.name] = at_half(v.image, cut_again(v.image, p, rivals), others)
                 changed = True
     return changed

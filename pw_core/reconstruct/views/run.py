@@ -35,6 +35,7 @@ from pw_core.reconstruct.views.masks_stage import (
     write_masks,
 )
 from pw_core.reconstruct.views.mesh import mesh_of
+from pw_core.reconstruct.views.outline import outlined
 from pw_core.reconstruct.views.poses import Posed, pose
 from pw_core.reconstruct.views.segment import classify
 from pw_core.reconstruct.views.settings import ViewsSettings
@@ -150,10 +151,12 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
     deep = all(v.depth is not None for v in posed.views)  # then views have voted on every place already
     tell("shadows", 0.7)
-    cut = not deep and without_ground(train, masks, fitted.gaussians, given=inputs.masks)
+    cut = not deep
+    if cut:
+        without_ground(train, masks, fitted.gaussians, given=inputs.masks)
+        masks = outlined(posed.views, masks, given=inputs.masks)
     whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
     if not deep and settle(train, masks, likely, config, inputs.masks):
-        cut = True
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
     for name, of in masks.items() if cut else ():
         write_masks(folder / "masks" / name, of)

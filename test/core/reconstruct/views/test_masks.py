@@ -7,8 +7,9 @@ import numpy as np
 
 from pw_core.config import EntityConfig, Material, Prompt
 from pw_core.reconstruct.masks import filled
-from pw_core.reconstruct.views.masks import agree, from_prompt
+from pw_core.reconstruct.views.masks import from_prompt
 from pw_core.reconstruct.views.poses import Posed, View
+from pw_core.reconstruct.views.vote import agree
 
 from .conftest import camera, iou, shot, shots
 

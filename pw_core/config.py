@@ -99,7 +99,9 @@ class ViewsSettings(Part):
     model: Literal["3dgs", "2dgs"] = Field(default="3dgs", description="2dgs needs CUDA")
     steps: int = Field(default=2000, ge=10, le=100_000, description="of the photometric fit")
     bind_steps: int = Field(default=240, ge=0, le=20_000, description="of the fit after the move onto particles")
-    max_gaussians: int = Field(default=60_000, ge=1000)
+    max_gaussians: int = Field(
+        default=0, ge=0, description="0: 60 000 on the CPU, on CUDA as many as gsplat's strategy makes"
+    )
     sh_degree: int = Field(default=0, ge=0, le=3)
     holdout_every: int = Field(default=0, ge=0, description="every n-th view, from the first, is kept for measuring")
     checkpoint_every: int = Field(default=250, ge=1, description="steps between checkpoints")

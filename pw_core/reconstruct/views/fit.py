@@ -19,6 +19,8 @@ from pw_core.reconstruct.views.settings import ViewsSettings
 Tell = Callable[[str, float], None]
 RATES = {"means": 1.6e-4, "log_scales": 5e-3, "quats": 1e-3, "opacities": 5e-2, "sh0": 2.5e-3, "shN": 2.5e-3 / 20}
 GROW, SMALL, FAINT = 2e-4, 0.01, 0.005
+MOST = 60_000
+"""Gaussians where no number was asked for."""
 COARSE_SHARE = 0.35
 """Share of the steps that a CPU fit takes at half the size first."""
 
@@ -114,7 +116,7 @@ def fit(
                 count += seen
         params.step(step, steps)
         if begin <= step < stop and (step + 1) % every == 0:
-            params.densify(grown / count.clamp_min(1), size, settings.max_gaussians, seed=step)
+            params.densify(grown / count.clamp_min(1), size, settings.max_gaussians or MOST, seed=step)
             grown, count = torch.zeros(params.n), torch.zeros(params.n)
         if (step + 1) % 10 == 0 or step + 1 == steps:
             psnr = -10 * math.log10(max(float(np.mean(recent[-len(views) :])), 1e-12))

@@ -62,7 +62,7 @@ def fit_cuda(
         for k in named
     }
     flat = settings.model == "2dgs"
-    strategy = _strategy("gradient_2dgs" if flat else "means2d")
+    strategy = _strategy("gradient_2dgs" if flat else "means2d", most=settings.max_gaussians)
     strategy.check_sanity(tensors, optimisers)
     state = strategy.initialize_state(scene_scale=size)
     targets = [torch.from_numpy(v.image.astype(np.float32) / 255).cuda() for v in views]
@@ -110,9 +110,10 @@ def fit_cuda(
     return Fitted(gaussians(), psnr, settings.steps, before + time.perf_counter() - began)
 
 
-def _strategy(key: str) -> Any:
-    """gsplat's default strategy; the sums it keeps of gradients on the picture are masked, where gsplat gathers the
-    visible Gaussians first and so waits for the device at every step."""
+def _strategy(key: str, *, most: int = 0) -> Any:
+    """gsplat's default strategy, which makes no more than `most` Gaussians (0: as many as it likes), first those where
+    the gradient is steepest; the sums it keeps of gradients on the picture are masked, where gsplat gathers the visible
+    Gaussians first and so waits for the device at every step."""
     import torch
     from gsplat import DefaultStrategy
 
@@ -128,5 +129,14 @@ def _strategy(key: str) -> Any:
             seen = (info["radii"] > 0).all(-1)
             state["grad2d"] += (pixels * seen).sum(0)
             state["count"] += seen.sum(0)
+
+        def _grow_gs(self, params: Any, optimizers: Any, state: Any, step: int) -> Any:
+            room = max(most - len(params["means"]), 0)
+            if most > 0 and room < len(params["means"]):  # each that grows becomes two
+                mean = state["grad2d"] / state["count"].clamp_min(1)
+                flat = torch.ones_like(mean, dtype=torch.bool)
+                flat[mean.topk(room).indices] = False
+                state["grad2d"][flat] = 0
+            return super()._grow_gs(params, optimizers, state, step)
 
     return Masked(key_for_gradient=key)

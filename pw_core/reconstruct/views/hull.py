@@ -150,10 +150,10 @@ def carry_by_hull(
             hull = hull.refined(views, masks, others)
         else:
             refused.add(name)
+    cut = [n for n in views if n not in known]
     for _ in range(STEADY):
-        for name, view in views.items():
-            if name in known:
-                continue
+        for name in cut:
+            view = views[name]
             masks[name] = _within(posed, view, hull, hull.shown(view.camera, without=name), others[name])
             if name in hull.said:
                 hull.forget(view)

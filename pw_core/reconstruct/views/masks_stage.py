@@ -154,18 +154,25 @@ def settle(
     views: list[View], masks: Masks, likely: Mapping[str, np.ndarray], config: SceneConfig,
     given: Mapping[str, Mapping[str, Mask]],
 ) -> bool:  # fmt: skip
-    """Cut masks anew that the fitted Gaussians contradict, but for those that were given; whether there were any."""
+    """Take what the fitted Gaussians say of the masks, in place, but for those that were given; cut anew where that is
+    something else. Whether there were any.
+
+    What a view's colours alone leave open, a shadow or a like-coloured edge, other views of the same Gaussians tell.
+    """
     changed = False
     for i, e in enumerate(config.entities):
         for v in views:
             if v.name in given.get(e.name, {}):
                 continue
             p = likely[v.name][..., 1 + i]
-            mine, theirs = masks[e.name][v.name], p > 0.5
+            mine, theirs = masks[e.name][v.name], (p > 0.5) & (likely[v.name].argmax(-1) == 1 + i)
             either = int((mine | theirs).sum())
-            if either and (mine & theirs).sum() < AGREE * either:
+            if not either:
+                continue
+            if (mine & theirs).sum() < AGREE * either:
                 rivals = np.delete(likely[v.name][..., 1:], i, axis=-1).max(-1, initial=0.0)
-                others = np.any([np.zeros_like(mine), *(m[v.name] for n, m in masks.items() if n != e.name)], axis=0)
-                masks[e.name][v.name] = at_half(v.image, cut_again(v.image, p, rivals), others)
-                changed = True
+                theirs = cut_again(v.image, p, rivals)
+            others = np.any([np.zeros_like(mine), *(m[v.name] for n, m in masks.items() if n != e.name)], axis=0)
+            masks[e.name][v.name] = at_half(v.image, theirs, others)
+            changed = True
     return changed

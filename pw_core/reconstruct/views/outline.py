@@ -26,7 +26,7 @@ AROUND_PX = 4.0
 """Standard deviation of the window that colours of either side are taken from."""
 SHARE = 0.02
 """Least weight of either side in that window."""
-APART, NOISE = 1.0, 100.0
+APART, NOISE = 4.0, 2500.0
 """Least square of the colours' difference: so many times the variance of both, and that many squared grey levels."""
 
 

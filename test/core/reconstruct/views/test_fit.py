@@ -37,6 +37,34 @@ def test_the_masked_strategy_sums_what_gsplats_own_sums() -> None:
     assert torch.equal(sums[0]["count"], sums[1]["count"]) and sums[0]["count"].max() > 0
 
 
+def test_the_number_of_gaussians_has_a_limit_on_cuda_too() -> None:
+    pytest.importorskip("gsplat")
+    from pw_core.reconstruct.views.fit_cuda import _strategy
+
+    def grown(most: int) -> tuple[int, torch.Tensor]:
+        """How many of 40 there are after those grow whose gradient is above gsplat's threshold, which is all; and which
+        of them did."""
+        torch.manual_seed(0)
+        shapes = {"means": 3, "scales": 3, "quats": 4, "opacities": 0, "sh0": 3}
+        params = torch.nn.ParameterDict({
+            k: torch.nn.Parameter(torch.randn(40, n) if n else torch.randn(40)) for k, n in shapes.items()
+        })  # fmt: skip
+        first = params["means"].detach().clone()
+        params["scales"].data[:] = -8.0  # small: duplicated, not split
+        optimisers = {k: torch.optim.Adam([{"params": [v], "name": k}]) for k, v in params.items()}
+        strategy = _strategy("means2d", most=most)
+        state = strategy.initialize_state(scene_scale=1.0)
+        state["grad2d"], state["count"] = 1.0 + torch.arange(40.0), torch.ones(40)
+        strategy._grow_gs(params, optimisers, state, 0)
+        means = params["means"].detach()
+        return len(means), torch.tensor([int((means == row).all(-1).sum()) > 1 for row in first])
+
+    assert grown(0)[0] == 80 and grown(1000)[0] == 80
+    count, which = grown(50)
+    assert count == 50 and which[30:].all() and not which[:30].any()
+    assert grown(30)[0] == 40
+
+
 def test_a_checkpoint_keeps_steps_seconds_and_error(tmp_path: Path) -> None:
     one = Gaussians(*(np.ones(s, np.float32) for s in ((2, 3), (2, 4), (2, 3), (2,), (2, 1, 3))))
     assert resume(tmp_path / "fit.safetensors", one) == (one, 0, 0.0, [])

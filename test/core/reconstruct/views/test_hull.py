@@ -24,7 +24,8 @@ def two(*, count: int = 12, gone: bool = False) -> tuple[Posed, Masks, list[Enti
     views, points, seen, true = [], [], {}, {"ball": {}, "plain": {}}
     start = 0
     for k in range(count):
-        cam = camera(2 * np.pi * k / count, height=0.26 + 0.12 * (k % 3) / 2, distance=0.5, name=f"v{k:02d}", enlarged=2)
+        rise = 0.26 + 0.12 * (k % 3) / 2
+        cam = camera(2 * np.pi * k / count, height=rise, distance=0.5, name=f"v{k:02d}", enlarged=2)
         picture, depth, mask = shot(cam, grain=3.0)
         _, nearer, front = shot(cam, centre=PLAIN, radius=SMALLER)
         front &= nearer < depth
@@ -66,6 +67,7 @@ def _all_that_see(
     return out
 
 
+@pytest.mark.slow
 def test_a_plain_thing_is_found_in_every_view() -> None:
     posed, true, entities = two()
     known = {n: {"v00": of["v00"]} for n, of in true.items()}
@@ -78,6 +80,7 @@ def test_a_plain_thing_is_found_in_every_view() -> None:
     assert min(iou(alone[v], true["plain"][v]) for v in alone) > 0.85
 
 
+@pytest.mark.slow
 def test_what_other_views_do_not_show_is_an_error() -> None:
     posed, true, entities = two(gone=True)
     known = {n: {"v00": of["v00"]} for n, of in true.items()}

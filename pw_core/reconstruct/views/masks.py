@@ -30,16 +30,16 @@ HIDES = 0.012
 """Of the picture's width: how near an entity's point must be before another's to hide it."""
 
 
-FEW = 4
-"""Points on an entity, below which they do not tell where it is in another view."""
+PLAIN, FEW = 12, 4
+"""Points on an entity, below which its silhouettes are asked first, and below which points tell nothing."""
 
 
 class _TooFew(Exception):
     """Points on an entity to carry its mask by them."""
 
-    def __init__(self, entity: EntityConfig) -> None:
+    def __init__(self, entity: EntityConfig, count: int) -> None:
         super().__init__(entity.name)
-        self.entity = entity
+        self.entity, self.count = entity, count
 
 
 @dataclass
@@ -68,17 +68,30 @@ def carry(
     Raises:
         ReconstructError (INVALID_PROMPT): too few points on an entity, and its silhouettes make no solid.
     """
+    no_hull: set[str] = set()
     while True:
         try:
-            return _by_points(posed, entities, known, prompt_view)
+            return _by_points(posed, entities, known, prompt_view, no_hull)
         except _TooFew as short:
-            known = dict(known) | {short.entity.name: _by_hull(posed, entities, known, short.entity, prompt_view)}
+            name = short.entity.name
+            found = None if name in no_hull else _by_hull(posed, entities, known, short.entity, prompt_view)
+            if found is not None:
+                known = dict(known) | {name: found}
+            elif name not in no_hull and short.count >= FEW:
+                no_hull.add(name)
+            else:
+                raise ReconstructError(
+                    f"entity '{name}': only {short.count} of the sparse points lie on it, too few to carry its mask "
+                    f"from {prompt_view} to other views, and what has its colours there makes no solid with that mask; "
+                    "give masks, use SAM 2, or take more overlapping photos", code=ErrorCode.INVALID_PROMPT,
+                ) from None  # fmt: skip
 
 
 def _by_points(
-    posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], prompt_view: str
-) -> dict[str, dict[str, Mask]]:
-    """As `carry`.
+    posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], prompt_view: str,
+    no_hull: set[str],
+) -> dict[str, dict[str, Mask]]:  # fmt: skip
+    """As `carry`; no_hull: entities by name whose silhouettes make no solid.
 
     Raises:
         _TooFew: points on an entity.
@@ -105,17 +118,16 @@ def _by_points(
     for name in views:
         if name not in voted and all(name in c.masks for c in every):
             vote(name)
+    first = len(voted)
     while len(voted) < len(views):
         own = []
         for c in every:
             rivals = np.max([zeros, *(o.yes for o in every if o is not c)], axis=0)
             mine = np.flatnonzero((c.yes > c.no) & (c.yes > rivals) & raised)
-            if len(mine) < FEW and all(n in c.masks for n in views):
-                own.append(mine)
-                continue
-            if len(mine) < FEW:
-                raise _TooFew(c.entity)
-            own.append(mine[main_cluster(points[mine])])
+            least = PLAIN if len(voted) == first and c.entity.name not in no_hull else FEW
+            if len(mine) < least and any(n not in c.masks for n in views):
+                raise _TooFew(c.entity, len(mine))
+            own.append(mine[main_cluster(points[mine])] if len(mine) >= FEW else mine)
         left = [n for n in views if n not in voted]
         whole = np.concatenate(own)
         name = max(left, key=lambda n: int(np.isin(posed.seen[n], whole).sum()))
@@ -127,12 +139,9 @@ def _by_points(
 def _by_hull(
     posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], entity: EntityConfig,
     prompt_view: str,
-) -> dict[str, Mask]:  # fmt: skip
-    """One of the entities in every view: what the others take for theirs at first may hide it, or be wrong.
-
-    Raises:
-        ReconstructError (INVALID_PROMPT): its silhouettes make no solid.
-    """
+) -> dict[str, Mask] | None:  # fmt: skip
+    """One of the entities in every view; None where its silhouettes make no solid. What the others take for theirs at
+    first may hide it, or be wrong."""
     rest = [e for e in entities if e is not entity]
     first = carry(posed, rest, {e.name: known[e.name] for e in rest}, prompt_view=prompt_view) if rest else {}
     taken = {
@@ -142,14 +151,7 @@ def _by_hull(
     view = next(v for v in posed.views if v.name == prompt_view)
     points = posed.points[posed.seen[prompt_view]]
     own = points[at(known[entity.name][prompt_view], view, points)]
-    found = carry_by_hull(posed, known[entity.name], taken, prompt_view=prompt_view, own=own)
-    if found is None:
-        raise ReconstructError(
-            f"entity '{entity.name}': too few sparse points lie on it to carry its mask from {prompt_view} to the "
-            "other views, and what has its colours there makes no solid with that mask; give masks, use SAM 2, or take "
-            "more pictures from nearby", code=ErrorCode.INVALID_PROMPT,
-        )  # fmt: skip
-    return found
+    return carry_by_hull(posed, known[entity.name], taken, prompt_view=prompt_view, own=own)
 
 
 def _cut_all(posed: Posed, view: View, every: list[_Carried], own: list[NDArray[np.intp]], floor: float) -> None:

@@ -171,9 +171,7 @@ def compare(what: str, scene: Scene, folder: Path, *, limit: float, found_poses:
         record(f"{what}: {e.name}'s volume", 100 * volume, "% too large", "within 5", abs(volume) <= 0.05)
 
 
-def run(
-    names: Sequence[str] = SCENES, *, kinds: Sequence[str] = KINDS, steps: int = 2000
-) -> None:
+def run(names: Sequence[str] = SCENES, *, kinds: Sequence[str] = KINDS, steps: int = 2000) -> None:
     """Reconstruct each scene from RGB-D and from RGB, with the true poses and without."""
     for name in names:
         folder = TRUTH / name

@@ -22,6 +22,7 @@ from pw_core.reconstruct.views.settings import ViewsSettings
 from pw_core.reconstruct.views.vote import agree
 
 Masks = dict[str, dict[str, Mask]]
+FIRST = "first_masks"
 AGREE = 0.9
 
 
@@ -65,7 +66,8 @@ def standing_points(posed: Posed, masks: Mapping[str, Mask], prompt: str) -> NDA
 def find_masks(
     config: SceneConfig, inputs: Inputs, settings: ViewsSettings, posed: Posed, prompt: str, folder: Path
 ) -> Masks:
-    """Each entity in every view, both by name; the plane is z = 0. What is in `folder`/masks from before is taken.
+    """Each entity in every view, both by name; the plane is z = 0. What is in `folder`/first_masks is taken: the masks
+    that the scale of the fit may come from, not those that the fit corrected.
 
     Raises:
         ReconstructError: INVALID_PROMPT, MISSING_WEIGHTS.
@@ -76,7 +78,7 @@ def find_masks(
     width = next(v.image.shape[1] for v in inputs.views if v.name == prompt)
     out: Masks = {}
     for e in config.entities:
-        kept = _read_masks(folder / "masks" / e.name, views)
+        kept = _read_masks(folder / FIRST / e.name, views)
         if kept is not None:
             out[e.name] = kept
             continue
@@ -100,7 +102,7 @@ def find_masks(
         for n, mask in masks.items():
             if mask.any():
                 check_mask(mask, views[n].image.shape[1::-1], what=f"mask found of '{name}' in {n}")
-        write_masks(folder / "masks" / name, masks)
+        write_masks(folder / FIRST / name, masks)
     return out
 
 

@@ -26,6 +26,7 @@ from pw_core.reconstruct.views.fuse import Fused, bounds_of, hull_bounds
 from pw_core.reconstruct.views.ground import without_ground
 from pw_core.reconstruct.views.inputs import Inputs, check
 from pw_core.reconstruct.views.masks_stage import (
+    FIRST,
     find_masks,
     on_it,
     own_points,
@@ -108,8 +109,8 @@ def keep(folder: Path, to: Path) -> None:
         return
     part = to.with_name(to.name + ".part")
     shutil.rmtree(part, ignore_errors=True)
-    passing = shutil.ignore_patterns("fit.safetensors", "features.db*", "try", "*.part", "job.txt", "pictures.txt")
-    shutil.copytree(folder, part, ignore=passing)
+    passing = ("fit.safetensors", FIRST, "features.db*", "try", "*.part", "job.txt", "pictures.txt")
+    shutil.copytree(folder, part, ignore=shutil.ignore_patterns(*passing))
     shutil.rmtree(to, ignore_errors=True)
     part.rename(to)
 
@@ -151,14 +152,13 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
         figures["held_out"] = score(held, fitted.gaussians, device=device) | {"views": [v.name for v in held]}
     deep = all(v.depth is not None for v in posed.views)  # then views have voted on every place already
     tell("shadows", 0.7)
-    cut = not deep
-    if cut:
+    if not deep:
         without_ground(train, masks, fitted.gaussians, given=inputs.masks)
         masks = outlined(posed.views, masks, given=inputs.masks)
     whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
     if not deep and settle(train, masks, likely, config, inputs.masks):
         whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
-    for name, of in masks.items() if cut else ():
+    for name, of in masks.items():
         write_masks(folder / "masks" / name, of)
     tell("meshes", 0.8)
     own = [fitted.gaussians[whose == 1 + i] for i in range(len(config.entities))]
@@ -246,7 +246,7 @@ def _same_job(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, fold
     note = folder / "job.txt"
     if note.is_file() and note.read_text() != digest:
         (folder / "fit.safetensors").unlink(missing_ok=True)
-        shutil.rmtree(folder / "masks", ignore_errors=True)
+        shutil.rmtree(folder / FIRST, ignore_errors=True)
     pictures = hashlib.sha256(json.dumps([sums, settings.mapper, settings.matching]).encode()).hexdigest()
     poses = folder / "pictures.txt"
     if poses.is_file() and poses.read_text() != pictures:

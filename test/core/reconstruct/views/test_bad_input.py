@@ -175,6 +175,13 @@ def test_cancelled_while_poses_are_found_and_started_again(tmp_path: Path) -> No
         assert not (tmp_path / "sfm" / "model").exists()  # nothing that a next run would take for whole
     assert run_to("plane")[:4] == ["features", "matching", "poses", "plane"]
     assert run_to("plane") == ["plane"]  # the poses are there, and are not sought again
+    # The fit corrects masks that its own scale came from: what is done after it finds the scale that it was made in.
+    small = ViewsSettings(width_px=120, steps=60, bind_steps=9, voxels=32)
+    asked = config(seen=camera(0.0, enlarged=2))
+    done = [reconstruct_views(asked, inputs, settings=small, folder=tmp_path) for _ in range(2)]
+    first, second = (s.provenance["figures"]["train"]["psnr_db"] for s in done)
+    assert second == pytest.approx(first, abs=1e-6)
+    assert done[1].provenance["plane"]["scale"] == done[0].provenance["plane"]["scale"]
 
 
 def test_exif_focal_length_is_the_first_guess(tmp_path: Path) -> None:

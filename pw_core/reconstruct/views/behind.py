@@ -30,6 +30,10 @@ WIDE = 3.0
 OPAQUE = 0.97
 LEAST_PX = 20
 """Fewer pixels that can be seen through are no hole."""
+FURTHER = (1.0, 1.3, 1.7, 2.5, 4.0, 8.0)
+"""Times as far as what is round the hole that a backdrop is tried, where it would stand before what others see."""
+BEFORE = 0.97
+"""Nearer than this share of what another view sees there is before it."""
 STEEP = 3.0
 OVERLAP = 1.3
 """Of a pixel's step: how wide the Gaussian is that stands for it."""
@@ -56,7 +60,9 @@ def fill_behind(
     paving = pave((low + high)[:2] / 2, WIDE * size, views, union, background[keep])
     hole = _hole(paving, solids, views, union, size)
     row, column, inside = paving.index(means)
-    keep &= ~(hole[row, column] & inside & (means[:, 2] < 1.2 * high[2]))
+    # Over the filled ground, what lies on it goes, and what is left of the entities; a wall or a cushion behind stays.
+    over = hole[row, column] & inside & (means[:, 2] < 1.2 * high[2])
+    keep &= ~(over & ((means[:, 2] < RIM * size) | (beside <= ITSELF * shown)))
     patch = _patch(paving, hole, background.sh.shape[1])
     whole, hung = _hang(Gaussians.concatenate([background[keep], patch]), views, union, (low + high) / 2)
     report = {
@@ -113,6 +119,7 @@ def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask], middle
     what is round the hole and beyond the entities' `middle` [m] (3,), but not below the plane. And how many Gaussians
     that took."""
     hung = 0
+    shown = {v.name: _drawn(g, v)[1:] for v in views}  # before anything is hung
     for v in views:
         rgb, alpha, depth = _drawn(g, v)
         hole = union[v.name] & (alpha < OPAQUE)
@@ -124,7 +131,9 @@ def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask], middle
         beyond = known & (depth > v.camera.project(middle)[1])  # what is nearer than the entities is not behind them
         beyond = beyond if beyond.any() else known
         far = continuation.smooth((1 / np.where(beyond, depth, 1))[..., None].astype(np.float32), hole, beyond)[..., 0]
-        away = np.minimum(1 / np.maximum(far[hole].astype(np.float64), 1e-9), 1.001 * table_depth(v.camera)[hole])
+        most = 1.001 * table_depth(v.camera)[hole]
+        away = np.minimum(1 / np.maximum(far[hole].astype(np.float64), 1e-9), most)
+        away = _out_of_the_way(v, hole, away, most, [w for w in views if w is not v], shown, union)
         y, x = np.nonzero(hole)
         colors = fill_texture(255 * rgb, hole, known)[hole] / 255
         sheet = np.full((*hole.shape, 3), np.nan)
@@ -137,6 +146,33 @@ def _hang(g: Gaussians, views: Sequence[View], union: Mapping[str, Mask], middle
         g = Gaussians.concatenate([g, _with_harmonics(more, g.sh.shape[1])])
         hung += len(more)
     return g, hung
+
+
+def _out_of_the_way(
+    view: View, hole: Mask, away: F64, most: F64, others: Sequence[View], shown: Mapping[str, tuple[F32, F32]],
+    union: Mapping[str, Mask],
+) -> F64:  # fmt: skip
+    """How far away [m] (n,) a backdrop hangs at the pixels of a hole: as given, but further where it would stand before
+    what others see, until it does not, up to `most` [m] (n,); where it always would, as given.
+
+    shown: by view, opacity and depth [m] (H, W) of what is there without it.
+    """
+    y, x = np.nonzero(hole)
+    pixels = np.stack([x, y], 1).astype(np.float64) + 0.5
+    out, left = away.copy(), np.ones(len(away), bool)
+    for further in FURTHER:
+        tried = np.minimum(further * away, most)
+        points = view.camera.unproject(pixels[left], tried[left])
+        stands = np.zeros(len(points), bool)
+        for w in others:
+            uv, z = w.camera.project(points)
+            u, v = np.floor(uv).astype(int).T
+            i = np.flatnonzero((z > 0) & (u >= 0) & (u < w.camera.width) & (v >= 0) & (v < w.camera.height))
+            alpha, depth = (a[v[i], u[i]] for a in shown[w.name])
+            stands[i] |= ~union[w.name][v[i], u[i]] & (alpha > OPAQUE) & (z[i] < BEFORE * depth)
+        done = np.flatnonzero(left)[~stands]
+        out[done], left[done] = tried[done], False
+    return out
 
 
 def _reaching(step: F64, plain: F64) -> F64:

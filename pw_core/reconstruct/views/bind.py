@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from pw_core.config import EntityConfig
@@ -39,6 +40,11 @@ class Bound:
     raw: np.ndarray
 
 
+def astray(fused: Fused, gaussians: Gaussians) -> NDArray[np.bool_]:
+    """(n,): which of an entity's Gaussians are too far outside of its surface to be of it."""
+    return np.asarray(fused.distance(gaussians.means.astype(np.float64)) >= STRAY * fused.step)
+
+
 def bound(fused: Fused, gaussians: Gaussians, entity: EntityConfig, *, volume_m3: float, count: int) -> Bound:
     """Particles on a lattice inside the solid, and the entity's Gaussians hung on them.
 
@@ -53,7 +59,7 @@ def bound(fused: Fused, gaussians: Gaussians, entity: EntityConfig, *, volume_m3
     if len(inside) < 30:
         raise ReconstructError(f"entity '{entity.name}': only {len(inside)} particles fit inside it",
                                code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
-    near = np.abs(fused.distance(gaussians.means.astype(np.float64))) < STRAY * fused.step
+    near = ~astray(fused, gaussians) & (fused.distance(gaussians.means.astype(np.float64)) > -STRAY * fused.step)
     near &= gaussians.means[:, 2] > -fused.step
     if not near.any():
         raise ReconstructError(f"entity '{entity.name}': no Gaussian lies on its surface",

@@ -20,7 +20,7 @@ from pw_core.gaussians import Binding, Camera, Gaussians
 from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.particles import RIGID_PARTICLES
 from pw_core.reconstruct.views.behind import fill_behind
-from pw_core.reconstruct.views.bind import bound, refit
+from pw_core.reconstruct.views.bind import astray, bound, refit
 from pw_core.reconstruct.views.fit import choose_device, fit, score, start
 from pw_core.reconstruct.views.fuse import Fused, bounds_of, hull_bounds
 from pw_core.reconstruct.views.ground import without_ground
@@ -168,7 +168,9 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     ]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
     tell("what is behind", 0.84)
-    background, hole = fill_behind(fitted.gaussians[whose == 0], solids, train, union)
+    # What masks took for an entity that turned out not to reach there.
+    rest = [fitted.gaussians[whose == 0], *(mine[astray(s, mine)] for s, mine in zip(solids, own))]
+    background, hole = fill_behind(Gaussians.concatenate(rest), solids, train, union)
     tell("particles", 0.87)
     scene = assemble(config, solids, own, background)
     binding, foreground = refit(

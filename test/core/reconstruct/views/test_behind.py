@@ -106,6 +106,17 @@ def test_a_backdrop_is_hung_where_one_sees_through_what_is_no_ground() -> None:
     assert hung.means[:, 2].min() > -0.01
 
 
+def test_what_stands_behind_the_thing_and_is_seen_stays() -> None:
+    seen_by, masks = views(3, arc=0.6, height=0.12)
+    y, z = (a.ravel() for a in np.meshgrid(np.linspace(-0.02, 0.02, 9), np.linspace(0.107, 0.118, 5)))
+    ledge = np.stack([np.full_like(y, 0.05), y, z], 1)  # over ground that the ball hides, and seen past its top
+    step = np.full((len(y), 1), 0.003)
+    blue = surface_gaussians(ledge, step * [0, 1, 0], step * [0, 0, 1], np.tile([0.0, 0, 1], (len(y), 1)))
+    found, _ = fill_behind(Gaussians.concatenate([floor(wall=True), blue]), [ball()], seen_by, masks)
+    kept = np.array([np.abs(found.means - p).max(1).min() < 1e-6 for p in blue.means])
+    assert kept.all()
+
+
 def test_what_every_view_has_within_its_outlines_is_not_seen() -> None:
     seen_by, masks = views(4)
     beside, shown = seen(np.array([CENTRE, [0.15, 0, 0], [9.0, 9, 9]]), seen_by, masks)

@@ -46,8 +46,8 @@ CORE = 0.5
 """How deep inside of what is expected a pixel is certainly of the thing, of the deepest."""
 POINT_PX = 2
 """Radius of what a point that lies elsewhere says of its surroundings."""
-HIDDEN = 0.3
-"""A silhouette of which others hide more than the rest of this share says nothing of its size."""
+FREE = 0.3
+"""Share of what is expected that others must leave free for a silhouette's size to tell."""
 
 
 @dataclass
@@ -133,7 +133,8 @@ def carry_by_hull(
     ahead = {n: v.camera.viewmat[2, :3] for n, v in views.items()}
     waiting, refused = [n for n in views if n not in masks], set[str]()
     while waiting:
-        near = {n: max(masks, key=lambda m: float(ahead[n] @ ahead[m])) for n in waiting}
+        shows = [n for n, m in masks.items() if m.any()]  # in a mask that was given it may be out of sight
+        near = {n: max(shows, key=lambda m: float(ahead[n] @ ahead[m])) for n in waiting}
         open_ = [n for n in waiting if n not in refused]
         if not open_:
             if len(masks) < FOUND * len(views):
@@ -142,7 +143,7 @@ def carry_by_hull(
             break
         name = max(open_, key=lambda n: float(ahead[n] @ ahead[near[n]]))
         found = _first_cut(posed, views[name], hull, others[name], views[near[name]], masks[near[name]])
-        if _fits(found, views[name], hull, others, {n: (views[n], m) for n, m in masks.items()}, near[name]):
+        if _fits(found, views[name], hull, others, {n: (views[n], masks[n]) for n in shows}, near[name]):
             masks[name] = found
             hull.carve(views[name], found, others[name] & ~found)
             waiting.remove(name)
@@ -274,7 +275,7 @@ def _fits(
     if not found.any():
         return False
     open_ = hull.shown(view.camera)
-    if (open_ & ~others[view.name]).sum() > HIDDEN * open_.sum():
+    if (open_ & ~others[view.name]).sum() > FREE * open_.sum():
         size = float(found.sum()) / float(shape.sum())
         if not 1 / GROWS < size < GROWS:
             return False

@@ -31,7 +31,7 @@ def layers(opacity: float, *, count: int = 30, apart: float = 0.002) -> Gaussian
     return Gaussians(*(a.astype(np.float32) for a in (means, np.tile(quat, (n, 1)), scales, logit, sh)))
 
 
-@pytest.mark.parametrize("opacity", [0.03, 0.1, 0.3])
+@pytest.mark.parametrize("opacity", [0.02, 0.1, 0.3])
 def test_median_depth_is_where_its_share_stops(opacity: float) -> None:
     cam = camera(0.0)
     with torch.no_grad():

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.gaussians import F32, F64, Camera
+from pw_core.gaussians import F32, F64, I64, Camera
 from pw_core.reconstruct.masks import Mask
 from pw_core.scene import Mesh
 
@@ -22,6 +22,13 @@ SHOWN_HIDDEN = 0.7
 """The same where something that is no entity hides the place from some view: behind the thing nobody sees, either."""
 ROOMY = 0.75
 """A solid smaller than this share of its box is fused again in a box that fits it, with finer voxels."""
+CLEAN, NOISY, FURTHEST = 0.35, 8.0, 6.0
+"""How far behind a surface, in truncations, a look still says that all is solid there, less and less: 1, and `NOISY`
+times the voxels by which looks differ beyond `CLEAN`, at most `FURTHEST`. Were it silent there, as it is where depth is
+clean and things may be thin, depth too shallow would say nothing where depth too deep says free: noise would eat into
+solids."""
+SAMPLED = 400
+"""Pixels of a look that its noise is measured at."""
 ASTRAY = 8
 """One silhouette in so many may be wrong at a place: what only such a share calls outside is not carved away."""
 
@@ -69,35 +76,67 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     """
     from scipy import ndimage
 
+    one_sided = any(look.guessed for look in looks)
     step = float((bounds[1] - bounds[0]).max()) / voxels
     low, high = bounds[0] - 4 * step, bounds[1] + 4 * step
     low[2] = -2.5 * step  # the plane lies between two layers
     axes = [np.arange(a, b + step, step) for a, b in zip(low, high)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     reach = TRUNCATION * step
+    outside = np.maximum(_outside(looks, grid, step, one_sided=one_sided), np.clip(-grid[:, 2], -reach, reach))
+    below = np.clip(-grid[:, 2], -reach, reach).reshape(tuple(map(len, axes)))
+
+    def solid(behind: float) -> Fused:
+        field = np.maximum(_surface(looks, grid, reach, behind), outside)
+        volume = np.maximum(ndimage.gaussian_filter(field.reshape(below.shape), SMOOTH), below)
+        return _close(volume, low, step, reach, name)
+
+    out = solid(1.0)
+    tight = np.stack([out.mesh.vertices.min(0) - step, out.mesh.vertices.max(0) + step])
+    # Finer voxels would follow what depth seen from one side only is worth least: its noise along the line of sight.
+    if not one_sided and float((tight[1] - tight[0]).max()) < ROOMY * float((bounds[1] - bounds[0]).max()):
+        return fuse(looks, tight, voxels=voxels, name=name)
+    behind = float(np.clip(1 + NOISY * (_noise(looks, out.mesh) / step - CLEAN), 1, FURTHEST))
+    return out if one_sided or behind == 1 else solid(behind)
+
+
+def _surface(looks: Sequence[Look], grid: F64, reach: float, behind: float) -> F64:
+    """Mean of the looks' truncated distances [m] at `grid` (n, 3), negative inside; inside where none speaks."""
     total, weight = np.zeros(len(grid)), np.zeros(len(grid))
+    for look in looks:
+        i, x, y, z = _shown(look, grid)
+        depth = look.depth[y, x]
+        inwards = z - depth
+        near = (depth > 0) & (inwards < behind * reach)
+        # 1 as far as the truncation, then falling to 0 at `behind` of them.
+        says = np.clip((behind - inwards[near] / reach) / max(behind - 1, 1e-6), 0, 1)
+        total[i[near]] -= says * np.clip(inwards[near], -reach, reach)
+        weight[i[near]] += says
+    return np.where(weight > 0, total / np.maximum(weight, 1e-9), -reach)
+
+
+def _outside(looks: Sequence[Look], grid: F64, step: float, *, one_sided: bool) -> F64:
+    """How far outside [m] of the entity the looks' silhouettes say that the points `grid` (n, 3) are, truncated."""
+    from scipy import ndimage
+
+    reach = TRUNCATION * step
     asked, shown = np.zeros(len(grid), np.int16), np.zeros(len(grid), np.int16)
     judged, hidden = np.zeros(len(grid), np.int16), np.zeros(len(grid), bool)
     # The furthest outside that silhouettes say, sorted: which counts depends on how many see the place.
-    one_sided = any(look.guessed for look in looks)
     astray = 0 if one_sided else len(looks) // ASTRAY
     outside = np.full((1 + astray, len(grid)), -reach, np.float32)
     for look in looks:
-        cam = look.camera
-        uv, z = cam.project(grid)
-        x, y = np.floor(uv[:, 0]).astype(int), np.floor(uv[:, 1]).astype(int)
-        inside = (z > 1e-6) & (x >= 0) & (x < cam.width) & (y >= 0) & (y < cam.height)
-        i = np.flatnonzero(inside)
-        depth = look.depth[y[i], x[i]]
+        i, x, y, z = _shown(look, grid)
         if look.mask is not None:
+            uv = look.camera.project(grid[i])[0]
             edge = ndimage.distance_transform_edt(~look.mask) - ndimage.distance_transform_edt(look.mask)
-            away = ndimage.map_coordinates(edge, [uv[i, 1] - 0.5, uv[i, 0] - 0.5], order=1, mode="nearest")
-            away = np.clip(away * z[i] / cam.K[0, 0], -reach, reach)
+            away = ndimage.map_coordinates(edge, [uv[:, 1] - 0.5, uv[:, 0] - 0.5], order=1, mode="nearest")
+            away = np.clip(away * z / look.camera.K[0, 0], -reach, reach)
             if look.before is None:
                 judged[i] += 1
             else:
-                before = look.before[y[i], x[i]]
-                silent = (away > 0) & (before > 0) & (z[i] > before + step)
+                before = look.before[y, x]
+                silent = (away > 0) & (before > 0) & (z > before + step)
                 away = np.where(silent, -reach, away)
                 judged[i] += ~silent
                 hidden[i] |= silent
@@ -105,30 +144,43 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
                 rank[i], away = np.maximum(rank[i], away), np.minimum(rank[i], away)
         if look.own is not None:
             asked[i] += 1
-            shown[i] += look.own[y[i], x[i]]
-        near = (depth > 0) & (depth - z[i] > -reach)
-        j = i[near]
-        total[j] += np.clip((z[j] - depth[near]), -reach, reach) * 1.0
-        # Free space counts for less than surface: grazing and wrong depths would eat into the solid.
-        weight[j] += 1.0
-    field = np.where(weight > 0, total / np.maximum(weight, 1), -reach)
-    # z - depth is negative in front of the surface: outside.
-    field = np.where(weight > 0, -field, -reach)
-    field = np.maximum(field, outside[np.minimum(judged // ASTRAY, astray), np.arange(len(grid))])
+            shown[i] += look.own[y, x]
+    field: F64 = outside[np.minimum(judged // ASTRAY, astray), np.arange(len(grid))].astype(np.float64)
     # Where the entity is hidden in most views, nothing says that it is there.
-    if not one_sided:
+    if not one_sided and asked.max() > 0:
         least = np.where(hidden, SHOWN_HIDDEN, SHOWN)
-        field = np.where((asked.max() > 0) & (shown <= least * asked), reach, field)
-    field = np.maximum(field, np.clip(-grid[:, 2], -reach, reach))
-    shape = tuple(map(len, axes))
-    volume = ndimage.gaussian_filter(field.reshape(shape), SMOOTH)
-    volume = np.maximum(volume, np.clip(-grid[:, 2], -reach, reach).reshape(shape))
-    out = _close(volume, low, step, reach, name)
-    tight = np.stack([out.mesh.vertices.min(0) - step, out.mesh.vertices.max(0) + step])
-    # Finer voxels would follow what depth seen from one side only is worth least: its noise along the line of sight.
-    if not one_sided and float((tight[1] - tight[0]).max()) < ROOMY * float((bounds[1] - bounds[0]).max()):
-        return fuse(looks, tight, voxels=voxels, name=name)
-    return out
+        field[shown <= least * asked] = reach
+    return field
+
+
+def _shown(look: Look, points: F64) -> tuple[I64, I64, I64, F64]:
+    """Which of the `points` (n, 3) are in a look's picture; their columns, rows and depth [m]."""
+    cam = look.camera
+    uv, z = cam.project(points)
+    x, y = np.floor(uv[:, 0]).astype(np.int64), np.floor(uv[:, 1]).astype(np.int64)
+    i = np.flatnonzero((z > 1e-6) & (x >= 0) & (x < cam.width) & (y >= 0) & (y < cam.height))
+    return i, x[i], y[i], z[i]
+
+
+def _noise(looks: Sequence[Look], mesh: Mesh) -> float:
+    """Standard deviation [m] of the looks' depth about the surface that they make together, by its median. Across that
+    surface: the averaged distances of `Fused` are flatter the more the looks differ."""
+    import trimesh
+    from scipy.spatial import cKDTree
+
+    seen = []
+    for look in looks:
+        y, x = np.nonzero(look.depth > 0)
+        every = slice(None, None, max(1, len(y) // SAMPLED))
+        y, x = y[every], x[every]
+        seen.append(look.camera.unproject(np.stack([x, y], 1) + 0.5, look.depth[y, x].astype(np.float64)))
+    points = np.concatenate(seen)
+    if len(points) == 0:
+        return 0.0
+    nearest = cKDTree(mesh.vertices).query(points)[1]
+    normals = np.asarray(trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).vertex_normals)
+    off = ((points - mesh.vertices[nearest]) * normals[nearest]).sum(1)
+    return float(1.4826 * np.median(np.abs(off - np.median(off))))
 
 
 def fuse_between(camera: Camera, mask: Mask, front: F64, back: F64, *, voxels: int, name: str) -> Fused:

@@ -22,7 +22,7 @@ SHOWN_HIDDEN = 0.7
 """The same where something that is no entity hides the place from some view: behind the thing nobody sees, either."""
 ROOMY = 0.75
 """A solid smaller than this share of its box is fused again in a box that fits it, with finer voxels."""
-CLEAN, NOISY, FURTHEST = 0.35, 8.0, 6.0
+CLEAN, NOISY, FURTHEST = 0.4, 16.0, 8.0
 """How far behind a surface, in truncations, a look still says that all is solid there, less and less: 1, and `NOISY`
 times the voxels by which looks differ beyond `CLEAN`, at most `FURTHEST`. Were it silent there, as it is where depth is
 clean and things may be thin, depth too shallow would say nothing where depth too deep says free: noise would eat into

@@ -173,7 +173,8 @@ def _noise(looks: Sequence[Look], mesh: Mesh) -> float:
         y, x = np.nonzero(look.depth > 0)
         every = slice(None, None, max(1, len(y) // SAMPLED))
         y, x = y[every], x[every]
-        seen.append(look.camera.unproject(np.stack([x, y], 1) + 0.5, look.depth[y, x].astype(np.float64)))
+        pixel = np.stack([x, y], 1).astype(np.float64) + 0.5
+        seen.append(look.camera.unproject(pixel, look.depth[y, x].astype(np.float64)))
     points = np.concatenate(seen)
     if len(points) == 0:
         return 0.0

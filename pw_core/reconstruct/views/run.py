@@ -44,6 +44,8 @@ from pw_core.reconstruct.views.standing import ASSUMED_SIZE_M, moved, stand
 from pw_core.scene import Entity, Particles, Scene
 
 Progress = Callable[[str, float], None]
+SETTLINGS = 2
+"""How often masks take what the Gaussians say, which then are told apart by them anew."""
 
 
 def reconstruct_views(
@@ -155,9 +157,12 @@ def _many(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: 
     if not deep:
         without_ground(train, masks, fitted.gaussians, given=inputs.masks)
         masks = outlined(posed.views, masks, given=inputs.masks)
-    whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.76), device=device)
-    if not deep and settle(train, masks, likely, config, inputs.masks):
-        whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.76, 0.8), device=device)
+    whose, likely = classify(train, fitted.gaussians, masks, tell=_part(tell, 0.7, 0.74), device=device)
+    for i in range(SETTLINGS):
+        if deep or not settle(train, masks, likely, config, inputs.masks):
+            break
+        part = _part(tell, 0.74 + 0.03 * i, 0.77 + 0.03 * i)
+        whose, likely = classify(train, fitted.gaussians, masks, tell=part, device=device)
     for name, of in masks.items():
         write_masks(folder / "masks" / name, of)
     tell("meshes", 0.8)

@@ -25,11 +25,9 @@ def classify(
     As Gaussian Grouping (Ye et al. 2024): `FEATURES` numbers a Gaussian, rendered, then a linear layer and a softmax,
     against the masks by entity and view; shapes and opacities stay.
     """  # fmt: skip
-    import cv2
     import torch
 
     names = list(masks)
-    small = 2 if device == "cpu" else 1  # a quarter of the pixels teaches the features as much
     classes = 1 + len(names)
     torch.manual_seed(0)
     with torch.no_grad():
@@ -42,19 +40,17 @@ def classify(
         label = np.zeros(v.image.shape[:2], np.int64)
         for i, name in enumerate(names):
             label[masks[name][v.name]] = 1 + i
-        size = v.camera.width // small, v.camera.height // small
-        label = np.asarray(cv2.resize(label.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST), np.int64)
         labels[v.name] = torch.from_numpy(label).to(device)
 
-    def logits(v: View, shrink: int = 1) -> torch.Tensor:
-        # Features take the place of colours: one blend instead of two.
-        camera = v.camera.resized(v.camera.width // shrink, v.camera.height // shrink)
-        return layer(draw([*drawn[:4], features], camera, device=device).rgb[0])
+    def logits(v: View) -> torch.Tensor:
+        # Features take the place of colours: one blend instead of two. At the full size: at half of it the blur of the
+        # rasteriser is twice as wide, and a thing loses a pixel all round.
+        return layer(draw([*drawn[:4], features], v.camera, device=device).rgb[0])
 
     total = PASSES * len(views)
     for step in range(total):
         v = views[step % len(views)]
-        loss = torch.nn.functional.cross_entropy(logits(v, small).reshape(-1, classes), labels[v.name].reshape(-1))
+        loss = torch.nn.functional.cross_entropy(logits(v).reshape(-1, classes), labels[v.name].reshape(-1))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()

@@ -8,7 +8,7 @@ import numpy as np
 
 from pw_core.gaussians import Gaussians
 
-FRONT = 0.1
+FRONT = 0.15
 """Share of the light that has stopped at the surface."""
 
 

@@ -69,7 +69,8 @@ class Fused:
 def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused:
     """Truncated signed distances (Curless and Levoy 1996) averaged over the looks, carved by the silhouettes.
 
-    What no look sees free is solid down to the plane z = 0, where the mesh is closed. bounds [m] (2, 3).
+    What no look sees free is solid down to the plane z = 0, where the mesh is closed. Where looks differ, each speaks
+    for a longer way behind its surface (`NOISY`). bounds [m] (2, 3).
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): nothing is left, or the surface does not close.
@@ -83,21 +84,23 @@ def fuse(looks: Sequence[Look], bounds: F64, *, voxels: int, name: str) -> Fused
     axes = [np.arange(a, b + step, step) for a, b in zip(low, high)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     reach = TRUNCATION * step
-    outside = np.maximum(_outside(looks, grid, step, one_sided=one_sided), np.clip(-grid[:, 2], -reach, reach))
-    below = np.clip(-grid[:, 2], -reach, reach).reshape(tuple(map(len, axes)))
+    shape = tuple(map(len, axes))
+    below = np.clip(-grid[:, 2], -reach, reach)
+    outside = np.maximum(_outside(looks, grid, step, one_sided=one_sided), below)
 
     def solid(behind: float) -> Fused:
         field = np.maximum(_surface(looks, grid, reach, behind), outside)
-        volume = np.maximum(ndimage.gaussian_filter(field.reshape(below.shape), SMOOTH), below)
+        volume = np.maximum(ndimage.gaussian_filter(field.reshape(shape), SMOOTH), below.reshape(shape))
         return _close(volume, low, step, reach, name)
 
     out = solid(1.0)
     tight = np.stack([out.mesh.vertices.min(0) - step, out.mesh.vertices.max(0) + step])
-    # Finer voxels would follow what depth seen from one side only is worth least: its noise along the line of sight.
-    if not one_sided and float((tight[1] - tight[0]).max()) < ROOMY * float((bounds[1] - bounds[0]).max()):
+    if one_sided:  # finer voxels, or a longer reach, would follow its noise along the line of sight
+        return out
+    if float((tight[1] - tight[0]).max()) < ROOMY * float((bounds[1] - bounds[0]).max()):
         return fuse(looks, tight, voxels=voxels, name=name)
     behind = float(np.clip(1 + NOISY * (_noise(looks, out.mesh) / step - CLEAN), 1, FURTHEST))
-    return out if one_sided or behind == 1 else solid(behind)
+    return solid(behind) if behind > 1 else out
 
 
 def _surface(looks: Sequence[Look], grid: F64, reach: float, behind: float) -> F64:

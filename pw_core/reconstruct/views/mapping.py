@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pw_core.reconstruct.views.conventions import check_by_matches
 from pw_core.reconstruct.views.inputs import Inputs
 from pw_core.reconstruct.views.pairs import drop_chance
 from pw_core.reconstruct.views.settings import ViewsSettings
@@ -75,7 +76,7 @@ def match_pictures(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tel
         extraction_options=extraction, device=pycolmap.Device.cpu,
     )  # fmt: skip
     if intrinsics_given(inputs):
-        _giveintrinsics_given(inputs, database, larger)
+        _give_intrinsics(inputs, database, larger)
     tell("matching", 0.08)
     auto = "sequential" if inputs.ordered and len(inputs.views) > EXHAUSTIVE_UP_TO else "exhaustive"
     how = auto if settings.matching == "auto" else settings.matching
@@ -97,6 +98,7 @@ def map_pictures(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell,
     pictures = sfm / _folder(larger)
     tell("poses", 0.12)
     if inputs.route == "posed":
+        check_by_matches(inputs, database, larger=larger)
         known = _known(inputs, database, larger)
         found = pycolmap.triangulate_points(known, database, pictures, _try(sfm), options=_options(inputs, level))
         if larger > 1:
@@ -182,7 +184,7 @@ def _write_pictures(inputs: Inputs, folder: Path, larger: int) -> Path:
     return folder
 
 
-def _giveintrinsics_given(inputs: Inputs, database: Path, larger: int) -> None:
+def _give_intrinsics(inputs: Inputs, database: Path, larger: int) -> None:
     """What is known of the cameras in place of what the database assumes."""
     import pycolmap
 

@@ -14,6 +14,7 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, I64, Camera
 from pw_core.reconstruct.image import Rgb, working_size
 from pw_core.reconstruct.views import checks
+from pw_core.reconstruct.views.conventions import check_by_depth
 from pw_core.reconstruct.views.inputs import Inputs, ViewInput
 from pw_core.reconstruct.views.lengthen import lengthen
 from pw_core.reconstruct.views.mapping import database_of, incremental, intrinsics_given, map_pictures, verify
@@ -66,7 +67,8 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     `folder`/sfm is used again.
 
     Raises:
-        ReconstructError (RECONSTRUCT_FAILED): too little overlap, or poses that cannot be trusted; names the pictures.
+        ReconstructError: RECONSTRUCT_FAILED (too little overlap, or poses that cannot be trusted; names the pictures),
+            INVALID_CAMERA (given poses are of another convention).
     """
     import pycolmap
 
@@ -74,6 +76,7 @@ def pose(inputs: Inputs, settings: ViewsSettings, folder: Path, tell: Tell) -> P
     sfm = folder / "sfm"
     sfm.mkdir(parents=True, exist_ok=True)
     if inputs.route == "posed rgbd":
+        check_by_depth(inputs)
         return from_depth(inputs, settings)
     if inputs.route == "rgbd pictures":
         from pw_core.reconstruct.views.depth_poses import pose_by_depth

@@ -4,7 +4,9 @@
     python test/benchmark/parts/synthetic.py [jam dumpling play_doh]         # reconstruct and measure
 
 Views lie in out/truth/views/<scene>/ and are used again: view_NN.png, depth/view_NN.npy [m], cameras.json,
-masks/<entity>/view_NN.png, <entity>.ply. Of each stage the entities and the table are kept, seen from all round; walls,
+masks/<entity>/view_NN.png, <entity>.ply. They are as large as the example photos, with as much grain as a camera leaves
+(one grey level; the real photos of ../shared/data have 1.5) and no denoising, which would take the tables' own grain
+along. Of each stage the entities and the table are kept, seen from all round; walls,
 curtains, china and furniture, which stand where the cameras walk, are left out, and so is the lens's blur.
 """
 
@@ -37,8 +39,8 @@ from pw_core.scene import Scene
 SCENES = ("jam", "dumpling", "play_doh")
 KINDS = ("RGB-D", "RGB-D without poses", "RGB with poses", "RGB")
 POSES_FOUND = ("RGB-D without poses", "RGB")
-VIEWS, WIDTH, HEIGHT, HFOV_DEG = 24, 640, 360, 50.0
-SPP = 16
+VIEWS, WIDTH, HEIGHT, HFOV_DEG = 24, 1280, 704, 50.0
+SPP = 32
 TRUTH = ROOT / "out" / "truth" / "views"
 OUT = Path("out/bench/reconstruct")
 KEEP = "table"
@@ -59,7 +61,7 @@ def shoot(name: str, *, spp: int = SPP) -> Path:
     mitsuba.set_variant("scalar_rgb")
     mitsuba.set_log_level(mitsuba.LogLevel.Error)
     import studio as studios
-    from make_photos import clean, write_png
+    from make_photos import write_png
 
     stage = importlib.import_module(f"scene_{name}").build()
     stage.aperture, stage.hfov_deg = 0.0, HFOV_DEG
@@ -84,15 +86,16 @@ def shoot(name: str, *, spp: int = SPP) -> Path:
             eye = studios.Eye(middle + distance * to_eye, -to_eye, HFOV_DEG)
             view = eye.viewmat().tolist()
             cameras.append({"name": f"{stem}.png", "K": eye.intrinsics(WIDTH, HEIGHT).tolist(), "viewmat": view})
+            if not (folder / "depth" / f"{stem}.npy").is_file():
+                depth, masks = room.geometry(eye, WIDTH, HEIGHT)
+                for entity, mask in masks.items():
+                    write_png(folder / "masks" / entity / f"{stem}.png", mask.astype(np.uint8) * 255)
+                np.save(folder / "depth" / f"{stem}.npy", depth)
             if (folder / f"{stem}.png").is_file():
                 continue
-            depth, masks = room.geometry(eye, WIDTH, HEIGHT)
-            np.save(folder / "depth" / f"{stem}.npy", depth)
-            for entity, mask in masks.items():
-                write_png(folder / "masks" / entity / f"{stem}.png", mask.astype(np.uint8) * 255)
             light = room.radiance(eye, WIDTH, HEIGHT, spp=spp, seed=k)
             picture = studios.develop(light, exposure=stage.exposure, warmth=stage.warmth)
-            write_png(folder / f"{stem}.png", clean(picture, 3.0))
+            write_png(folder / f"{stem}.png", picture)
             print(f"  {name} {stem}: {time.monotonic() - began:.0f} s", flush=True)
     (folder / "cameras.json").write_text(json.dumps(cameras, indent=1))
     return folder

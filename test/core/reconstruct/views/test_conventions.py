@@ -1,0 +1,97 @@
+"""Poses in another convention than world to camera with optical axes: refused, and the convention is named."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.reconstruct.views import Inputs, ViewsSettings, conventions
+from pw_core.reconstruct.views.inputs import ViewInput
+from pw_core.reconstruct.views.mapping import map_pictures
+from pw_core.reconstruct.views.poses import pose
+
+from .conftest import camera, shot
+
+GL = np.diag([1.0, -1.0, -1.0, 1.0])
+LINK = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])
+"""Optical axes to those of camera_link: forward is z, left is -x, up is -y."""
+MISTAKES = {
+    "camera to world": np.linalg.inv,
+    "world to camera with OpenGL's axes": lambda m: GL @ m,
+    "camera to world with OpenGL's axes": lambda m: np.linalg.inv(GL @ m),
+    "world to camera_link": lambda m: LINK @ m,
+    "camera_link .* to world": lambda m: np.linalg.inv(LINK @ m),
+}
+
+
+def seen(*, depth: bool) -> Inputs:
+    out = []
+    for k in range(6):
+        cam = camera(0.16 * k, height=0.24 + 0.05 * (k % 3), name=f"v{k}.png", enlarged=2)
+        picture, d, _ = shot(cam, grain=0.4)
+        out.append(ViewInput(cam.name, picture, d if depth else None, cam.K, cam.viewmat))
+    return Inputs(tuple(out))
+
+
+def meant(inputs: Inputs, mistake) -> Inputs:
+    return replace(inputs, views=tuple(replace(v, viewmat=mistake(v.viewmat)) for v in inputs.views))
+
+
+@pytest.mark.parametrize("name", MISTAKES)
+def test_depth_tells_the_convention(name: str, tmp_path: Path) -> None:
+    with pytest.raises(ReconstructError, match=f"Read as {name}") as caught:
+        pose(meant(seen(depth=True), MISTAKES[name]), ViewsSettings(), tmp_path, lambda s, f: None)
+    assert caught.value.code == ErrorCode.INVALID_CAMERA
+
+
+@pytest.fixture(scope="module")
+def matched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The matches of the pictures without depth, at their true poses, which are not refused."""
+    pytest.importorskip("pycolmap")
+    folder = tmp_path_factory.mktemp("conventions")
+    found = map_pictures(seen(depth=False), ViewsSettings(), folder, lambda s, f: None, level=0)
+    assert found.num_points3D() > 100
+    return folder / "features.db0"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MISTAKES)
+def test_matches_tell_the_convention(name: str, matched: Path) -> None:
+    with pytest.raises(ReconstructError, match=f"Read as {name}") as caught:
+        conventions.check_by_matches(meant(seen(depth=False), MISTAKES[name]), matched)
+    assert caught.value.code == ErrorCode.INVALID_CAMERA
+
+
+@pytest.mark.slow
+def test_mapping_asks_the_matches(tmp_path: Path) -> None:
+    pytest.importorskip("pycolmap")
+    given = meant(seen(depth=False), np.linalg.inv)
+    with pytest.raises(ReconstructError, match="Read as camera to world"):
+        map_pictures(given, ViewsSettings(), tmp_path, lambda s, f: None, level=0)
+
+
+def test_poses_that_are_merely_off_are_not_refused() -> None:
+    rng = np.random.default_rng(0)
+    for degrees in (0.0, 2.0, 10.0):
+        error = [Rotation.from_rotvec(np.radians(rng.normal(0, degrees, 3))).as_matrix() for _ in range(6)]
+        off = [np.block([[e, np.zeros((3, 1))], [np.zeros((1, 3)), np.eye(1)]]) for e in error]
+        true = seen(depth=True)
+        given = replace(true, views=tuple(replace(v, viewmat=o @ v.viewmat) for v, o in zip(true.views, off)))
+        conventions.check_by_depth(given)
+
+
+def test_views_with_nothing_in_common_are_not_refused() -> None:
+    """Far apart, nothing agrees with anything, however poses are read."""
+    apart = [camera(0.0, name="a.png"), camera(0.0, name="b.png")]
+    moved = apart[1].viewmat.copy()
+    moved[:3, 3] += moved[:3, :3] @ [0.0, 50.0, 0.0]
+    pictures = [shot(c) for c in apart]
+    conventions.check_by_depth(Inputs((
+        ViewInput("a.png", pictures[0][0], pictures[0][1], apart[0].K, apart[0].viewmat),
+        ViewInput("b.png", pictures[1][0], pictures[1][1], apart[1].K, moved),
+    )))  # fmt: skip

@@ -172,6 +172,11 @@ def _find(inputs: Inputs, settings: ViewsSettings, sfm: Path, tell: Tell) -> tup
         if part is not None:
             settle(part, fixed=fixed)
     verdict = checks.judge(found, parts, borne=borne)
+    if verdict.why and None not in parts:
+        # Half of the matches places worse than all with longer tracks; what the poses are like, longer halves tell.
+        tell("longer tracks of both halves", 0.13)
+        parts = (lengthen(parts[0], pictures, adjust=adjust), lengthen(parts[1], pictures, adjust=adjust))
+        verdict = checks.judge(found, parts, borne=borne)
     if len(verdict.trusted) < max(2, len(inputs.views) / 2):
         raise ReconstructError(
             f"the poses that were found cannot be trusted: {listed(verdict.why)}. {ASKED_FOR}",

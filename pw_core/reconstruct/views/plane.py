@@ -31,6 +31,10 @@ AROUND = 0.5
 """Of the entities' extent: how far from their points the plane is looked for."""
 PLACE = 3.0
 """Side of a place, in the tolerance of the plane."""
+LEVEL_DEG, LEANS_DEG = 1.0, 3.0
+"""How level people hold cameras on average: one standard deviation, and the most."""
+LOW, FEW = 10.0, 8
+"""Of a plain table: how far from level its points may lie, in the tolerance; and how many there must be."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,9 @@ def find_plane(points: F64, centres: F64, *, ups: F64 | None = None, rights: F64
     their axes to the right, which people hold level (`upright`). own (m, 3): points of what stands on the plane, not
     among `points`: a plane that they stand on goes before a larger one that cuts through them or is far below.
 
+    A plain table shows hardly any points, and what stands on it thousands: where the largest plane has more of them
+    below it than on it, or cuts through the entities, the level plane with nothing below it is taken (`_level`).
+
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): no plane holds a tenth of the points.
     """
@@ -71,6 +78,12 @@ def find_plane(points: F64, centres: F64, *, ups: F64 | None = None, rights: F64
             other = _bearing(near, places, own, centres, reach, ups, rights)
             if other is not None and other[2] >= LEAST_BEARING * len(near):
                 best, bears, round_it = other, True, places
+    up = None if ups is None or rights is None else upright(ups, rights)
+    if up is not None and not bears:
+        cuts = best is not None and _cuts(best, near, own, tolerance)
+        level = _level(near, own, up, tolerance) if best is None or cuts else None
+        if level is not None:
+            return Plane(level[0], level[1], level[2] / len(near), None if own is None else True)
     if best is None or (not bears and best[2] < LEAST * len(near)):
         count = 0 if best is None else best[2]
         raise ReconstructError(
@@ -142,6 +155,62 @@ def _bearing(
     k = int(np.argmax(scores))
     on = int((np.abs(near @ normals[k] - offsets[k]) < tolerance).sum())
     return normals[k], float(offsets[k]), on
+
+
+def _cuts(plane: tuple[F64, float, int], near: F64, own: F64 | None, tolerance: float) -> bool:
+    """Whether a plane runs through the entities' points `own`, or through what all points show."""
+    normal, offset, on = plane
+    if own is not None:
+        return bool(np.percentile(own @ normal - offset, 100 * BELOW) < -tolerance)
+    return int((near @ normal - offset < -2 * tolerance).sum()) > on
+
+
+def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, float, int] | None:
+    """The nearly level plane that most points are on, less those that are below, for nothing is seen below a table;
+    under the entities' points `own`. Normal, offset, and how many points are on it; None where they are few.
+
+    Its lean is what few points far out say, weighed with how level cameras are held.
+    """
+
+    reach = 2 * tolerance
+
+    def score(normal: F64, offset: float) -> int:
+        height = near @ normal - offset
+        return int((np.abs(height) < reach).sum()) - int((height < -reach).sum())
+
+    heights = near @ up
+    limit = np.inf if own is None else float(np.percentile(own @ up, 100 * BELOW)) + tolerance
+    tries = np.unique(heights[heights <= limit])
+    if len(tries) == 0:
+        return None
+    ordered = np.sort(heights)
+    below = np.searchsorted(ordered, tries - reach)
+    offset = float(tries[(np.searchsorted(ordered, tries + reach) - 2 * below).argmax()])
+    low = near[np.abs(heights - offset) < LOW * tolerance]
+    best, normal = score(up, offset), up
+    rng = np.random.default_rng(0)
+    for a, b, c in low[rng.integers(len(low), size=(TRIES // 6, 3))]:
+        square = np.cross(b - a, c - a)
+        length = float(np.linalg.norm(square)) * float(np.sign(square @ up))
+        if length == 0 or square @ up < abs(length) * np.cos(np.radians(LEANS_DEG)):
+            continue
+        value = score(square / length, float(a @ square / length))
+        if value > best:
+            best, normal, offset = value, square / length, float(a @ square / length)
+    side = np.linalg.svd(up[None])[2][1:]
+    for _ in range(3):
+        on_it = low[np.abs(low @ normal - offset) < reach]
+        if len(on_it) < FEW:
+            return None
+        # p . (up + leans . side) = offset, with leans about 0.
+        weight = reach / np.radians(LEVEL_DEG)
+        rows = np.column_stack([on_it @ side.T, -np.ones(len(on_it))])
+        prior = weight * np.array([[1.0, 0, 0], [0, 1.0, 0]])
+        found = np.linalg.lstsq(np.vstack([rows, prior]), np.concatenate([-on_it @ up, [0, 0]]), rcond=None)[0]
+        normal = up + found[:2] @ side
+        size = float(np.linalg.norm(normal))
+        normal, offset = normal / size, float(found[2]) / size
+    return normal, offset, len(on_it)
 
 
 def _candidates(near: F64, centres: F64, reach: float, ups: F64 | None, rights: F64 | None) -> tuple[F64, F64]:

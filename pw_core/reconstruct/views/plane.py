@@ -35,6 +35,8 @@ LEVEL_DEG, LEANS_DEG = 1.0, 3.0
 """How level people hold cameras on average: one standard deviation, and the most."""
 LOW, FEW = 10.0, 8
 """Of a plain table: how far from level its points may lie, in the tolerance; and how many there must be."""
+BURIED = 4
+"""Points on a plain table that one below it speaks against: a slice through the foot of a thing has many on it too."""
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ def _cuts(plane: tuple[F64, float, int], near: F64, own: F64 | None, tolerance: 
 
 
 def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, float, int] | None:
-    """The nearly level plane that most points are on, less those that are below, for nothing is seen below a table;
+    """The nearly level plane that most points are on, less what speaks against it below, for nothing is seen there;
     under the entities' points `own`. Normal, offset, and how many points are on it; None where they are few.
 
     Its lean is what few points far out say, weighed with how level cameras are held.
@@ -176,7 +178,7 @@ def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, 
 
     def score(normal: F64, offset: float) -> int:
         height = near @ normal - offset
-        return int((np.abs(height) < reach).sum()) - int((height < -reach).sum())
+        return int((np.abs(height) < reach).sum()) - BURIED * int((height < -reach).sum())
 
     heights = near @ up
     limit = np.inf if own is None else float(np.percentile(own @ up, 100 * BELOW)) + tolerance
@@ -185,7 +187,7 @@ def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, 
         return None
     ordered = np.sort(heights)
     below = np.searchsorted(ordered, tries - reach)
-    offset = float(tries[(np.searchsorted(ordered, tries + reach) - 2 * below).argmax()])
+    offset = float(tries[(np.searchsorted(ordered, tries + reach) - (1 + BURIED) * below).argmax()])
     low = near[np.abs(heights - offset) < LOW * tolerance]
     best, normal = score(up, offset), up
     rng = np.random.default_rng(0)

@@ -140,3 +140,50 @@ def test_a_plain_table_at_the_given_frames_z_0_is_taken_where_points_tell_no_pla
     assert told(0.0)["frame"] == "as given" and told(0.0)["bears_the_entities"] is True
     # A frame whose z = 0 is not what they stand on says nothing.
     assert told(0.5)["frame"] != "as given" and told(-0.02)["frame"] != "as given"
+
+
+def clay(*, lean_deg: float = 0.0) -> tuple[F64, F64, int]:
+    """Points all over a ball but at its foot, 30 of the plain table it stands on, at two of its far edges, and a few
+    that are wrong; the normal of the table, and how many of the points, the first, are the ball's."""
+    rng = np.random.default_rng(4)
+    way = rng.normal(size=(9000, 3))
+    ball = CENTRE + RADIUS * way / np.linalg.norm(way, axis=1, keepdims=True)
+    ball = ball[rng.random(len(ball)) < 0.9 * np.clip(ball[:, 2] / RADIUS - 0.3, 0, 1)][:4000]
+    far = np.concatenate(
+        [rng.uniform([0.25, -0.5], [0.3, 0.5], (20, 2)), rng.uniform([-0.5, -0.3], [-0.4, 0.5], (10, 2))]
+    )
+    table = np.column_stack([far, 0.0007 * rng.normal(size=30)])
+    wrong = rng.uniform([-0.5, -0.5, 0.1], [0.5, 0.5, 0.3], (12, 3))
+    turn = _about_y(np.radians(lean_deg))
+    return np.concatenate([ball, table, wrong]) @ turn.T, turn @ [0.0, 0, 1], len(ball)
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("lean_deg", [0.0, 1.0])
+def test_a_plain_table_with_few_points_is_found_below_what_has_thousands(known: bool, lean_deg: float) -> None:
+    """Planes through the ball hold ten times as many points; half of it would lie under the table."""
+    points, normal, count = clay(lean_deg=lean_deg)
+    views = [camera(2 * np.pi * k / 12, height=0.2 + 0.1 * (k % 3)) for k in range(12)]
+    centres, ups, rights = (np.array(a) for a in zip(*((c.centre, -c.viewmat[1, :3], c.viewmat[0, :3]) for c in views)))
+    own = (np.arange(len(points)) < count) & (points[:, 0] < -0.2 * RADIUS)  # as the prompt's view sees them
+    found = find_plane(
+        points[~own] if known else points, centres, ups=ups, rights=rights, own=points[own] if known else None
+    )
+    assert np.degrees(np.arccos(min(1.0, found.normal @ normal))) < 0.3
+    assert abs(found.offset) < 0.002  # below the ball, which is 100 mm high
+    assert found.bears is (True if known else None)
+
+
+def test_without_any_table_no_plane_cuts_through_what_is_there() -> None:
+    """A ball alone: it is refused, or stands on its lowest points."""
+    points, _, count = clay()
+    ball = points[:count]
+    views = [camera(2 * np.pi * k / 12, height=0.2 + 0.1 * (k % 3)) for k in range(12)]
+    centres, ups, rights = (np.array(a) for a in zip(*((c.centre, -c.viewmat[1, :3], c.viewmat[0, :3]) for c in views)))
+    own = ball[:, 0] < -0.2 * RADIUS
+    try:
+        found = find_plane(ball[~own], centres, ups=ups, rights=rights, own=ball[own])
+    except ReconstructError as error:
+        assert "no floor or table plane" in str(error)
+    else:
+        assert ((ball @ found.normal - found.offset) < -0.001).mean() < 0.01

@@ -31,12 +31,13 @@ AROUND = 0.5
 """Of the entities' extent: how far from their points the plane is looked for."""
 PLACE = 3.0
 """Side of a place, in the tolerance of the plane."""
-LEVEL_DEG, LEANS_DEG = 1.0, 3.0
+LEVEL_DEG, LEANS_DEG = 1.0, 2.0
 """How level people hold cameras on average: one standard deviation, and the most."""
 LOW, FEW = 10.0, 8
 """Of a plain table: how far from level its points may lie, in the tolerance; and how many there must be."""
 BURIED = 4
-"""Points on a plain table that one below it speaks against: a slice through the foot of a thing has many on it too."""
+"""Points on a plain table that one below it outweighs, before its lean is known: a slice through the foot of a thing
+holds many too."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +179,7 @@ def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, 
 
     def score(normal: F64, offset: float) -> int:
         height = near @ normal - offset
-        return int((np.abs(height) < reach).sum()) - BURIED * int((height < -reach).sum())
+        return int((np.abs(height) < reach).sum()) - int((height < -reach).sum())
 
     heights = near @ up
     limit = np.inf if own is None else float(np.percentile(own @ up, 100 * BELOW)) + tolerance
@@ -189,7 +190,7 @@ def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, 
     below = np.searchsorted(ordered, tries - reach)
     offset = float(tries[(np.searchsorted(ordered, tries + reach) - (1 + BURIED) * below).argmax()])
     low = near[np.abs(heights - offset) < LOW * tolerance]
-    best, normal = score(up, offset), up
+    best, normal, level = score(up, offset), up, offset
     rng = np.random.default_rng(0)
     for a, b, c in low[rng.integers(len(low), size=(TRIES // 6, 3))]:
         square = np.cross(b - a, c - a)
@@ -199,6 +200,8 @@ def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, 
         value = score(square / length, float(a @ square / length))
         if value > best:
             best, normal, offset = value, square / length, float(a @ square / length)
+    if BURIED * int((near @ normal - offset < -reach).sum()) > best:  # it leans into what stands there
+        normal, offset = up, level
     side = np.linalg.svd(up[None])[2][1:]
     for _ in range(3):
         on_it = low[np.abs(low @ normal - offset) < reach]

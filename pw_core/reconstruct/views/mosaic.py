@@ -24,7 +24,7 @@ from pw_core.reconstruct.image import Rgb
 from pw_core.reconstruct.views.plane import Plane, find_plane
 from pw_core.reconstruct.views.tracks import Eye, Track, eyes_of, rebuilt, track_of, unit
 
-CELLS_PX = (4, 2, 2)
+CELLS_PX = (8, 4, 2)
 """Side of the mosaic's cells in each round, in pixels of a view at its usual distance."""
 REACH = 1.0
 """Half of the mosaic's side, in that distance."""

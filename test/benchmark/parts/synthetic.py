@@ -6,8 +6,8 @@
 Views lie in out/truth/views/<scene>/ and are used again: view_NN.png, depth/view_NN.npy [m], cameras.json,
 masks/<entity>/view_NN.png, <entity>.ply. They are as large as the example photos, with as much grain as a camera leaves
 (one grey level; a real photo of clay has 1.5) and no denoising, which would take the tables' own grain along. Of each
-stage the entities and the table are kept, seen from all round; walls,
-curtains, china and furniture, which stand where the cameras walk, are left out, and so is the lens's blur.
+stage the entities and the table are kept, seen from all round; walls, curtains, china and furniture, which stand where
+the cameras walk, are left out, and so is the lens's blur.
 """
 
 from __future__ import annotations

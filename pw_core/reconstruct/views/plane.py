@@ -203,14 +203,13 @@ def _level(near: F64, own: F64 | None, up: F64, tolerance: float) -> tuple[F64, 
     if BURIED * int((near @ normal - offset < -reach).sum()) > best:  # it leans into what stands there
         normal, offset = up, level
     side = np.linalg.svd(up[None])[2][1:]
+    prior = np.array([[1.0, 0, 0], [0, 1.0, 0]]) * reach / np.radians(LEVEL_DEG)
     for _ in range(3):
         on_it = low[np.abs(low @ normal - offset) < reach]
         if len(on_it) < FEW:
             return None
         # p . (up + leans . side) = offset, with leans about 0.
-        weight = reach / np.radians(LEVEL_DEG)
         rows = np.column_stack([on_it @ side.T, -np.ones(len(on_it))])
-        prior = weight * np.array([[1.0, 0, 0], [0, 1.0, 0]])
         found = np.linalg.lstsq(np.vstack([rows, prior]), np.concatenate([-on_it @ up, [0, 0]]), rcond=None)[0]
         normal = up + found[:2] @ side
         size = float(np.linalg.norm(normal))

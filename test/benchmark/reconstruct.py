@@ -115,9 +115,9 @@ def masks_by_hand() -> None:
 
 
 NOT_HERE = (
-    "no CUDA device; with earlier code on an H100 banana took 44.1 s and reached 26.74 dB held out, kermit 41.4 s and "
-    "21.27 dB; gsplat's simple_trainer, same photos, poses, steps and run: 75.5 s and 26.23 dB, 87.6 s and 20.45 dB; "
-    "with later code on an H200 banana took 51.1 s and reached 25.52 dB, kermit 33.2 s and 21.04 dB"
+    "no CUDA device; on an H200 banana took 41.9 s and reached 27.12 dB held out (another seed 27.62), kermit 43.0 s "
+    "and 21.28 dB (21.42); gsplat's simple_trainer, same photos, poses, points, steps and run: 25.76 dB and 21.31 dB; "
+    "alone on the card it took 73.0 s and 76.3 s"
 )
 PARTS = ("banana", "kermit", "poke", "masks", "cuda", "synthetic", "rgbd")
 

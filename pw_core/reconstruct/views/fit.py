@@ -74,7 +74,7 @@ def fit(
         return fit_cuda(views, first, settings, tell=tell, checkpoint=checkpoint)
     if settings.model == "2dgs":
         raise ReconstructError("views.model '2dgs' needs CUDA; the CPU fits '3dgs'", code=ErrorCode.INVALID_CONFIG)
-    from pw_core.reconstruct.views.losses import picture_loss
+    from pw_core.reconstruct.views.losses import picture_loss, restraint
 
     first, done, before, recent = resume(checkpoint, first)
     began = time.perf_counter()
@@ -99,9 +99,10 @@ def fit(
         # A colour that changes behind the Gaussians leaves them no way but to be opaque. On black, half-transparent
         # ones would do for what is dark, and what a moved entity uncovers would be seen through.
         behind = torch.from_numpy(order.random(3, dtype=np.float32))
-        drawn = draw(params.drawn(), cam, sh_degree=degree, background=behind)
+        shape = params.drawn()
+        drawn = draw(shape, cam, sh_degree=degree, background=behind)
         target = targets[level][k]
-        loss = picture_loss(drawn.rgb[0], target)
+        loss = picture_loss(drawn.rgb[0], target) + restraint(shape[3], shape[2], size)
         params.zero_grad()
         loss.backward()
         with torch.no_grad():
@@ -137,9 +138,8 @@ class Params:
 
         raw = first.arrays()
         raw |= {"sh0": first.sh[:, :1], "shN": first.sh[:, 1:]}
-        self.tensors = {
-            k: torch.from_numpy(np.ascontiguousarray(raw[k], np.float32)).to(device).requires_grad_() for k in RATES
-        }
+        # Copies: the optimiser writes in place.
+        self.tensors = {k: torch.tensor(raw[k], dtype=torch.float32, device=device).requires_grad_() for k in RATES}
         rates = RATES | {"means": RATES["means"] * size}
         self.rates = rates
         self.optimiser = torch.optim.Adam(

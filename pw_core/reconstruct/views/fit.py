@@ -74,7 +74,7 @@ def fit(
         return fit_cuda(views, first, settings, tell=tell, checkpoint=checkpoint)
     if settings.model == "2dgs":
         raise ReconstructError("views.model '2dgs' needs CUDA; the CPU fits '3dgs'", code=ErrorCode.INVALID_CONFIG)
-    from pw_core.reconstruct.views.losses import picture_loss, restraint
+    from pw_core.reconstruct.views.losses import picture_loss
 
     first, done, before, recent = resume(checkpoint, first)
     began = time.perf_counter()
@@ -99,10 +99,9 @@ def fit(
         # A colour that changes behind the Gaussians leaves them no way but to be opaque. On black, half-transparent
         # ones would do for what is dark, and what a moved entity uncovers would be seen through.
         behind = torch.from_numpy(order.random(3, dtype=np.float32))
-        shape = params.drawn()
-        drawn = draw(shape, cam, sh_degree=degree, background=behind)
+        drawn = draw(params.drawn(), cam, sh_degree=degree, background=behind)
         target = targets[level][k]
-        loss = picture_loss(drawn.rgb[0], target) + restraint(shape[3], shape[2], size)
+        loss = picture_loss(drawn.rgb[0], target)
         params.zero_grad()
         loss.backward()
         with torch.no_grad():

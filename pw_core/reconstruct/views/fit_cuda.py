@@ -21,7 +21,7 @@ from pw_core.reconstruct.views.fit import (
     resume,
     write_checkpoint,
 )
-from pw_core.reconstruct.views.losses import picture_loss, restraint
+from pw_core.reconstruct.views.losses import picture_loss, regularisation
 from pw_core.reconstruct.views.poses import View
 from pw_core.reconstruct.views.settings import ViewsSettings
 
@@ -89,7 +89,7 @@ def fit_cuda(
         result = draw(*shape, view, K, cam.width, cam.height, sh_degree=degree, packed=False)
         drawn, info = result[0][0] + (1 - result[1][0]) * behind[step], result[-1]
         strategy.step_pre_backward(tensors, optimisers, state, step, info)
-        loss = picture_loss(drawn, targets[k]) + restraint(shape[3], shape[2], size)
+        loss = picture_loss(drawn, targets[k]) + regularisation(shape[3], shape[2], size)
         loss.backward()
         with torch.no_grad():
             recent = [*recent[1 - len(views) :], ((drawn - targets[k]) ** 2).mean()]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 SSIM_SHARE = 0.2
-RESTRAINT = 0.01
+REGULARISATION = 0.01
 C1, C2 = 0.01**2, 0.03**2
 _X = np.arange(11, dtype=np.float32) - 5
 _G = np.exp(-(_X**2) / (2 * 1.5**2))
@@ -32,7 +32,7 @@ def picture_loss(drawn: Tensor, target: Tensor, weight: Tensor | None = None) ->
     return (1 - SSIM_SHARE) * difference.mean() + SSIM_SHARE * (1 - similar.mean())
 
 
-def restraint(opacities: Tensor, widths: Tensor, size: float) -> Tensor:
+def regularisation(opacities: Tensor, widths: Tensor, size: float) -> Tensor:
     """What Gaussians cost: 0.01 of their mean opacity and of their mean width in sizes of the scene; opacities (n,),
     widths (n, 3) [m], size [m] (the regulariser of Kheradmand et al. 2024, arXiv 2404.09591).
 
@@ -40,7 +40,7 @@ def restraint(opacities: Tensor, widths: Tensor, size: float) -> Tensor:
     then hang before the next camera: with it bananas from 14 photos reach 27.1 and 27.6 dB on two held-out ones (26.9
     and 25.9 without).
     """
-    return RESTRAINT * (opacities.mean() + widths.mean() / size)
+    return REGULARISATION * (opacities.mean() + widths.mean() / size)
 
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pw_core.reconstruct.views.losses import _DenseSsim, picture_loss, ssim_map, ssim_reference
+from pw_core.reconstruct.views.losses import _DenseSsim, picture_loss, regularisation, ssim_map, ssim_reference
 
 
 @pytest.mark.parametrize("way", [ssim_map, _DenseSsim.apply])
@@ -37,3 +37,14 @@ def test_the_loss_is_nothing_for_the_same_picture_and_grows_with_what_counts() -
     half = a.clone()
     half[:, :15] = b[:, :15]
     assert float(picture_loss(half, a, left)) > float(picture_loss(half, a)) > 0
+
+
+def test_what_nothing_wants_shrinks_and_fades_whatever_the_size_of_the_scene() -> None:
+    widths = torch.tensor([[0.1, 0.1, 0.1], [0.4, 0.2, 0.0]], requires_grad=True)
+    opacities = torch.tensor([0.2, 0.6], requires_grad=True)
+    cost = regularisation(opacities, widths, 2.0)
+    cost.backward()
+    assert cost.item() == pytest.approx(0.01 * (0.4 + 0.15 / 2.0))
+    assert widths.grad is not None and (widths.grad > 0).all()
+    assert opacities.grad is not None and (opacities.grad > 0).all()
+    assert regularisation(opacities, 5 * widths, 10.0).item() == pytest.approx(cost.item())

@@ -31,8 +31,8 @@ DEGREE_EVERY = 1000
 def fit_cuda(
     views: Sequence[View], first: Gaussians, settings: ViewsSettings, *, tell: Tell, checkpoint: Path | None = None
 ) -> Fitted:
-    """As `fit`, on CUDA, 3DGS and 2DGS; step sizes and schedule as gsplat's own trainer has them by default, and its loss
-    with `regularisation`, which makes up for the many Gaussians that its strategy makes of few photos.
+    """As `fit`, on CUDA, 3DGS and 2DGS; step sizes and schedule as gsplat's own trainer has them by default, and
+    its loss with `regularisation`, which makes up for the many Gaussians that its strategy makes of few photos.
 
     Steps wait for the device once each (gsplat counts what falls into its tiles), not at every part of them: Adam is
     fused, the strategy's sums are masked instead of gathered, SSIM is two matrix products.

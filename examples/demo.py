@@ -30,9 +30,9 @@ from pw_core.film import write_film
 from pw_core.gaussians import Camera
 from pw_core.render.cameras import orbit
 from pw_msgs.msg import CameraView
-from pw_ros.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.client import WorldClient
-from pw_ros.images import compressed_to_numpy, image_to_numpy
+from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
+from pw_ros.convert.images import compressed_to_numpy, image_to_numpy
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSOLE = Console()

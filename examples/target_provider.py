@@ -8,7 +8,7 @@ Install it beside this package, with these lines in its pyproject.toml; then say
 
 import numpy as np
 
-from pw_core.refine.targets.base import Progress, TargetFrames, TargetRequest
+from pw_core.refine.targets.types import Progress, TargetFrames, TargetRequest
 
 
 class Brighter:

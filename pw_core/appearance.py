@@ -114,7 +114,7 @@ class Appearance:
 
     def foreground(self, physics: PhysicsState) -> tuple[F32, F32]:
         """Means [m] (N, 3) and covariances [m²] (N, 3, 3) of the bound Gaussians."""
-        from pw_core.render.moving import deformations, follow
+        from pw_core.skinning import deformations, follow
 
         now = placed_positions(self.scene, physics)
         A = deformations(self.scene.rest, now, self._near)
@@ -135,7 +135,7 @@ class Appearance:
         """
         import torch
 
-        from pw_core.render.prepared import rasterize_over
+        from pw_core.render.background_cache.prepare import rasterize_over
 
         wanted = self._reconstructed if look is None else look
         if wanted is not self._look:
@@ -150,7 +150,7 @@ class Appearance:
         return View(rgb, drawn.depth[0, ..., 0].cpu().numpy(), drawn.alpha[0, ..., 0].cpu().numpy())
 
     def _prepare(self, camera: Camera) -> Any:
-        from pw_core.render.prepared import prepare
+        from pw_core.render.background_cache.prepare import prepare
 
         key = camera.K.tobytes() + camera.viewmat.tobytes()
         key += f"{camera.width}x{camera.height}".encode()

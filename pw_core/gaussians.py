@@ -71,6 +71,26 @@ class Camera:
         uv = local[..., :2] / depth[..., None] * np.array([self.K[0, 0], self.K[1, 1]]) + self.K[:2, 2]
         return uv, depth
 
+    def contains(self, uv: F64, depth: F64) -> NDArray[np.bool_]:
+        """Which of the pixels `uv` [px] (..., 2) at `depth` [m] (...) lie before the camera and in its picture."""
+        size = np.array([self.width, self.height])
+        return np.asarray((depth > 0) & ((uv >= 0) & (uv < size)).all(-1))
+
+    def pixels(self, points: NDArray[np.floating]) -> tuple[I64, F64, NDArray[np.bool_]]:
+        """Where `points` [m] (..., 3) fall: pixels (..., 2) as column and row, depths (...) [m], and which are seen.
+
+        Pixels of points that are not in the picture are moved to its border, so that they may index it.
+        """
+        uv, depth = self.project(points)
+        last = np.array([self.width - 1, self.height - 1])
+        cells = np.clip(np.nan_to_num(np.floor(uv)), 0, last).astype(np.int64)
+        return cells, depth, self.contains(uv, depth)
+
+
+def sh_degree(sh: NDArray[np.floating]) -> int:
+    """Degree of spherical harmonics with coefficients (N, K, 3): K = (degree + 1)²."""
+    return math.isqrt(sh.shape[-2]) - 1
+
 
 @dataclass(frozen=True)
 class Gaussians:
@@ -88,6 +108,11 @@ class Gaussians:
 
     def __getitem__(self, index: slice | I64 | NDArray[np.bool_]) -> Gaussians:
         return Gaussians(*(a[index] for a in self.arrays().values()))
+
+    @property
+    def sh_degree(self) -> int:
+        """Degree of the spherical harmonics."""
+        return sh_degree(self.sh)
 
     def arrays(self) -> dict[str, F32]:
         """The five arrays by name."""

@@ -128,8 +128,9 @@ class State:
     """An immutable snapshot in the tree. time_s is simulated time since the reconstruction.
 
     look: the appearance as refined so far, None while it is the reconstruction's. parameters: physical constants that
-    refinement estimated, by names as in `pw_core.refine.parameters`. figures: what was measured when a refinement made
-    the state. views: the last refined frame of each camera, uint8 (H, W, 3). A rollout hands look and parameters on.
+    refinement estimated, by names as in `pw_core.calibrate.constants`. figures: what was measured when a refinement
+    made the state. views: the last refined frame of each camera, uint8 (H, W, 3). A rollout hands look and parameters
+    on.
     """
 
     id: str

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from pw_core.actions import Action
 from pw_core.config import RefineConfig, SceneConfig
 from pw_core.errors import ErrorCode, RenderError, SceneError
 from pw_core.gaussians import Camera
+from pw_core.progress import Progress
 from pw_core.rollout import Rollout, begin, physics_at
 from pw_core.scene import Look, PhysicsState, Scene, State, Trajectory
 from pw_core.store import Store
@@ -22,13 +23,11 @@ from pw_core.tree import ROOT, StateTree
 
 if TYPE_CHECKING:
     from pw_core.appearance import Appearance, EntityPose, View
-    from pw_core.reconstruct.views import Inputs
-    from pw_core.refine.rounds import Refining
-    from pw_core.refine.targets.base import TargetProvider
+    from pw_core.reconstruct.inputs import Inputs
+    from pw_core.refine.run import Refining
+    from pw_core.refine.targets.types import TargetProvider
     from pw_core.simulate import Simulation
 
-Progress = Callable[[str, float], None]
-"""Called with a stage's name and the fraction of it that is done; may raise to cancel."""
 
 
 @dataclass(frozen=True)
@@ -135,7 +134,8 @@ class World:
             from pw_core.reconstruct import reconstruct
 
             return self.adopt(reconstruct(config, photo=photo, progress=progress))
-        from pw_core.reconstruct.views import Inputs, keep, reconstruct_views
+        from pw_core.reconstruct.inputs import Inputs
+        from pw_core.reconstruct.routes.many_views import keep, reconstruct_views
 
         inputs = inputs or Inputs.of_photo(config, photo)
         place = self.store.root / ".views" / config.name
@@ -255,7 +255,7 @@ class World:
 
     def _build(self, progress: Progress | None, parameters: dict[str, float]) -> Simulation:
         """The scene's simulation, built once, with these constants and the config's others."""
-        from pw_core.refine.parameters import HEADROOM, apply
+        from pw_core.calibrate.constants import HEADROOM, apply
         from pw_core.simulate import Simulation
 
         scene = self._need_scene()
@@ -296,7 +296,7 @@ class World:
             SceneError: UNKNOWN_TRAJECTORY, UNKNOWN_STATE, NO_SCENE. RenderError: UNKNOWN_CAMERA.
         """
         from pw_core.refine.refinement import Refinement
-        from pw_core.refine.rounds import Refining
+        from pw_core.refine.run import Refining
 
         scene = self._need_scene()
         found = self.trajectory(trajectory)

@@ -30,9 +30,9 @@ from pw_core.errors import ErrorCode, PWError
 from pw_msgs import srv
 from pw_msgs.action import Refine, Rollout
 from pw_msgs.msg import CameraView, PhysicalAction, StateInfo, TargetFrame, WorldStatus
-from pw_ros.actions import action_to_message
-from pw_ros.images import image_to_numpy, numpy_to_image
-from pw_ros.publishers import LATCHED
+from pw_ros.convert.actions import action_to_message
+from pw_ros.convert.images import image_to_numpy, numpy_to_image
+from pw_ros.interfaces.publishers import LATCHED
 
 
 class WorldClient:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
 NEEDED_BYTES = 48 * 1024 * 1024
-"""The profile's 24 MB, the worker's 16 MB (pw_ros.channel) and some for other participants."""
+"""The profile's 24 MB, the worker's 16 MB (pw_ros.worker.shared_memory) and some for other participants."""
 CHOSEN_BY_USER = (
     "FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE", "FASTDDS_BUILTIN_TRANSPORTS",
 )  # fmt: skip

@@ -17,16 +17,16 @@ from rclpy.signals import SignalHandlerOptions
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros import parameters
-from pw_ros.frames import Frames
-from pw_ros.gate import Gate
+from pw_ros.interfaces.frames import Frames
+from pw_ros.interfaces.gate import Gate
+from pw_ros.interfaces.publishers import Publishers
+from pw_ros.interfaces.record import Recorder
+from pw_ros.interfaces.refine import RefineServer
+from pw_ros.interfaces.rollout import RolloutServer
+from pw_ros.interfaces.services import Services
 from pw_ros.middleware import use_large_pictures
-from pw_ros.publishers import Publishers
-from pw_ros.recorder import Recorder
-from pw_ros.refinements import RefineServer
-from pw_ros.rollouts import RolloutServer
-from pw_ros.services import Services
-from pw_ros.worker import Worker
-from pw_ros.worker_messages import Snapshot, WorkerOptions
+from pw_ros.worker.process import Worker
+from pw_ros.worker.protocol import Snapshot, WorkerOptions
 
 THREADS = 20
 """Of the executor: five goals (one runs, four wait), a reconstruction, six readers, and room for what must answer."""

@@ -13,7 +13,8 @@ import typer
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
-    from pw_core.world import Progress, World
+    from pw_core.progress import Progress
+    from pw_core.world import World
 
 StoreOption = Annotated[Path, typer.Option("--store", help="Folder of scenes.", envvar="PW_STORE")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]

@@ -21,7 +21,7 @@ from pw_core.cli.common import (
 
 if TYPE_CHECKING:
     from pw_core.config import RefineConfig
-    from pw_core.refine.rounds import Refining
+    from pw_core.refine.run import Refining
     from pw_core.world import World
 
 ProviderOption = Annotated[str, typer.Option(help="observed, video_diffusion, an installed one; empty: as configured.")]

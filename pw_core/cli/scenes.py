@@ -31,7 +31,8 @@ def reconstruct(
             world = open_world(store, device)
             inputs = None
             if views is not None:
-                from pw_core.reconstruct.views import Inputs, way
+                from pw_core.reconstruct.inputs import Inputs
+                from pw_core.reconstruct.routes.many_views import way
 
                 inputs = Inputs.load(views, max_frames=loaded.reconstruct.views.max_frames)
                 typer.echo(f"{len(inputs.views)} pictures, taken as: {way(loaded, inputs)}")

@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from pw_core.config import RefineConfig
 from pw_core.errors import ErrorCode, RefineError
-from pw_core.refine.targets.base import TargetProvider, load_provider
 from pw_core.refine.targets.observed import CameraFilm
+from pw_core.refine.targets.types import TargetProvider, load_provider
 
 
 def changed(base: RefineConfig, changes: Mapping[str, Any]) -> RefineConfig:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pw_core.reconstruct.photo import reconstruct
+from pw_core.reconstruct.routes.single_photo import reconstruct
 
 __all__ = ["reconstruct"]

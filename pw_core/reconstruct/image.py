@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.reconstruct.types import Rgb
 
 MIN_SIDE_PX = 32
 MAX_SIDE_PX = 16384
 
-Rgb = NDArray[np.uint8]
 
 
 def load_photo(path: Path | str) -> Rgb:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from pw_core.refine.film import Film
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
-from pw_core.refine.shade import Shade
+from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.tracking.film import Film
 
 
 def figures(model: Model, motion: Motion, shade: Shade, film: Film, *, when: str, step: int = 3) -> dict[str, float]:

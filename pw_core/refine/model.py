@@ -37,7 +37,7 @@ class Model:
 
     def stretch(self, positions: F32, turns: dict[str, F64]) -> F32:
         """Deformation A of each particle, (J, 3, 3); rigid entities have their `turns` (3, 3), exactly."""
-        from pw_core.render.moving import deformations
+        from pw_core.skinning import deformations
 
         return self._turned(deformations(self.scene.rest, positions, self.near), turns)
 
@@ -51,7 +51,7 @@ class Model:
     ) -> tuple[F32, F32]:
         """Means [m] (N, 3) and covariances [m²] (N, 3, 3) for particles at `positions` [m] (J, 3); stretch (J, 3, 3):
         deformables' deformation, where it is known well enough already."""
-        from pw_core.render.moving import follow
+        from pw_core.skinning import follow
 
         A = self.stretch(positions, turns) if stretch is None else self._turned(stretch.copy(), turns)
         return follow(self.binding, self.scene.rest, positions, A, self.covariances)

@@ -9,24 +9,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from pw_core.calibrate.constants import names_of
+from pw_core.calibrate.gauss_newton import Estimate, Fit
+from pw_core.calibrate.posterior import Belief, handed_on
 from pw_core.config import RefineConfig
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F32, I64, Camera
-from pw_core.refine.belief import Belief, handed_on
-from pw_core.refine.film import Film
-from pw_core.refine.fit import Estimate, Fit
 from pw_core.refine.measure import errors_of_entities, figures
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
-from pw_core.refine.parameters import names_of
-from pw_core.refine.polish import Polish, Weights
-from pw_core.refine.pulls import visible
+from pw_core.refine.photometric.color_correction import tinted
+from pw_core.refine.photometric.optimize import Polish, Weights
+from pw_core.refine.photometric.shadow_gain import Shade
 from pw_core.refine.request import followed_masks, request
-from pw_core.refine.shade import Shade
-from pw_core.refine.targets.base import TargetProvider, provide
-from pw_core.refine.tint import tinted
-from pw_core.refine.track import WIDTH as TRACK_WIDTH
-from pw_core.refine.track import track
+from pw_core.refine.targets.types import TargetProvider, provide
+from pw_core.refine.tracking.correspondences import visible
+from pw_core.refine.tracking.film import Film
+from pw_core.refine.tracking.track import WIDTH as TRACK_WIDTH
+from pw_core.refine.tracking.track import track
 from pw_core.refine.writeback import settle_offsets, write_back
 from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
 

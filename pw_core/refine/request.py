@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from pw_core.config import RefineConfig
 from pw_core.gaussians import F32, Camera
 from pw_core.refine.model import Model
-from pw_core.refine.shade import Shade
-from pw_core.refine.targets.base import TargetFrames, TargetRequest
+from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.targets.types import TargetFrames, TargetRequest
 from pw_core.scene import State, Trajectory
 
 

@@ -13,9 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from pw_core.render import kernels_bin, kernels_blend, kernels_project, threads
 from pw_core.render.checks import Inputs, Options
-from pw_core.render.kernels_blend import PAIR_GRADS, RECORD, TILE
+from pw_core.render.kernels import bin as kernels_bin
+from pw_core.render.kernels import blend as kernels_blend
+from pw_core.render.kernels import project as kernels_project
+from pw_core.render.kernels import threads
+from pw_core.render.kernels.blend import PAIR_GRADS, RECORD, TILE
 
 _GAUSSIANS_PER_PIECE = 1024
 _TILES_PER_PIECE = 4

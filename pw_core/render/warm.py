@@ -10,9 +10,10 @@ def compile_kernels() -> float:
     import numpy as np
     import torch
 
+    from pw_core import skinning as moving
     from pw_core.gaussians import Binding
-    from pw_core.render import moving, rasterize
-    from pw_core.render.prepared import prepare, rasterize_over
+    from pw_core.render import rasterize
+    from pw_core.render.background_cache.prepare import prepare, rasterize_over
 
     start = time.perf_counter()
     # Inside the rectangle of a camera at the origin, so that every kernel has something to do.

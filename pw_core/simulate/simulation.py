@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +11,7 @@ from pw_core.actions import Action
 from pw_core.config import Material
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F32
+from pw_core.progress import Progress
 from pw_core.scene import Body, Entity, Particles, PhysicsState, Scene
 from pw_core.simulate import engine
 from pw_core.simulate.actions import Active, Schedule, check_actions, weights
@@ -18,8 +19,6 @@ from pw_core.simulate.bodies import RigidBody, poses_of
 from pw_core.simulate.field import SlotField
 from pw_core.simulate.materials import COLUMNS, MaterialTable, parameters
 from pw_core.simulate.settings import SimulationSettings, choose_settings, substep_limit
-
-Progress = Callable[[str, float], None]
 
 
 class Simulation:

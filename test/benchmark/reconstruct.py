@@ -20,9 +20,10 @@ import trimesh
 sys.path.insert(0, str(Path(__file__).parent))
 from parts.records import ROOT, record, write
 
-from pw_core.config import SceneConfig
+from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import SceneError
-from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
+from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.scene import Scene
 from pw_core.store import Store
 

@@ -13,10 +13,10 @@ from unittest import mock
 
 import numpy as np
 
+from pw_core.calibrate.gauss_newton import Estimate
 from pw_core.errors import ErrorCode, RolloutError
-from pw_core.refine.fit import Estimate
 from pw_core.refine.refinement import Correction, RefineStep
-from pw_core.refine.targets.base import TargetRequest, provide
+from pw_core.refine.targets.types import TargetRequest, provide
 from pw_core.scene import PhysicsState, State
 from pw_core.tree import ROOT
 from pw_core.world import World

@@ -12,7 +12,8 @@ from geometry_msgs.msg import Point, Pose, Quaternion, Vector3
 from pw_core.actions import parse_action
 from pw_core.errors import RolloutError
 from pw_msgs.msg import ErrorCodes, PhysicalAction
-from pw_ros import actions, conversions
+from pw_ros.convert import actions
+from pw_ros.convert import geometry as conversions
 
 HALF = math.sqrt(0.5)
 

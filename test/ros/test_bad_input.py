@@ -14,7 +14,7 @@ from sensor_msgs.msg import CompressedImage
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs.msg import CameraView, EntityPrompt, PhysicalAction
-from pw_ros.images import bytes_to_array, numpy_to_compressed, numpy_to_image
+from pw_ros.convert.images import bytes_to_array, numpy_to_compressed, numpy_to_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 ROOT = Path(__file__).parents[2]
@@ -184,7 +184,7 @@ def test_unknown_names(world, refused) -> None:
 
 
 def numpy_camera():
-    from pw_ros.cameras import intrinsics_to_camera_info
+    from pw_ros.convert.cameras import intrinsics_to_camera_info
 
     return intrinsics_to_camera_info([[100.0, 0, 32], [0, 100.0, 24], [0, 0, 1]], width=64, height=48)
 

@@ -13,7 +13,8 @@ pytest.importorskip("sensor_msgs", reason="needs ROS messages")
 from sensor_msgs.msg import Image
 
 from pw_core.errors import ErrorCode
-from pw_ros import bridge, images
+from pw_ros.convert import cv_bridge_images as bridge
+from pw_ros.convert import images
 
 # What the real one does, for the check and for one Bayer pattern.
 WORKS = """

@@ -11,7 +11,8 @@ from sensor_msgs.msg import CameraInfo, RegionOfInterest
 
 from pw_core.gaussians import Camera
 from pw_msgs.msg import ErrorCodes
-from pw_ros import cameras, conversions
+from pw_ros.convert import cameras
+from pw_ros.convert import geometry as conversions
 
 
 def test_viewmat_of_a_camera_that_looks_along_x() -> None:

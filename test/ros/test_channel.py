@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pw_ros.channel import Receiver, Ring, Sender
+from pw_ros.worker.shared_memory import Receiver, Ring, Sender
 
 SHM = Path("/dev/shm")
 
@@ -69,8 +69,8 @@ def test_without_shared_memory_all_goes_through_the_pipe(monkeypatch: pytest.Mon
 
 NODE = """
 import sys, time
-from pw_ros.worker import Worker
-from pw_ros.worker_messages import WorkerOptions
+from pw_ros.worker.process import Worker
+from pw_ros.worker.protocol import WorkerOptions
 if __name__ == "__main__":
     worker = Worker(WorkerOptions(store=sys.argv[1], world_factory="fake_world:FakeWorld"))
     if sys.argv[2] == "ready":
@@ -101,8 +101,8 @@ def test_nothing_is_left_of_a_killed_node(tmp_path: Path, when: str) -> None:
 
 @pytest.mark.slow
 def test_nothing_is_left_of_a_killed_worker(tmp_path: Path) -> None:
-    from pw_ros.worker import Worker
-    from pw_ros.worker_messages import WorkerOptions
+    from pw_ros.worker.process import Worker
+    from pw_ros.worker.protocol import WorkerOptions
 
     worker = Worker(WorkerOptions(store=str(tmp_path), world_factory="fake_world:FakeWorld"))
     names = {worker._replies.ring.name}

@@ -11,7 +11,8 @@ pytest.importorskip("pw_msgs", reason="needs the built interfaces")
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import PointCloud2, PointField
 
-from pw_ros import clouds, conversions
+from pw_ros.convert import clouds
+from pw_ros.convert import geometry as conversions
 
 RNG = np.random.default_rng(3)
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 from pw_core.errors import ErrorCode
 from pw_msgs.msg import ErrorCodes
-from pw_ros import conversions
+from pw_ros.convert import geometry as conversions
 
 HALF = math.sqrt(0.5)
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from pw_core.errors import ErrorCode
-from pw_ros.gate import Gate
-from pw_ros.goals import GoalServer
+from pw_ros.interfaces.gate import Gate
+from pw_ros.interfaces.goals import GoalServer
 from pw_ros.node import WorldNode
 
 

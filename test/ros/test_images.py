@@ -8,7 +8,7 @@ pytest.importorskip("sensor_msgs", reason="needs ROS message modules")
 
 from sensor_msgs.msg import CompressedImage, Image
 
-from pw_ros import images
+from pw_ros.convert import images
 
 RNG = np.random.default_rng(7)
 SHAPE = (5, 7)

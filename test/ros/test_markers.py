@@ -12,7 +12,7 @@ from geometry_msgs.msg import Point, Pose, Vector3
 from visualization_msgs.msg import Marker, MarkerArray
 
 from pw_msgs.msg import EntityState, PhysicalAction
-from pw_ros import markers
+from pw_ros.convert import markers
 
 
 def state(name: str = "dough", kind: str = "deformable") -> EntityState:

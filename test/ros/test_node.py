@@ -22,8 +22,8 @@ from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs.msg import PhysicalAction, WorldStatus
-from pw_ros.clouds import cloud_to_arrays
-from pw_ros.images import image_to_numpy
+from pw_ros.convert.clouds import cloud_to_arrays
+from pw_ros.convert.images import image_to_numpy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -248,7 +248,7 @@ def test_reconstruct_can_be_called_off(world) -> None:
 
 
 def test_topics_hold_the_head_and_predictions_stay_apart(world) -> None:
-    from pw_ros.publishers import LATCHED
+    from pw_ros.interfaces.publishers import LATCHED
 
     got: dict[str, object] = {}
 

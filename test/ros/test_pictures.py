@@ -14,12 +14,12 @@ import yaml
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.views import Inputs
+from pw_core.reconstruct.inputs import Inputs
 from pw_msgs.msg import WorldStatus
 from pw_msgs.srv import Reconstruct
-from pw_ros.cameras import camera_to_info, viewmat_to_pose
-from pw_ros.images import metres_to_millimetres, numpy_to_compressed, numpy_to_image
-from pw_ros.pictures import path_below, request_to_inputs, with_lens
+from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
+from pw_ros.convert.images import metres_to_millimetres, numpy_to_compressed, numpy_to_image
+from pw_ros.convert.inputs import path_below, request_to_inputs, with_lens
 
 _views = Path(__file__).parents[1] / "core" / "reconstruct" / "views" / "conftest.py"
 _spec = importlib.util.spec_from_file_location("ball_views", _views)
@@ -146,8 +146,8 @@ def write_folder(folder: Path, inputs: Inputs) -> None:
 
 @pytest.mark.slow
 def test_the_worker_makes_scenes_of_pictures_and_folders_and_can_be_called_off(tmp_path: Path) -> None:
-    from pw_ros.worker import Worker
-    from pw_ros.worker_messages import WorkerOptions
+    from pw_ros.worker.process import Worker
+    from pw_ros.worker.protocol import WorkerOptions
 
     worker = Worker(WorkerOptions(store=str(tmp_path / "store")))
     try:

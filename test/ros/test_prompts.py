@@ -12,8 +12,8 @@ from geometry_msgs.msg import Point
 from pw_core.config import SceneConfig
 from pw_core.errors import SceneError
 from pw_msgs.msg import EntityPrompt, ErrorCodes
-from pw_ros import prompts
-from pw_ros.conversions import ConversionError
+from pw_ros.convert import prompts
+from pw_ros.convert.geometry import ConversionError
 
 DUMPLING = Path(__file__).parents[2] / "config/scenes/dumpling.yaml"
 

@@ -16,10 +16,10 @@ from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs.action import Refine
 from pw_msgs.msg import CameraView, RefineView, TargetFrame
-from pw_ros.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.client import WorldClient
-from pw_ros.images import numpy_to_compressed, numpy_to_image
-from pw_ros.refinements import goal_to_changes
+from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
+from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
+from pw_ros.interfaces.refine import goal_to_changes
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 GREY = np.full((64, 96, 3), 128, np.uint8)

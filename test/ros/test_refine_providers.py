@@ -15,11 +15,11 @@ from sensor_msgs.msg import Image
 from spotted_world import stand_in
 
 from pw_core.errors import ErrorCode, PWError
-from pw_core.refine.targets.base import GROUP
+from pw_core.refine.targets.types import GROUP
 from pw_msgs.msg import CameraView, RecordSource, RefineView, TargetFrame
-from pw_ros.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.client import WorldClient
-from pw_ros.images import numpy_to_image
+from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
+from pw_ros.convert.images import numpy_to_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 REPOSITORY = Path(__file__).resolve().parents[2]

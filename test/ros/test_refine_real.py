@@ -21,9 +21,9 @@ from pw_core.errors import ErrorCode, PWError
 from pw_core.loop.films import read_films
 from pw_core.loop.ledger import Ledger
 from pw_msgs.msg import CameraView, RecordSource, RefineView, TargetFrame
-from pw_ros.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.client import WorldClient
-from pw_ros.images import numpy_to_compressed, numpy_to_image
+from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
+from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 

@@ -14,7 +14,8 @@ from pw_core.config import Material
 from pw_core.errors import ErrorCode
 from pw_core.scene import Entity, Mesh, Particles, PhysicsState, State
 from pw_msgs.msg import WorldStatus
-from pw_ros import conversions, reports
+from pw_ros.convert import geometry as conversions
+from pw_ros.convert import reports
 
 HALF = math.sqrt(0.5)
 

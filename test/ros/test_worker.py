@@ -14,8 +14,8 @@ from fake_world import ball_config
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
-from pw_ros.worker import Worker
-from pw_ros.worker_messages import WorkerOptions
+from pw_ros.worker.process import Worker
+from pw_ros.worker.protocol import WorkerOptions
 
 pytestmark = pytest.mark.slow
 

@@ -10,9 +10,9 @@ from scipy import ndimage
 
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
-from pw_core.reconstruct.masks import Mask
 from pw_core.reconstruct.providers.base import DepthGuess
-from pw_core.reconstruct.solid import Solid, mesh_between, pixel_centres, table_depth
+from pw_core.reconstruct.surface.inflate import Solid, mesh_between, pixel_centres, table_depth
+from pw_core.reconstruct.types import Mask
 
 MIN_PIXELS = 500
 WORST = 0.05

@@ -14,10 +14,9 @@ from pydantic import BaseModel, ValidationError
 from pw_core.config import ProviderConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32
-from pw_core.reconstruct.image import Rgb
+from pw_core.progress import Progress
+from pw_core.reconstruct.types import Rgb
 
-Tell = Callable[[str, float], None]
-"""Called with what is being done and the fraction of it that is done; may raise to cancel."""
 Kind = Literal["auto", "depth", "disparity"]
 
 VIEWS_GROUP, DEPTH_GROUP = "pw_core.views_providers", "pw_core.depth_providers"
@@ -49,7 +48,7 @@ class DepthProvider(Protocol):
 
     name: str
 
-    def depth(self, photo: Rgb, *, folder: Path, tell: Tell) -> DepthGuess:
+    def depth(self, photo: Rgb, *, folder: Path, progress: Progress) -> DepthGuess:
         """Of that photo (H, W, 3); `folder` is for files on the way."""
         ...
 
@@ -60,7 +59,7 @@ class ViewsProvider(Protocol):
 
     name: str
 
-    def views(self, photo: Rgb, *, folder: Path, tell: Tell) -> dict[str, Rgb]:
+    def views(self, photo: Rgb, *, folder: Path, progress: Progress) -> dict[str, Rgb]:
         """By file name, each of the photo's size (H, W, 3); what is in `folder` from an earlier call is used again."""
         ...
 

@@ -10,8 +10,9 @@ from pydantic import Field
 
 from pw_core.config import Part
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.image import Rgb
-from pw_core.reconstruct.providers.base import DepthGuess, Kind, Tell, settings_of
+from pw_core.progress import Progress
+from pw_core.reconstruct.providers.base import DepthGuess, Kind, settings_of
+from pw_core.reconstruct.types import Rgb
 
 KEY = "reconstruct.depth.settings"
 METRIC = {"zoedepth", "depth_pro", "glpn", "prompt_depth_anything"}
@@ -34,7 +35,7 @@ class DepthModel:
     def __init__(self, **settings: Any) -> None:
         self.settings = settings_of(DepthModelSettings, settings, key=KEY)
 
-    def depth(self, photo: Rgb, *, folder: Path, tell: Tell) -> DepthGuess:
+    def depth(self, photo: Rgb, *, folder: Path, progress: Progress) -> DepthGuess:
         """Of the photo, at its size.
 
         Raises:
@@ -42,12 +43,12 @@ class DepthModel:
         """
         import torch
 
-        tell("depth: loading the model", 0.0)
+        progress("depth: loading the model", 0.0)
         model, processor = self._load()
         device = self.settings.device
         device = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
         model = model.to(device).eval()
-        tell("depth", 0.3)
+        progress("depth", 0.3)
         with torch.inference_mode():
             given = processor(images=photo, return_tensors="pt").to(device)
             found = model(**given).predicted_depth
@@ -55,7 +56,7 @@ class DepthModel:
             size = photo.shape[:2]
             found = torch.nn.functional.interpolate(found, size=size, mode="bicubic", align_corners=False)
         values = found[0, 0].cpu().numpy().astype(np.float32)
-        tell("depth", 1.0)
+        progress("depth", 1.0)
         return DepthGuess(np.where(np.isfinite(values), values, 0), self._kind(model.config))
 
     def _load(self) -> tuple[Any, Any]:

@@ -13,9 +13,10 @@ from pydantic import Field, field_validator
 from pw_core.config import Part
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32
-from pw_core.reconstruct.image import Rgb
-from pw_core.reconstruct.providers.base import DepthGuess, Kind, Tell, settings_of
+from pw_core.progress import Progress
+from pw_core.reconstruct.providers.base import DepthGuess, Kind, settings_of
 from pw_core.reconstruct.providers.program import run_program
+from pw_core.reconstruct.types import Rgb
 
 KEY = "reconstruct.depth.settings"
 
@@ -47,7 +48,7 @@ class DepthProgram:
     def __init__(self, **settings: Any) -> None:
         self.settings = settings_of(DepthProgramSettings, settings, key=KEY)
 
-    def depth(self, photo: Rgb, *, folder: Path, tell: Tell) -> DepthGuess:
+    def depth(self, photo: Rgb, *, folder: Path, progress: Progress) -> DepthGuess:
         """What it wrote, at the photo's size.
 
         Raises:
@@ -61,8 +62,8 @@ class DepthProgram:
             image, output = place / "photo.png", place / s.output
             cv2.imwrite(str(image), photo[..., ::-1])
             command = [c.replace("{image}", str(image)).replace("{output}", str(output)) for c in s.command]
-            run_program(command, log=place / "log", what="depth", key=KEY, tell=tell, folder=s.folder, env=s.env,
-                        timeout_s=s.timeout_s)  # fmt: skip
+            run_program(command, log=place / "log", what="depth", key=KEY, progress=progress, folder=s.folder,
+                        env=s.env, timeout_s=s.timeout_s)  # fmt: skip
             values = self._read(output)
         finally:
             shutil.rmtree(place, ignore_errors=True)

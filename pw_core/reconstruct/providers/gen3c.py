@@ -19,9 +19,10 @@ from pydantic import Field, field_validator
 
 from pw_core.config import Part
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.image import Rgb
-from pw_core.reconstruct.providers.base import Tell, settings_of
+from pw_core.progress import Progress
+from pw_core.reconstruct.providers.base import settings_of
 from pw_core.reconstruct.providers.program import last_lines, run_program
+from pw_core.reconstruct.types import Rgb
 
 KEY = "reconstruct.more_views.settings"
 SCRIPT = "cosmos_predict1/diffusion/inference/gen3c_single_image.py"
@@ -67,7 +68,7 @@ class Gen3c:
     def __init__(self, **settings: Any) -> None:
         self.settings = settings_of(Gen3cSettings, settings, key=KEY)
 
-    def views(self, photo: Rgb, *, folder: Path, tell: Tell) -> dict[str, Rgb]:
+    def views(self, photo: Rgb, *, folder: Path, progress: Progress) -> dict[str, Rgb]:
         """Frames by name, scaled to the photo's size; films that are in `folder` already are not made again.
 
         Raises:
@@ -85,7 +86,7 @@ class Gen3c:
             film = place / f"{trajectory}.mp4"
 
             def part(stage: str, fraction: float, i: int = i) -> None:
-                tell(stage, (i + fraction) / len(s.trajectories))
+                progress(stage, (i + fraction) / len(s.trajectories))
 
             if not film.is_file():
                 self._make(photo, trajectory, place, part)
@@ -104,7 +105,7 @@ class Gen3c:
         told = json.dumps([photo.shape, fields], sort_keys=True).encode()
         return hashlib.sha256(told + photo.tobytes()).hexdigest()[:16]
 
-    def _make(self, photo: Rgb, trajectory: str, place: Path, tell: Tell) -> None:
+    def _make(self, photo: Rgb, trajectory: str, place: Path, progress: Progress) -> None:
         import cv2
 
         s = self.settings
@@ -127,8 +128,8 @@ class Gen3c:
                 *s.arguments,
             ]  # fmt: skip
             log = place / f"{trajectory}.log"
-            run_program(command, log=log, what=f"film {trajectory}", key=KEY, tell=tell, folder=s.folder, env=s.env,
-                        timeout_s=s.timeout_s)  # fmt: skip
+            run_program(command, log=log, what=f"film {trajectory}", key=KEY, progress=progress,
+                        folder=s.folder, env=s.env, timeout_s=s.timeout_s)  # fmt: skip
             made = part / f"{trajectory}.mp4"
             fault = self._fault(made)
             if fault:

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.providers.base import Tell
+from pw_core.progress import Progress
 
 POLL_S = 0.2
 GRACE_S = 5.0
@@ -26,17 +26,17 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 
 
 def run_program(
-    command: Sequence[str], *, log: Path, what: str, key: str, tell: Tell, folder: str = "",
+    command: Sequence[str], *, log: Path, what: str, key: str, progress: Progress, folder: str = "",
     env: Mapping[str, str] | None = None, timeout_s: float = 0.0,
 ) -> None:  # fmt: skip
-    """Run a command to its end; what it prints goes to the file `log`, and the last percentage in it to `tell`.
+    """Run a command to its end; what it prints goes to the file `log`, and the last percentage in it to `progress`.
 
-    It has a process group of its own, which is ended with all that it started when `tell` raises, or after `timeout_s`
-    [s] (0: never). `what` and `key` say in messages what it makes, and which setting names it.
+    It has a process group of its own, which is ended with all that it started when `progress` raises, or after
+    `timeout_s` [s] (0: never). `what` and `key` say in messages what it makes, and which setting names it.
 
     Raises:
         ReconstructError: MISSING_WEIGHTS where there is no such program or folder; RECONSTRUCT_FAILED with its last
-            lines where it fails or takes too long. What `tell` raises passes through.
+            lines where it fails or takes too long. What `progress` raises passes through.
     """
     if folder and not Path(folder).is_dir():
         raise ReconstructError(f"{key}.folder: {folder} is no folder", code=ErrorCode.MISSING_WEIGHTS)
@@ -53,7 +53,7 @@ def run_program(
                                    code=ErrorCode.MISSING_WEIGHTS) from None  # fmt: skip
         try:
             while process.poll() is None:
-                tell(what, _fraction(log))
+                progress(what, _fraction(log))
                 if timeout_s and time.monotonic() - began > timeout_s:
                     raise ReconstructError(f"{what}: not done after {timeout_s:g} s ({key}.timeout_s); {_tail(log)}",
                                            code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F64
-from pw_core.refine.targets.base import Frames, TargetFrames, TargetRequest, view_names
+from pw_core.refine.targets.types import Frames, TargetFrames, TargetRequest, view_names
 
 BLACK = 12
 """A picture whose 99th percentile of brightness is at most this is black: a lens cap, noise included."""

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F64, Camera
-from pw_core.refine.targets.base import Frames
 from pw_core.refine.targets.checks import check_times
 from pw_core.refine.targets.observed import CameraFilm
+from pw_core.refine.targets.types import Frames
 
 PICTURES = {".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp"}
 VIDEOS = {".mp4", ".mov", ".mkv", ".avi", ".webm", ".m4v"}

@@ -15,9 +15,10 @@ from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F32
+from pw_core.progress import Progress
 from pw_core.refine.targets.backdrop import Backdrop, noise_level
-from pw_core.refine.targets.base import Frames, Masks, Progress
 from pw_core.refine.targets.checks import check_shape
+from pw_core.refine.targets.types import Frames, Masks
 
 UNCERTAIN = -1
 BINS = 32

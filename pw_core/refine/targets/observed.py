@@ -10,8 +10,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F64, Camera
-from pw_core.refine.targets.base import Frames, Masks, Progress, TargetFrames, TargetRequest
+from pw_core.progress import Progress
 from pw_core.refine.targets.checks import as_frames, check_not_black, check_shape, check_times
+from pw_core.refine.targets.types import Frames, Masks, TargetFrames, TargetRequest
 
 
 @dataclass(frozen=True, eq=False)

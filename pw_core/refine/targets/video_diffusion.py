@@ -15,9 +15,10 @@ import numpy as np
 
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F32
+from pw_core.progress import Progress
 from pw_core.refine.targets import cogvideo
-from pw_core.refine.targets.base import Frames, Progress, TargetFrames, TargetRequest
 from pw_core.refine.targets.noise import warp_noise
+from pw_core.refine.targets.types import Frames, TargetFrames, TargetRequest
 
 if TYPE_CHECKING:
     import torch

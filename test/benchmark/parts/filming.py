@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from pw_core.gaussians import Camera
 from pw_core.refine.model import Model
-from pw_core.refine.shade import Shade
+from pw_core.refine.photometric.shadow_gain import Shade
 from pw_core.scene import Scene, Trajectory
 
 NOISE = 3.0

@@ -103,7 +103,7 @@ def hidden_config(
     config: SceneConfig, rng: np.random.Generator
 ) -> tuple[SceneConfig, tuple[float, float], dict[str, float]]:
     """Softer or thinner matter, slipperier floor, twice the particles; the wind [m/s^2] along x and y; and the hidden
-    constants by the names of `pw_core.refine.parameters`."""
+    constants by the names of `pw_core.calibrate.constants`."""
     factor = float(rng.uniform(0.4, 0.7))
     friction = config.simulation.floor_friction * float(rng.uniform(0.5, 0.8))
     constants: dict[str, float] = {"floor_friction": friction}

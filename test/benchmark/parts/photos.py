@@ -19,7 +19,7 @@ from pw_core.config import SceneConfig
 from pw_core.gaussians import Camera
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.image import load_photo
-from pw_core.reconstruct.masks import segment
+from pw_core.reconstruct.segmentation.prompt import segment
 from pw_core.render.cameras import orbit
 from pw_core.scene import Scene
 

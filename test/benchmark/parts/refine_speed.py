@@ -19,12 +19,12 @@ import numpy as np
 
 from parts.records import record
 from parts.speed_scene import SMALL, Size, film_of, filmed, scene_of, still
-from pw_core.refine.film import Film
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
-from pw_core.refine.polish import Polish
-from pw_core.refine.shade import Shade
-from pw_core.refine.track import track
+from pw_core.refine.photometric.optimize import Polish
+from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.tracking.film import Film
+from pw_core.refine.tracking.track import track
 from pw_core.scene import Scene
 
 if TYPE_CHECKING:

@@ -11,8 +11,8 @@ import torch
 from parts.records import ROOT, record
 from parts.render_scenes import timed, wall_and_lump
 from pw_core.render import rasterize
+from pw_core.render.background_cache.prepare import prepare, rasterize_over
 from pw_core.render.chunks import frames_within, sum_over_frames
-from pw_core.render.prepared import prepare, rasterize_over
 from pw_core.render.reference import covariances
 
 

@@ -10,7 +10,7 @@ from parts.records import record
 from parts.render_scenes import camera, cloud, forward_backward, timed
 from pw_core.render.checks import Options
 from pw_core.render.image import Settings, project
-from pw_core.render.simd import vload, vstore
+from pw_core.render.kernels.simd import vload, vstore
 
 
 @njit(nogil=True, error_model="numpy")

@@ -23,8 +23,8 @@ from pw_core.config import SceneConfig
 from pw_core.gaussians import Camera
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.image import load_photo
-from pw_core.reconstruct.views import Inputs, reconstruct_views
-from pw_core.reconstruct.views.inputs import ViewInput, metres
+from pw_core.reconstruct.inputs import Inputs, ViewInput, metres
+from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.scene import Scene
 
 TRUTH = ROOT / "out" / "truth"

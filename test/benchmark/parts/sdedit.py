@@ -19,7 +19,7 @@ def sdedit() -> None:
     from conftest import H, W, make_request
     from tiny_video import save_pipeline
 
-    from pw_core.refine.targets.base import provide
+    from pw_core.refine.targets.types import provide
     from pw_core.refine.targets.video_diffusion import VideoDiffusion, resized
 
     with tempfile.TemporaryDirectory() as folder:

@@ -12,9 +12,9 @@ import numpy as np
 
 from parts.records import ROOT
 from pw_core.gaussians import F32, SH_C0, Camera, Gaussians
-from pw_core.refine.film import Film
 from pw_core.refine.model import Model
-from pw_core.refine.shade import Shade
+from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.tracking.film import Film
 from pw_core.render.cameras import orbit
 from pw_core.scene import Scene, Trajectory
 

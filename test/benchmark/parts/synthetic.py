@@ -30,10 +30,11 @@ from scipy.spatial import cKDTree
 if __name__ == "__main__":
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from parts.records import ROOT, record, write
-from pw_core.config import SceneConfig
+from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
-from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
+from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.scene import Scene
 
 SCENES = ("jam", "dumpling", "play_doh")

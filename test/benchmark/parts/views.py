@@ -73,7 +73,7 @@ def views() -> None:
     import yaml
 
     from pw_core.actions import parse_action
-    from pw_ros.images import numpy_to_compressed, numpy_to_image
+    from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

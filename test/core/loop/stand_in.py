@@ -113,7 +113,7 @@ def cameras_of(scene):
 def write_films(folder: Path, config: SceneConfig, *, rounds: int = 2, seed: int = 0) -> None:
     """`targets/round-<k>` and `truth/round-<k>.npz` of what really happens, with the hidden wind and noise."""
     from pw_core.refine.model import Model
-    from pw_core.refine.shade import Shade
+    from pw_core.refine.photometric.shadow_gain import Shade
 
     scene = spotted(config)
     cameras, model, rng = cameras_of(scene), Model(scene, scene.initial_look()), np.random.default_rng(seed)

@@ -14,10 +14,10 @@ from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
 from pw_core.reconstruct import reconstruct
-from pw_core.reconstruct.background import fill
+from pw_core.reconstruct.background.lift import fill
 from pw_core.reconstruct.image import load_photo, working_size
-from pw_core.reconstruct.masks import segment
-from pw_core.reconstruct.solid import make_solid
+from pw_core.reconstruct.segmentation.prompt import segment
+from pw_core.reconstruct.surface.inflate import make_solid
 
 ROOT = Path(__file__).parents[3]
 WIDTH, HEIGHT = 320, 176

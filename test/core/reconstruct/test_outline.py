@@ -7,8 +7,8 @@ from scipy import ndimage
 
 from pw_core.appearance import Appearance
 from pw_core.reconstruct import reconstruct
-from pw_core.reconstruct.background import hidden_region
-from pw_core.reconstruct.solid import make_solid
+from pw_core.reconstruct.background.lift import hidden_region
+from pw_core.reconstruct.surface.inflate import make_solid
 from pw_core.render.cameras import orbit
 
 from .test_ball import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo, camera

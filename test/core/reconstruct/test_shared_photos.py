@@ -11,7 +11,7 @@ import pytest
 from pw_core.config import SceneConfig
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.image import load_photo, working_size
-from pw_core.reconstruct.masks import segment
+from pw_core.reconstruct.segmentation.prompt import segment
 
 ROOT = Path(__file__).parents[3]
 FOLDER = Path(os.environ.get("PW_SHARED_DATA", ROOT.parent / "shared" / "data")) / "photos"

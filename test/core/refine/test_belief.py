@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pw_core.refine.belief import DRIFT, SPREAD, Belief, handed_on
+from pw_core.calibrate.posterior import DRIFT, SPREAD, Belief, handed_on
 
 NAMES = ("wind_x", "floor_friction")
 

@@ -13,19 +13,19 @@ import pytest
 from scipy import ndimage
 
 from pw_core.actions import parse_action
+from pw_core.calibrate.gauss_newton import Fit
 from pw_core.config import RefineConfig
 from pw_core.errors import PWError, RolloutError
 from pw_core.gaussians import SH_C0
-from pw_core.refine.film import Film
-from pw_core.refine.fit import Fit
 from pw_core.refine.measure import errors_of_entities
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion, commanded
-from pw_core.refine.polish import Polish
-from pw_core.refine.shade import Shade
+from pw_core.refine.photometric.color_correction import tinted
+from pw_core.refine.photometric.optimize import Polish
+from pw_core.refine.photometric.shadow_gain import Shade
 from pw_core.refine.targets.observed import CameraFilm, Observed
-from pw_core.refine.tint import tinted
-from pw_core.refine.track import track
+from pw_core.refine.tracking.film import Film
+from pw_core.refine.tracking.track import track
 from pw_core.refine.writeback import settle_offsets, write_back, yielded
 from pw_core.render.cameras import orbit
 from pw_core.scene import Body, PhysicsState, State, Trajectory

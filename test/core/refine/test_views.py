@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pw_core.loop.films import read_films
-from pw_core.refine.targets.base import Progress, TargetFrames, TargetRequest
+from pw_core.refine.targets.types import Progress, TargetFrames, TargetRequest
 
 _SPEC = importlib.util.spec_from_file_location("stand_in", Path(__file__).parents[1] / "loop" / "stand_in.py")
 assert _SPEC and _SPEC.loader

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pw_core.errors import RenderError
+from pw_core.render.background_cache.prepare import prepare, rasterize_over
 from pw_core.render.chunks import frames_within, sum_over_frames
-from pw_core.render.prepared import prepare, rasterize_over
 from pw_core.render.reference import covariances
 
 W, H = 96, 64

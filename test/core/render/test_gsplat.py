@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from pw_core.render import rasterize, reference
+from pw_core.render.background_cache.prepare import prepare, rasterize_over
 from pw_core.render.chunks import sum_over_frames
-from pw_core.render.prepared import prepare, rasterize_over
 
 gsplat_torch = pytest.importorskip("gsplat.cuda._torch_impl")
 

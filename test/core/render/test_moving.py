@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from pw_core import gaussians
+from pw_core import skinning as moving
 from pw_core.gaussians import F32, Binding
-from pw_core.render import moving
 
 
 def body(n: int = 300, *, flat: bool = False) -> F32:

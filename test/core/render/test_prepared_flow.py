@@ -7,8 +7,8 @@ import torch
 
 from pw_core.errors import RenderError
 from pw_core.render import rasterize
+from pw_core.render.background_cache.prepare import prepare, rasterize_over
 from pw_core.render.flow import local_deformations, optical_flow
-from pw_core.render.prepared import prepare, rasterize_over
 from pw_core.render.reference import covariances
 
 W, H = 160, 120
@@ -172,7 +172,10 @@ def test_what_is_behind_the_camera_or_thin_spoils_no_flow() -> None:
 
 
 def test_compiling_ahead_leaves_nothing_to_compile() -> None:
-    from pw_core.render import kernels_bin, kernels_blend, kernels_project, moving
+    from pw_core import skinning as moving
+    from pw_core.render.kernels import bin as kernels_bin
+    from pw_core.render.kernels import blend as kernels_blend
+    from pw_core.render.kernels import project as kernels_project
     from pw_core.render.warm import compile_kernels
 
     assert compile_kernels() > 0

@@ -17,7 +17,7 @@ from pw_core.gaussians import Camera
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.providers.align import align
 from pw_core.reconstruct.providers.base import DEPTH_GROUP, DepthGuess, load_provider
-from pw_core.reconstruct.solid import table_depth
+from pw_core.reconstruct.surface.inflate import table_depth
 
 _spec = importlib.util.spec_from_file_location("drawn_ball", Path(__file__).parents[1] / "test_ball.py")
 _ball = importlib.util.module_from_spec(_spec)
@@ -55,7 +55,7 @@ def program(code: str, tmp_path: Path, **settings: Any) -> dict[str, Any]:
 
 
 def run(made: Any, tmp_path: Path) -> DepthGuess:
-    guess: DepthGuess = made.depth(ball_photo(), folder=tmp_path, tell=lambda s, f: None)
+    guess: DepthGuess = made.depth(ball_photo(), folder=tmp_path, progress=lambda s, f: None)
     return guess
 
 

@@ -51,7 +51,7 @@ def job(tmp_path: Path) -> Any:
 
 def failed(job: Any, provider: ViewsProvider, match: str, code: ErrorCode = ErrorCode.RECONSTRUCT_FAILED) -> None:
     with pytest.raises(ReconstructError, match=match) as caught:
-        provider.views(job.photo, folder=job.folder, tell=ignore)
+        provider.views(job.photo, folder=job.folder, progress=ignore)
     assert caught.value.code == code
     assert not list(job.folder.rglob("*.part"))
 
@@ -59,7 +59,7 @@ def failed(job: Any, provider: ViewsProvider, match: str, code: ErrorCode = Erro
 def test_two_films_give_frames_of_the_photos_size(job, monkeypatch) -> None:
     monkeypatch.setenv("PYTHONPATH", "/ours")
     told: list[float] = []
-    made = job().views(job.photo, folder=job.folder, tell=lambda s, f: told.append(f))
+    made = job().views(job.photo, folder=job.folder, progress=lambda s, f: told.append(f))
     assert list(made) == [f"{t}_{k:03d}.png" for t in ("left", "right") for k in (30, 60, 90, 120)]
     assert all(v.shape == job.photo.shape and v.dtype == np.uint8 for v in made.values())
     wanted = np.roll(job.photo, -30, axis=1).astype(int)
@@ -71,13 +71,13 @@ def test_two_films_give_frames_of_the_photos_size(job, monkeypatch) -> None:
 def test_finished_films_are_not_made_again(job) -> None:
     failed(job, job("right:fail"), "film right")
     assert [c.split()[0] for c in job.calls()] == ["left", "right"]
-    assert len(job().views(job.photo, folder=job.folder, tell=ignore)) == 8
+    assert len(job().views(job.photo, folder=job.folder, progress=ignore)) == 8
     assert [c.split()[0] for c in job.calls()] == ["left", "right", "right"]
-    job().views(job.photo, folder=job.folder, tell=ignore)
+    job().views(job.photo, folder=job.folder, progress=ignore)
     assert len(job.calls()) == 3
-    job(seed=2, trajectories=["left"]).views(job.photo, folder=job.folder, tell=ignore)
+    job(seed=2, trajectories=["left"]).views(job.photo, folder=job.folder, progress=ignore)
     assert len(job.calls()) == 4  # another order is another film
-    job().views(255 - job.photo, folder=job.folder, tell=ignore)
+    job().views(255 - job.photo, folder=job.folder, progress=ignore)
     assert len(job.calls()) == 6  # and so is another photo
 
 
@@ -90,7 +90,7 @@ def test_finished_films_are_not_made_again(job) -> None:
 ])  # fmt: skip
 def test_what_the_program_does_wrong_is_said_with_its_last_lines(job, mode: str, match: str) -> None:
     failed(job, job(mode), match)
-    assert len(job().views(job.photo, folder=job.folder, tell=ignore)) == 8  # and the next run starts clean
+    assert len(job().views(job.photo, folder=job.folder, progress=ignore)) == 8  # and the next run starts clean
 
 
 def test_calling_off_ends_the_program_and_its_children(job) -> None:
@@ -106,7 +106,7 @@ def test_calling_off_ends_the_program_and_its_children(job) -> None:
 
     began = time.monotonic()
     with pytest.raises(StopError):
-        job("hang").views(job.photo, folder=job.folder, tell=stop)
+        job("hang").views(job.photo, folder=job.folder, progress=stop)
     assert time.monotonic() - began < 30
     assert seen[-1] == pytest.approx(0.2)  # 40 % of the first of two
     log = next(job.folder.rglob("left.log")).read_bytes()

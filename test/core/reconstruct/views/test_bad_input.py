@@ -9,12 +9,12 @@ import cv2
 import numpy as np
 import pytest
 
+from pw_core.config import Sam2Settings, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
-from pw_core.reconstruct.views.fit import resume, start
-from pw_core.reconstruct.views.inputs import ViewInput, check, metres
-from pw_core.reconstruct.views.sam import predictor
-from pw_core.reconstruct.views.settings import Sam2Settings
+from pw_core.reconstruct.inputs import Inputs, ViewInput, check, metres
+from pw_core.reconstruct.routes.many_views import reconstruct_views
+from pw_core.reconstruct.segmentation.sam import predictor
+from pw_core.reconstruct.splatting.cpu import resume, start
 
 from .conftest import camera, config, shot, shots
 

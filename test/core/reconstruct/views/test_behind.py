@@ -6,11 +6,11 @@ import numpy as np
 import trimesh
 
 from pw_core.gaussians import SH_C0, Gaussians
-from pw_core.reconstruct.splats import surface_gaussians
-from pw_core.reconstruct.views.behind import fill_behind
-from pw_core.reconstruct.views.fuse import Fused
-from pw_core.reconstruct.views.paving import fill_texture, pave, seen
-from pw_core.reconstruct.views.poses import View
+from pw_core.reconstruct.background.fill import fill_behind
+from pw_core.reconstruct.background.ground_texture import fill_texture, pave, seen
+from pw_core.reconstruct.splatting.splats import surface_gaussians
+from pw_core.reconstruct.surface.tsdf import Fused
+from pw_core.reconstruct.types import View
 from pw_core.scene import Mesh
 
 from .conftest import CENTRE, RADIUS, camera, pattern, shot

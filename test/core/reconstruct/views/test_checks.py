@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.views import Inputs, ViewsSettings, checks
-from pw_core.reconstruct.views import poses as module
-from pw_core.reconstruct.views.inputs import ViewInput
-from pw_core.reconstruct.views.pairs import log10_expected
-from pw_core.reconstruct.views.poses import pose
+from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct.poses import estimate as module
+from pw_core.reconstruct.poses.estimate import pose
+from pw_core.reconstruct.poses.sfm import consistency as checks
+from pw_core.reconstruct.poses.sfm.verification import log10_expected
 
 from .conftest import camera, shot
 from .test_poses import agrees, unplaced

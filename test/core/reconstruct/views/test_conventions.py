@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.views import Inputs, ViewsSettings, conventions
-from pw_core.reconstruct.views.inputs import ViewInput
-from pw_core.reconstruct.views.mapping import map_pictures
-from pw_core.reconstruct.views.poses import pose
+from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct.poses.estimate import pose
+from pw_core.reconstruct.poses.sfm import conventions
+from pw_core.reconstruct.poses.sfm.mapping import map_pictures
 
 from .conftest import camera, shot
 

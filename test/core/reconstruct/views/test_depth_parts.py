@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pw_core.reconstruct.views import Inputs
-from pw_core.reconstruct.views.depth_adjust import adjust
-from pw_core.reconstruct.views.depth_maps import depth_map, lift, noise_of, spread_out
-from pw_core.reconstruct.views.depth_pairs import Motion, contradicted, log10_expected, motion, proportion
-from pw_core.reconstruct.views.depth_place import chain
+from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct.poses.rgbd.depth_map import depth_map, lift, noise_of, spread_out
+from pw_core.reconstruct.poses.rgbd.joint_icp import adjust
+from pw_core.reconstruct.poses.rgbd.pairwise import Motion, contradicted, log10_expected, motion, proportion
+from pw_core.reconstruct.poses.rgbd.pose_graph import chain
 
 from .conftest import CENTRE, RADIUS, camera, shot
 

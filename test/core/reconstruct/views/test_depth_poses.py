@@ -10,13 +10,15 @@ import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
+from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
-from pw_core.reconstruct.views import depth_poses as module
-from pw_core.reconstruct.views.inputs import ViewInput, check
-from pw_core.reconstruct.views.polish import similarity
-from pw_core.reconstruct.views.poses import Posed, pose
+from pw_core.reconstruct.inputs import Inputs, ViewInput, check
+from pw_core.reconstruct.poses.estimate import pose
+from pw_core.reconstruct.poses.rgbd import estimate as module
+from pw_core.reconstruct.poses.sfm.adjust_given import similarity
+from pw_core.reconstruct.routes.many_views import reconstruct_views
+from pw_core.reconstruct.types import Posed
 
 from .conftest import RADIUS, camera, config, shot
 

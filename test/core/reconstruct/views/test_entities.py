@@ -10,8 +10,8 @@ import pytest
 import trimesh
 
 from pw_core.config import SceneConfig
-from pw_core.reconstruct.views import Inputs, reconstruct_views
-from pw_core.reconstruct.views.inputs import ViewInput
+from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct.routes.many_views import reconstruct_views
 
 from .conftest import CENTRE, RADIUS, camera, config, iou, shot
 

@@ -10,15 +10,15 @@ import torch
 
 from pw_core.config import ViewsSettings
 from pw_core.gaussians import Gaussians
-from pw_core.reconstruct.views.fit import Params, draw, fit, resume, start, write_checkpoint
-from pw_core.reconstruct.views.poses import View
+from pw_core.reconstruct.splatting.cpu import Params, draw, fit, resume, start, write_checkpoint
+from pw_core.reconstruct.types import View
 
 from .conftest import camera, shot
 
 
 def test_the_masked_strategy_sums_what_gsplats_own_sums() -> None:
     gsplat = pytest.importorskip("gsplat")
-    from pw_core.reconstruct.views.fit_cuda import _strategy
+    from pw_core.reconstruct.splatting.cuda import _strategy
 
     torch.manual_seed(0)
     params = {"means": torch.zeros(50, 3)}
@@ -39,7 +39,7 @@ def test_the_masked_strategy_sums_what_gsplats_own_sums() -> None:
 
 def test_the_number_of_gaussians_has_a_limit_on_cuda_too() -> None:
     pytest.importorskip("gsplat")
-    from pw_core.reconstruct.views.fit_cuda import _strategy
+    from pw_core.reconstruct.splatting.cuda import _strategy
 
     def grown(most: int) -> tuple[int, torch.Tensor]:
         """How many of 40 there are after those grow whose gradient is above gsplat's threshold, which is all; and which
@@ -81,7 +81,7 @@ def test_a_fit_writes_to_none_of_the_arrays_it_is_given() -> None:
     at = cam.unproject(np.stack([x, y], 1) + 0.5, depth[y, x].astype(np.float64))
     first = start(at, np.full((len(at), 3), 0.5), sh_degree=0)
     before = {k: v.copy() for k, v in first.arrays().items()}
-    found = fit([View("v0", picture, cam)], first, ViewsSettings(steps=10, device="cpu"), tell=lambda *_: None)
+    found = fit([View("v0", picture, cam)], first, ViewsSettings(steps=10, device="cpu"), progress=lambda *_: None)
     assert all(np.array_equal(v, before[k]) for k, v in first.arrays().items())
     assert not np.array_equal(found.gaussians.means, first.means)
 
@@ -98,7 +98,7 @@ def test_dark_things_are_fitted_opaque() -> None:
         points.append(cam.unproject(np.stack([x, y], 1) + 0.5, depth[y, x].astype(np.float64)))
     at = np.concatenate(points)
     first = start(at, np.full((len(at), 3), 0.15), sh_degree=0)
-    found = fit(views, first, ViewsSettings(steps=150, device="cpu", max_gaussians=6000), tell=lambda *_: None)
+    found = fit(views, first, ViewsSettings(steps=150, device="cpu", max_gaussians=6000), progress=lambda *_: None)
     with torch.no_grad():
         tensors = Params(found.gaussians, 1.0, "cpu").drawn()
         alpha = torch.stack([draw(tensors, v.camera, sh_degree=0).alpha[0] for v in views])

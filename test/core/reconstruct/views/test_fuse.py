@@ -10,7 +10,7 @@ import trimesh
 from scipy import ndimage
 
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.views.fuse import Fused, Look, fuse
+from pw_core.reconstruct.surface.tsdf import Fused, Look, fuse
 
 from .conftest import CENTRE, RADIUS, camera, shot
 

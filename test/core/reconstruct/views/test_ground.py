@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pw_core.reconstruct.views.fit import start
-from pw_core.reconstruct.views.ground import heights, without_ground
-from pw_core.reconstruct.views.poses import View
+from pw_core.reconstruct.segmentation.shadows import heights, without_ground
+from pw_core.reconstruct.splatting.cpu import start
+from pw_core.reconstruct.types import View
 
 from .conftest import RADIUS, camera, iou, shot
 

@@ -9,8 +9,8 @@ import pytest
 
 from pw_core.config import EntityConfig, Material, Prompt
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.views.masks import carry
-from pw_core.reconstruct.views.poses import Posed, View
+from pw_core.reconstruct.segmentation.propagate import carry
+from pw_core.reconstruct.types import Posed, View
 
 from .conftest import camera, iou, shot
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import trimesh
 
-from pw_core.reconstruct.views import Inputs, reconstruct_views
-from pw_core.reconstruct.views.inputs import ViewInput
+from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct.routes.many_views import reconstruct_views
 
 from .conftest import CENTRE, RADIUS, camera, config, shot
 
@@ -70,8 +70,8 @@ def test_its_volume_is_the_balls(made) -> None:
 
 
 def test_the_far_side_of_a_ball_seen_from_one_side_is_as_deep_as_it_is_wide() -> None:
-    from pw_core.reconstruct.views.far_side import far_side, seen_from_one_side
-    from pw_core.reconstruct.views.fuse import Look, fuse
+    from pw_core.reconstruct.surface.back_side import far_side, seen_from_one_side
+    from pw_core.reconstruct.surface.tsdf import Look, fuse
 
     cameras = [camera(a) for a in np.linspace(-ARC, ARC, 7)]
     assert seen_from_one_side(cameras, CENTRE)
@@ -95,8 +95,8 @@ def test_the_far_side_of_a_ball_seen_from_one_side_is_as_deep_as_it_is_wide() ->
 
 def test_the_common_front_is_where_points_say_it_is() -> None:
     """Each look's depth lies 8 mm too far behind, and here and there something far behind shines through."""
-    from pw_core.reconstruct.views.far_side import common_front
-    from pw_core.reconstruct.views.fuse import Look
+    from pw_core.reconstruct.surface.back_side import common_front
+    from pw_core.reconstruct.surface.tsdf import Look
 
     rng = np.random.default_rng(0)
     looks = []

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pw_core.reconstruct.views.losses import _DenseSsim, picture_loss, regularisation, ssim_map, ssim_reference
+from pw_core.reconstruct.splatting.losses import _DenseSsim, picture_loss, regularisation, ssim_map, ssim_reference
 
 
 @pytest.mark.parametrize("way", [ssim_map, _DenseSsim.apply])

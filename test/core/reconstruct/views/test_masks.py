@@ -6,10 +6,10 @@ import cv2
 import numpy as np
 
 from pw_core.config import EntityConfig, Material, Prompt
-from pw_core.reconstruct.masks import filled
-from pw_core.reconstruct.views.masks import from_prompt
-from pw_core.reconstruct.views.poses import Posed, View
-from pw_core.reconstruct.views.vote import agree
+from pw_core.reconstruct.segmentation.prompt import filled
+from pw_core.reconstruct.segmentation.propagate import from_prompt
+from pw_core.reconstruct.segmentation.voting import agree
+from pw_core.reconstruct.types import Posed, View
 
 from .conftest import camera, iou, shot, shots
 

@@ -9,9 +9,9 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.views.mosaic import mosaic
-from pw_core.reconstruct.views.polish import similarity
-from pw_core.reconstruct.views.poses import settle
+from pw_core.reconstruct.poses.estimate import settle
+from pw_core.reconstruct.poses.sfm.adjust_given import similarity
+from pw_core.reconstruct.poses.sfm.ground_registration import mosaic
 
 from .conftest import CENTRE, camera, shot
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pw_core.reconstruct.views.outline import at_half, outlined
-from pw_core.reconstruct.views.poses import View
+from pw_core.reconstruct.segmentation.matting import at_half, outlined
+from pw_core.reconstruct.types import View
 
 from .conftest import camera
 

@@ -8,9 +8,9 @@ import pytest
 from pw_core.config import ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
-from pw_core.reconstruct.views.plane import find_plane, upright
-from pw_core.reconstruct.views.poses import Posed, View
-from pw_core.reconstruct.views.standing import moved, stand
+from pw_core.reconstruct.ground.plane import find_plane, upright
+from pw_core.reconstruct.ground.world_frame import moved, stand
+from pw_core.reconstruct.types import Posed, View
 from pw_core.render.cameras import look_at
 
 from .conftest import CENTRE, RADIUS, camera

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.views import Inputs, ViewsSettings
-from pw_core.reconstruct.views.inputs import ViewInput
-from pw_core.reconstruct.views.polish import polish_poses, similarity
+from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct.poses.sfm.adjust_given import polish_poses, similarity
 
 from .conftest import camera, shot, shots
 

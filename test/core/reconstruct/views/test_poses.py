@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
+from pw_core.config import ViewsSettings
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.views import Inputs, ViewsSettings
-from pw_core.reconstruct.views import poses as module
-from pw_core.reconstruct.views.inputs import ViewInput
-from pw_core.reconstruct.views.polish import similarity
-from pw_core.reconstruct.views.poses import Posed, pose
+from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct.poses import estimate as module
+from pw_core.reconstruct.poses.estimate import pose
+from pw_core.reconstruct.poses.sfm.adjust_given import similarity
+from pw_core.reconstruct.types import Posed
 
 from .conftest import camera, shot, shots
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import trimesh
 
-from pw_core.reconstruct.views.poses import Posed, View
-from pw_core.reconstruct.views.report import summary
-from pw_core.reconstruct.views.report_pictures import TINTS, marked, overview, shaded
+from pw_core.reconstruct.report.page import summary
+from pw_core.reconstruct.report.pictures import TINTS, marked, overview, shaded
+from pw_core.reconstruct.types import Posed, View
 from pw_core.scene import Mesh
 
 from .conftest import CENTRE, RADIUS, camera, iou, shot

@@ -11,9 +11,10 @@ import trimesh
 from scipy import ndimage
 
 from pw_core.appearance import Appearance
-from pw_core.reconstruct.views import Inputs, ViewsSettings, reconstruct_views
-from pw_core.reconstruct.views.inputs import metres
-from pw_core.reconstruct.views.rgbd import through
+from pw_core.config import ViewsSettings
+from pw_core.reconstruct.inputs import Inputs, metres
+from pw_core.reconstruct.routes.many_views import reconstruct_views
+from pw_core.reconstruct.routes.single_rgbd import through
 
 from .conftest import CENTRE, RADIUS, config, iou, shots
 

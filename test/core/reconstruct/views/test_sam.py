@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from pw_core.config import Sam2Settings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
 from pw_core.reconstruct.operators import declare_operators
-from pw_core.reconstruct.views.poses import View
-from pw_core.reconstruct.views.sam import config_name, follow, predictor, segment_with
-from pw_core.reconstruct.views.settings import Sam2Settings
+from pw_core.reconstruct.segmentation.sam import config_name, follow, predictor, segment_with
+from pw_core.reconstruct.types import View
 
 from .conftest import config, shots
 
@@ -67,7 +67,8 @@ def test_every_size_is_the_published_model_of_its_name(size: str, millions: floa
 @pytest.mark.slow
 def test_the_lifts_of_one_picture_take_its_masks(checkpoint: Path, monkeypatch) -> None:
     """With noise for weights a mask is noise: what is shown is that the lifts ask for it, and take what comes."""
-    from pw_core.reconstruct.views import reconstruct_views, sam
+    from pw_core.reconstruct.routes.many_views import reconstruct_views
+    from pw_core.reconstruct.segmentation import sam
 
     views = {"masks": "sam2", "sam2": {"checkpoint": str(checkpoint)}, "width_px": 240, "voxels": 48, "bind_steps": 4}
     asked = config(reconstruct={"views": views, "width_px": 240})

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from pw_core.gaussians import Gaussians
-from pw_core.reconstruct.views.fit import Params, draw
-from pw_core.reconstruct.views.surface import FRONT, fronted
+from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.surface.median_depth import FRONT, fronted
 
 from .conftest import camera
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from pw_core.gaussians import Camera
-from pw_core.refine.targets.base import TargetRequest
+from pw_core.refine.targets.types import TargetRequest
 
 H, W, T = 48, 64, 5
 

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from pw_core.errors import ErrorCode, RefineError
-from pw_core.refine.targets import base
-from pw_core.refine.targets.base import TargetFrames, TargetRequest, load_provider, provide
+from pw_core.refine.targets import types as base
 from pw_core.refine.targets.observed import CameraFilm
+from pw_core.refine.targets.types import TargetFrames, TargetRequest, load_provider, provide
 
 from .conftest import H, T, W, camera, make_request
 
@@ -71,7 +71,7 @@ def test_the_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
     code = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parent)!r}]\n"
         "from conftest import make_request\n"
-        "from pw_core.refine.targets.base import load_provider, provide, provider_names\n"
+        "from pw_core.refine.targets.types import load_provider, provide, provider_names\n"
         "assert 'brighter' in provider_names()\n"
         "r = make_request()\n"
         "out = provide(load_provider('brighter', gain=1.5), r)\n"

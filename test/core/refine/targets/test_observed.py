@@ -13,9 +13,9 @@ import pytest
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.film import write_film
 from pw_core.gaussians import Camera
-from pw_core.refine.targets.base import provide
 from pw_core.refine.targets.footage import read_film
 from pw_core.refine.targets.observed import CameraFilm, Observed, nearest
+from pw_core.refine.targets.types import provide
 
 from .conftest import H, W, camera, make_request
 

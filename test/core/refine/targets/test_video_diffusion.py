@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pw_core.errors import ErrorCode, RefineError
-from pw_core.refine.targets.base import load_provider, provide
+from pw_core.refine.targets.types import load_provider, provide
 from pw_core.refine.targets.video_diffusion import VideoDiffusion, resized
 
 from .conftest import H, W, make_request

@@ -1,0 +1,357 @@
+"""Holes in pictures filled by copies of what is around them, each hole in a few large pieces.
+
+After He and Sun 2012 ("Statistics of patch offsets for image completion"): the shifts by which patches at the hole's
+rim are found again elsewhere are few, and each pixel of the hole takes one of them, so that pieces meet where they are
+alike (alpha expansion: Boykov, Veksler and Zabih 2001). The seams are evened out in the gradients' domain (Pérez,
+Gangnet and Blake 2003, "Poisson image editing").
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.reconstruct.types import Mask
+
+F32 = NDArray[np.float32]
+I64 = NDArray[np.int64]
+
+PATCH = 3
+"""Half a patch's side [px], on the small picture."""
+NODES = 1500
+"""The picture is halved until its hole has at most about so many pixels."""
+SHIFTS = 40
+SWEEPS = 2
+NEAR = 0.3
+"""What a piece costs more that comes from the picture's other end [levels]."""
+FAR = 60.0
+"""What a piece from nowhere costs [levels]."""
+
+
+def fill(image: F32, hole: Mask, known: Mask, *, source: Mask | None = None) -> F32:
+    """`image` (H, W, 3) with `hole` (H, W) filled so that it fits `known` (H, W); what is in neither is not looked at.
+
+    Copied is what is in `source` (default: all that is known). The same input gives the same picture. Where there is
+    nothing to copy, nothing is changed.
+    """
+    known = known & ~hole
+    source = known if source is None else known & source
+    if not hole.any() or not source.any():
+        return image
+    small = _Small(np.where(known[..., None], image, 0).astype(np.float32), hole, known, source)
+    scale = 1
+    while small.hole.sum() > NODES * 1.5 and min(small.hole.shape) > 24:
+        small, scale = small.halved(), 2 * scale
+    shifts = _shifts(small)
+    labels = _labels(small, shifts)
+    return _compose(image, hole, known, source, labels, shifts * scale)
+
+
+def smooth(image: F32, hole: Mask, known: Mask) -> F32:
+    """`image` (H, W, C) with the hole as smooth as can be between the known pixels round it (Laplace's equation)."""
+    known = known & ~hole
+    at = np.argwhere(hole)
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(len(at))
+    diagonal, right = np.full(len(at), 1e-6), np.zeros((len(at), image.shape[2]))
+    coupled = []
+    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        beside = at + np.array([dy, dx])
+        inside = (beside >= 0).all(axis=1) & (beside < hole.shape).all(axis=1)
+        y, x = np.where(inside, beside[:, 0], 0), np.where(inside, beside[:, 1], 0)
+        within, outer = inside & hole[y, x], inside & known[y, x]
+        diagonal += within | outer
+        right[outer] += image[y, x][outer]
+        coupled.append((np.flatnonzero(within), number[y, x][within]))
+    out = image.copy()
+    if len(at):
+        out[hole] = _solve(diagonal, coupled, right)
+    return out
+
+
+@dataclass(frozen=True)
+class _Small:
+    image: F32
+    hole: Mask
+    known: Mask
+    source: Mask
+
+    def halved(self) -> _Small:
+        """Half the size; colours averaged over known pixels alone."""
+        import cv2
+
+        h, w = self.hole.shape
+        odd = ((0, h % 2), (0, w % 2))
+        hole, known, source = (np.pad(m, odd) for m in (self.hole, self.known, self.source))
+        size = (hole.shape[1] // 2, hole.shape[0] // 2)
+        image = np.pad(self.image, (*odd, (0, 0)))
+        share = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        sums = cv2.resize(image * known[..., None], size, interpolation=cv2.INTER_AREA)
+        gap = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
+        whole = (share > 0.4) & ~gap
+        image = np.asarray(sums / np.maximum(share, 1e-6)[..., None] * whole[..., None], np.float32)
+        copied = cv2.resize(source.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.4
+        return _Small(image, gap, whole, whole & copied)
+
+
+def _shifts(small: _Small) -> I64:
+    """(K, 2) steps (rows, columns) from the hole's pixels to where they may be copied from: those by which patches at
+    its rim are found again most often, and more until every pixel of the hole has one that leads to a pixel to copy."""
+    import cv2
+    from scipy import ndimage
+
+    hole, source = small.hole, small.source
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * PATCH + 1,) * 2, np.uint8)) > 0
+    rim = np.argwhere(near & small.known)
+    rim = rim[:: max(1, len(rim) // 400)]
+    whole = ndimage.uniform_filter(source.astype(np.float32), 2 * PATCH + 1, mode="constant") > 0.999
+    sources = np.argwhere(whole)
+    height, width = hole.shape
+    votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
+    if len(rim) and len(sources):
+        sources = sources[:: max(1, len(sources) // 12000)]
+        costs = _patch_costs(small, rim, sources)
+        best = np.argpartition(costs, min(8, costs.shape[1] - 1), axis=1)[:, :8]
+        for column in best.T:
+            step = sources[column] - rim
+            far = np.abs(step).max(axis=1) > PATCH
+            np.add.at(votes, (step[far, 0] + height, step[far, 1] + width), 1)
+    score = ndimage.gaussian_filter(votes, 0.7)
+    peaks = (score == ndimage.maximum_filter(score, 3)) & (score > 0)
+    found = np.argwhere(peaks)
+    found = found[np.argsort(-score[peaks], kind="stable")] - [height, width]
+    chosen: list[NDArray[np.integer]] = []
+    at = np.argwhere(hole)
+    covered = np.zeros(len(at), int)
+    for step in found:
+        hits = _known_at(source, at + step)
+        if hits.sum() > 0.02 * len(at):
+            chosen.append(step)
+            covered += hits
+        if len(chosen) == SHIFTS:
+            break
+    # What no shift serves takes those that serve the most of it; along rows first, as tables and rooms have layers.
+    span = [(0, c) for c in range(-width + 1, width)] + [
+        (r, c) for r in range(-height + 1, height, 2) for c in range(-width + 1, width, 4)
+    ]
+    for layer in (2, 1):
+        for options in (span[: 2 * width - 1], span):
+            lacking = at[covered < layer]
+            if len(lacking) == 0:
+                break
+            gains = np.array([int(_known_at(source, lacking + step).sum()) for step in options])
+            for k in np.argsort(-gains, kind="stable")[:3]:
+                if gains[k] > 0:
+                    chosen.append(np.array(options[k]))
+                    covered += _known_at(source, at + options[k])
+    while (covered == 0).any():
+        lacking = at[covered == 0]
+        nearest = ndimage.distance_transform_edt(~source, return_distances=False, return_indices=True)
+        step = nearest[:, lacking[0, 0], lacking[0, 1]] - lacking[0]
+        chosen.append(step)
+        covered += _known_at(source, at + step)
+    return np.unique(np.array(chosen, np.int64).reshape(-1, 2), axis=0)
+
+
+def _known_at(known: Mask, at: NDArray[np.integer]) -> Mask:
+    inside = (at >= 0).all(axis=1) & (at < known.shape).all(axis=1)
+    out = np.zeros(len(at), bool)
+    out[inside] = known[at[inside, 0], at[inside, 1]]
+    return out
+
+
+def _patch_costs(small: _Small, rim: I64, sources: I64) -> F32:
+    """(rim, sources): mean squared differences over the known pixels of each rim patch, as products of matrices."""
+    steps = [(dy, dx) for dy in range(-PATCH, PATCH + 1) for dx in range(-PATCH, PATCH + 1)]
+    padded = np.pad(small.image, ((PATCH, PATCH), (PATCH, PATCH), (0, 0)))
+    weight = np.pad(small.known, PATCH)
+
+    def patches(at: I64) -> tuple[F32, F32]:
+        colors = np.stack([padded[at[:, 0] + PATCH + dy, at[:, 1] + PATCH + dx] for dy, dx in steps], axis=1)
+        weights = np.stack([weight[at[:, 0] + PATCH + dy, at[:, 1] + PATCH + dx] for dy, dx in steps], axis=1)
+        return colors.astype(np.float32), weights.astype(np.float32)
+
+    a, w = patches(rim)
+    b, _ = patches(sources)
+    total = ((a**2).sum(2) * w).sum(1)[:, None] + w @ (b**2).sum(2).T
+    total -= 2 * (a * w[..., None]).reshape(len(a), -1) @ b.reshape(len(b), -1).T
+    return np.asarray(total / np.maximum(w.sum(1), 1)[:, None], np.float32)
+
+
+def _labels(small: _Small, shifts: I64) -> NDArray[np.int32]:
+    """(H, W): the shift that each pixel of the hole takes, -1 outside it."""
+    hole = small.hole
+    at = np.argwhere(hole)
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(len(at))
+    height, width = hole.shape
+
+    def sample(points: NDArray[np.integer], step: NDArray[np.integer]) -> tuple[F32, Mask]:
+        target = points + step
+        ok = _known_at(small.source, target)
+        target = np.where(ok[:, None], target, 0)
+        return small.image[target[:, 0], target[:, 1]], ok
+
+    colors = np.stack([sample(at, s)[0] for s in shifts])  # (K, n, 3)
+    valid = np.stack([sample(at, s)[1] for s in shifts])
+    distance = np.linalg.norm(shifts, axis=1) / max(height, width)
+    unary = np.where(valid, NEAR * distance[:, None], 1e5)
+    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        beside = at + np.array([dy, dx])
+        rim = np.flatnonzero(_known_at(small.known, beside))
+        own = small.image[beside[rim, 0], beside[rim, 1]]
+        for k, step in enumerate(shifts):
+            there, ok = sample(beside[rim], step)
+            unary[k, rim] += np.where(ok, np.linalg.norm(there - own, axis=1), FAR)
+    pairs = []
+    for dy, dx in ((0, 1), (1, 0)):
+        beside = at + np.array([dy, dx])
+        inside = (beside < hole.shape).all(axis=1)
+        other = np.where(inside, number[np.where(inside, beside[:, 0], 0), np.where(inside, beside[:, 1], 0)], -1)
+        pairs.append(np.stack([np.flatnonzero(other >= 0), other[other >= 0]], axis=1))
+    p, q = np.concatenate(pairs).T
+    label = np.argmin(unary, axis=0)
+    energy = np.inf
+    for _ in range(SWEEPS):
+        for alpha in range(len(shifts)):
+            label = _expand(label, alpha, unary, colors, valid, p, q)
+        new = float(unary[label, np.arange(len(at))].sum() + _meeting(label[p], label[q], p, q, colors, valid).sum())
+        if new >= 0.999 * energy:
+            break
+        energy = new
+    out = np.full(hole.shape, -1, np.int32)
+    out[hole] = label
+    return out
+
+
+def _meeting(
+    a: NDArray[np.integer], b: NDArray[np.integer], p: I64, q: I64, colors: F32, valid: Mask
+) -> NDArray[np.floating]:
+    """What it costs that neighbours p and q take shifts a and b: how unlike both shifts' colours are at p and at q."""
+    out = np.zeros(len(p), np.float32)
+    for at in (p, q):
+        both = valid[a, at] & valid[b, at]
+        unlike = np.linalg.norm(colors[a, at] - colors[b, at], axis=1)
+        out += np.where(both, unlike, np.where(a == b, 0, FAR))
+    return out
+
+
+def _expand(label: I64, alpha: int, unary: NDArray[np.floating], colors: F32, valid: Mask, p: I64, q: I64) -> I64:
+    """The best labelling in which every pixel keeps its label or takes `alpha`: a minimum cut."""
+    from scipy import sparse
+    from scipy.sparse.csgraph import breadth_first_order, maximum_flow
+
+    n = len(label)
+    able = valid[alpha] & (label != alpha)
+    if not able.any():
+        return label
+    each = np.arange(n)
+    keep, take = unary[label, each].astype(np.float64), unary[alpha].astype(np.float64)
+    fixed = np.full(len(p), alpha)
+    stay = _meeting(label[p], label[q], p, q, colors, valid).astype(np.float64)  # neither takes alpha
+    p_takes = _meeting(fixed, label[q], p, q, colors, valid).astype(np.float64)
+    q_takes = _meeting(label[p], fixed, p, q, colors, valid).astype(np.float64)
+    # Kolmogorov and Zabih 2004: E(0,0) = stay, E(1,0) = p_takes, E(0,1) = q_takes, E(1,1) = 0; 1 is on the sink's side.
+    gain = take - keep
+    np.add.at(gain, p, p_takes - stay)
+    np.add.at(gain, q, -p_takes)
+    weight = np.maximum(p_takes + q_takes - stay, 0)
+    source, sink = n, n + 1
+    unit = 64.0
+    rows = np.concatenate([np.full(n, source), each, p])
+    columns = np.concatenate([each, np.full(n, sink), q])
+    capacity = np.concatenate([np.maximum(gain, 0), np.maximum(-gain, 0), weight])
+    whole = np.minimum(capacity * unit, 1e8).round().astype(np.int32)
+    graph = sparse.csr_matrix((whole, (rows, columns)), shape=(n + 2, n + 2))
+    graph.eliminate_zeros()
+    flow = maximum_flow(graph, source, sink).flow
+    left = graph - flow
+    left.data = np.maximum(left.data, 0)
+    left.eliminate_zeros()
+    reached = np.zeros(n + 2, bool)
+    reached[breadth_first_order(left, source, return_predecessors=False)] = True
+    return np.where(reached[:n] | ~valid[alpha], label, alpha)
+
+
+def _compose(image: F32, hole: Mask, known: Mask, source: Mask, labels: NDArray[np.int32], shifts: I64) -> F32:
+    """Copies at full size, their gradients joined."""
+    import cv2
+    from scipy import ndimage
+
+    height, width = hole.shape
+    scale = max(1, round(height / labels.shape[0]))
+    at = np.argwhere(hole)
+    best = np.full(len(at), -1.0, np.float32)
+    choice = np.full(len(at), -1)
+    size = (labels.shape[1] * scale, labels.shape[0] * scale)
+    for k, step in enumerate(shifts):
+        share = (labels == k).astype(np.float32)
+        if not share.any():
+            continue
+        share = cv2.resize(ndimage.gaussian_filter(share, 0.6), size, interpolation=cv2.INTER_LINEAR)
+        value = np.where(_known_at(source, at + step), share[at[:, 0], at[:, 1]], -1)
+        better = (value > best) & (value > 0)
+        best, choice = np.where(better, value, best), np.where(better, k, choice)
+    lost = choice < 0
+    if lost.any() and not lost.all():
+        from scipy.spatial import cKDTree
+
+        near = cKDTree(at[~lost]).query(at[lost], k=1)[1]
+        choice[lost] = choice[~lost][near]
+    elif lost.all():
+        return image
+    taken = np.zeros((height, width), np.int64)
+    taken[hole] = choice
+    return _joined(image, hole, known, source, taken, shifts)
+
+
+def _joined(image: F32, hole: Mask, known: Mask, source: Mask, taken: I64, shifts: I64) -> F32:
+    """The hole with the copies' gradients, those of both pieces averaged where two meet, and the photo's values at its
+    rim."""
+    at = np.argwhere(hole)
+    number = np.full(hole.shape, -1)
+    number[hole] = np.arange(len(at))
+    diagonal, right = np.zeros(len(at)), np.zeros((len(at), 3))
+    coupled = []
+
+    def step_by(k: I64, a: I64, b: I64) -> tuple[F32, Mask]:
+        """Difference of the picture between pixels a and b, both moved by shift k."""
+        a, b = a + shifts[k], b + shifts[k]
+        ok = _known_at(source, a) & _known_at(source, b)
+        a, b = (np.where(ok[:, None], x, 0) for x in (a, b))
+        return np.where(ok[:, None], image[a[:, 0], a[:, 1]] - image[b[:, 0], b[:, 1]], 0), ok
+
+    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
+        beside = at + np.array([dy, dx])
+        inside = (beside >= 0).all(axis=1) & (beside < hole.shape).all(axis=1)
+        y, x = np.where(inside, beside[:, 0], 0), np.where(inside, beside[:, 1], 0)
+        within, outer = inside & hole[y, x], inside & known[y, x]
+        own, ok_own = step_by(taken[hole], at, beside)
+        other, ok_other = step_by(taken[y, x], at, beside)
+        use_other = within & ok_other
+        count = ok_own.astype(float) + use_other
+        slope = (own + np.where(use_other[:, None], other, 0)) / np.maximum(count, 1)[:, None]
+        linked = within | outer
+        diagonal += linked
+        right[linked] += slope[linked]
+        right[outer] += image[y, x][outer]
+        coupled.append((np.flatnonzero(within), number[y, x][within]))
+    copies = at + shifts[taken[hole]]
+    ok = _known_at(source, copies)
+    copies = np.where(ok[:, None], copies, 0)
+    tie = np.where(ok, 1e-3, 1e-6)  # a hole without a rim keeps the copies' own values
+    right += tie[:, None] * image[copies[:, 0], copies[:, 1]]
+    out = image.copy()
+    out[hole] = _solve(diagonal + tie, coupled, right)
+    return out
+
+
+def _solve(diagonal: NDArray[np.floating], coupled: list[tuple[I64, I64]], right: NDArray[np.floating]) -> F32:
+    from scipy import sparse
+    from scipy.sparse.linalg import splu
+
+    i, j = (np.concatenate(c) for c in zip(*coupled))
+    matrix = sparse.diags(diagonal) - sparse.csr_matrix((np.ones(len(i)), (i, j)), shape=(len(right),) * 2)
+    return np.asarray(splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A").solve(right), np.float32)

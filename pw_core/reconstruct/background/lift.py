@@ -1,0 +1,251 @@
+"""What is behind: the photo without the entities, laid on the table up to its edge and on a backdrop beyond."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.config import SceneConfig
+from pw_core.gaussians import F32, F64, Camera, Gaussians
+from pw_core.reconstruct.background import inpaint as continuation
+from pw_core.reconstruct.splatting.splats import surface_gaussians
+from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
+from pw_core.reconstruct.types import Mask, Rgb
+
+RINGS = ((2, 0.12), (4, 0.6))
+"""Size of cells [px] past the picture's borders, and how far they go [share of the width]; half as far up and down."""
+OVERLAP = 1.5
+BORDER = 4
+BEHIND = 0.001
+"""How much further away than it is a cell is laid, for each pixel that it is wider than one."""
+SHADE_CELLS = 20.0
+"""What is wider on the table than this counts as light, not as pattern."""
+STRANGE = 5.0
+"""How many medians a colour is off the table's when it is something else."""
+MAX_CELLS = 400_000
+
+
+def on_table(config: SceneConfig, camera: Camera) -> Mask:
+    """Pixels (H, W) whose ray meets the table before its edge."""
+    x = table_depth(camera) * camera.rays(pixel_centres(camera.height, camera.width))[..., 0]
+    return np.asarray(x < config.table.edge_m)
+
+
+def hidden_region(masks: list[Mask], standing: list[bool]) -> Mask:
+    """Masks with the rim of mixed pixels and, below and beside those that stand, the contact shadow."""
+    import cv2
+
+    union = np.any(masks, axis=0).astype(np.uint8)
+    rim = cv2.dilate(union, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
+    # A standing thing's contact shadow hugs its lower half.
+    foot, size = np.zeros_like(union), 8
+    for mask in (m for m, stands in zip(masks, standing) if stands):
+        own = np.flatnonzero(mask.any(axis=1))
+        size = max(size, own[-1] - own[0])
+        lower = mask.astype(np.uint8)
+        lower[: own[0] + 2 * (own[-1] - own[0]) // 3] = 0
+        foot |= lower
+    wide, high = max(3, round(0.22 * size)) | 1, max(3, round(0.16 * size)) | 1
+    shadow = cv2.dilate(foot, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, high)))
+    return np.asarray((rim > 0) | (shadow > 0))
+
+
+def fill(photo: Rgb, hidden: Mask, table: Mask, camera: Camera) -> Rgb:
+    """The photo with `hidden` filled: the table from the table, as seen from above, all else from all else."""
+    out = photo.astype(np.float32)
+    out = continuation.fill(out, hidden & ~table, ~hidden & ~table)
+    if (hidden & table).any():
+        out = _fill_table(out, hidden, table, camera)
+    return np.asarray(out.round().clip(0, 255), np.uint8)
+
+
+def _fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera) -> F32:
+    """On the rectified plane, where grain and pattern are as large far away as near by.
+
+    Copies bring the pattern only: how bright the table is goes over the hole smoothly, or a shadow would be copied too,
+    and a pattern with the light of somewhere else.
+    """
+    import cv2
+
+    plane = _Plane.of(hidden & table, camera)
+    seen = plane.sample(photo)
+    known = plane.sample((table & ~hidden).astype(np.float32)) > 0.999
+    hole = plane.sample((table & hidden).astype(np.float32)) > 0
+    known &= ~hole
+    odd = _odd_cells(seen, known)
+    known &= ~(odd & ~_touching(odd, hole))
+    if not (known & ~odd).any():
+        return photo
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), SHADE_CELLS)[..., None]
+    light = cv2.GaussianBlur(seen * known[..., None], (0, 0), SHADE_CELLS) / np.maximum(share, 1e-6)
+    shade = continuation.smooth(np.asarray(light, np.float32), hole, known)
+    pattern = continuation.fill(np.asarray(seen - shade, np.float32), hole, known, source=~odd)
+    out = photo.copy()
+    out[hidden & table] = plane.back(pattern + shade, hidden & table)
+    return out
+
+
+def _odd_cells(seen: F32, known: Mask) -> Mask:
+    """What stands on the table, shadows and reflections: cells far from the table's colour, which is taken to change
+    over it as a quadratic does."""
+    import cv2
+
+    i, j = np.nonzero(known)
+    odd = np.zeros(known.shape, np.uint8)
+    if len(i) < 100:
+        return odd > 0
+    v, u = (np.linspace(-1, 1, n, dtype=np.float32) for n in known.shape)
+    terms = np.stack([np.ones(len(i), np.float32), v[i], u[j], v[i] ** 2, u[j] ** 2, v[i] * u[j]], axis=1)
+    colors = seen[known]
+    weight = np.ones(len(i), np.float32)
+    for _ in range(8):  # iteratively reweighted least squares, Cauchy's weights
+        part = terms * weight[:, None]
+        fit = np.linalg.lstsq(part.T @ terms, part.T @ colors, rcond=None)[0]
+        distance = np.linalg.norm(colors - terms @ fit, axis=1)
+        weight = 1 / (1 + (distance / max(float(np.median(distance)), 1.0)) ** 2)
+    odd[known] = distance > max(STRANGE * float(np.median(distance)), 24.0)
+    opened = cv2.morphologyEx(odd, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))  # a knot or a crumb is pattern
+    return np.asarray(cv2.dilate(opened, np.ones((9, 9), np.uint8)) > 0)
+
+
+def _touching(odd: Mask, hole: Mask) -> Mask:
+    """The odd regions that reach the hole: the entity's own shadow and reflection, which go on under it."""
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(odd)
+    own = np.unique(parts[ndimage.binary_dilation(hole, iterations=2) & odd])
+    return np.asarray(np.isin(parts, own[own > 0]))
+
+
+@dataclass(frozen=True)
+class _Plane:
+    """A raster on the table: cells as wide and as deep as a pixel's footprint in the middle of what is hidden."""
+
+    camera: Camera
+    corner: F64
+    """x and y [m] of the middle of the first cell."""
+    step: F64
+    """[m] from row to row, which go away from the camera, and from column to column, which go to the right."""
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, hidden: Mask, camera: Camera) -> _Plane:
+        centres = pixel_centres(camera.height, camera.width)
+        points = camera.unproject(centres, table_depth(camera))
+        rows = np.flatnonzero(hidden.any(axis=1))
+        middle = min(int((rows[0] + rows[-1]) // 2), camera.height - 2)
+        half = camera.width // 2
+        deep = points[middle, half, 0] - points[middle + 1, half, 0]
+        wide = points[middle, half, 1] - points[middle, half + 1, 1]
+        near = points[-1, half, 0]
+        # As far as what is hidden reaches, and half as far again to copy from.
+        far = points[rows[0], half, 0] + 0.25 * (points[rows[0], half, 0] - near)
+        reach = points[rows[0], 0, 1]
+        step = np.array([deep, -wide])
+        shape = (int(np.ceil((far - near) / deep)) + 1, int(np.ceil(2 * reach / wide)) + 1)
+        too_many = max(1.0, np.sqrt(shape[0] * shape[1] / MAX_CELLS))
+        shape = (int(np.ceil(shape[0] / too_many)), int(np.ceil(shape[1] / too_many)))
+        return cls(camera, np.array([near, reach]), step * too_many, shape)
+
+    def sample(self, picture: F32) -> F32:
+        """What a picture (H, W[, C]) shows of each cell; 0 beside the picture."""
+        import cv2
+
+        i, j = np.mgrid[0 : self.shape[0], 0 : self.shape[1]]
+        xy = self.corner + np.stack([i, j], axis=-1) * self.step
+        uv, _ = self.camera.project(np.concatenate([xy, np.zeros((*self.shape, 1))], axis=-1))
+        at = (uv - 0.5).astype(np.float32)
+        return np.asarray(cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=0), np.float32)
+
+    def back(self, raster: F32, mask: Mask) -> F32:
+        """The raster's values (n, C) at the pixels of `mask`, in their order."""
+        import cv2
+
+        rows, columns = np.nonzero(mask)
+        pixels = np.stack([columns, rows], axis=-1) + 0.5
+        rays = self.camera.rays(np.asarray(pixels, np.float64))
+        points = self.camera.centre + rays * (-self.camera.centre[2] / rays[:, 2])[:, None]
+        at = ((points[:, :2] - self.corner) / self.step).astype(np.float32)
+        out = np.empty((len(rows), raster.shape[2]), np.float32)
+        for start in range(0, len(rows), 16384):  # remap takes no more than 32767 rows
+            part = at[start : start + 16384]
+            out[start : start + 16384] = cv2.remap(
+                raster, part[:, 1:2], part[:, 0:1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+            )[:, 0]
+        return out
+
+
+def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integer]:
+    """Indices folded into [low, high) as between two mirrors."""
+    span = high - low
+    folded = np.abs((index - low) % (2 * span))
+    return np.asarray(low + np.where(folded < span, folded, 2 * span - 1 - folded))
+
+
+def background_gaussians(filled: Rgb, config: SceneConfig, camera: Camera) -> tuple[Gaussians, NDArray[np.int64]]:
+    """One Gaussian a pixel, and coarser ones past the picture's borders and on the backdrop behind the table's edge,
+    for turned views; the pixel (row * width + column) of each; -1 for the coarse, and at the borders, where the coarse
+    may lie before the fine."""
+    import cv2
+
+    height, width = filled.shape[:2]
+    layers = [(pixel_centres(height, width).reshape(-1, 2), 1, False)]
+    inner = 0
+    for size, share in RINGS:
+        outer = round(share * width)
+        layers.append((_ring(height, width, inner, outer, size), size, False))
+        inner = outer
+    # Turned views look behind the table's edge: the backdrop goes on below it, mirrored.
+    horizon = int(np.argmax(on_table(config, camera).any(axis=1)))
+    y, x = np.mgrid[horizon - size : horizon + height // 4 : size, -outer : width + outer : size]
+    layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
+    parts, pixels = [], []
+    for centres, size, wall_only in layers:
+        points, across, down, keep = _lay(centres, float(size), config, camera, wall_only=wall_only)
+        # The coarser lie a little behind and reach under the finer, which hide them there: no line where they meet.
+        points = camera.centre + (1 + BEHIND * (size - 1)) * (points - camera.centre)
+        # Mirrored at the borders rather than stretched: a backdrop goes on as it was.
+        column = _mirror(np.floor(centres[keep, 0]).astype(int), 0, width)
+        row = _mirror(np.floor(centres[keep, 1]).astype(int), 0, horizon if wall_only and horizon else height)
+        wide = 1.0 if size == 1 else OVERLAP
+        colors = cv2.blur(filled, (size, size))[row, column] / 255.0
+        parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=40.0))
+        border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column)) < BORDER
+        pixels.append(np.where(border, -1, row * width + column) if size == 1 else np.full(len(row), -1))
+    return Gaussians.concatenate(parts), np.concatenate(pixels)
+
+
+def _ring(height: int, width: int, inner: int, outer: int, size: int) -> F64:
+    """Centres (n, 2) [px] of cells `size` wide that are more than `inner` beside the picture, or half as much above or
+    below, less a cell, and no more than `outer`."""
+    y, x = np.mgrid[-(outer // 2) : height + outer // 2 : size, -outer : width + outer : size]
+    aside, above = size - inner, size - inner // 2
+    use = (x < aside) | (x >= width - aside) | (y < above) | (y >= height - above)
+    return np.stack([x[use], y[use]], axis=1) + size / 2
+
+
+def _lay(
+    centres: F64, size: float, config: SceneConfig, camera: Camera, *, wall_only: bool = False
+) -> tuple[F64, F64, F64, NDArray[np.bool_]]:
+    edge = config.table.edge_m
+    wall = edge + config.table.backdrop_m
+    height = camera.centre[2]
+
+    def meet(pixels: F64, table: NDArray[np.bool_]) -> F64:
+        rays = camera.rays(pixels)
+        with np.errstate(divide="ignore"):
+            depth = np.where(table, -height / np.minimum(rays[:, 2], -1e-9), wall / rays[:, 0])
+        return np.asarray(camera.centre + rays * depth[:, None])
+
+    rays = camera.rays(centres)
+    ahead = rays[:, 0] > 1e-3
+    table = (rays[:, 2] < -1e-9) & (rays[:, 0] * height < -rays[:, 2] * edge) & (not wall_only)
+    keep = ahead | table
+    c, t = centres[keep], table[keep]
+    right, below = np.array([size / 2, 0]), np.array([0, size / 2])
+    points = meet(c, t)
+    across = meet(c + right, t) - meet(c - right, t)
+    down = meet(c + below, t) - meet(c - below, t)
+    return points, across, down, keep

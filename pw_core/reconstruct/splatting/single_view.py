@@ -1,0 +1,89 @@
+"""A short photometric fit of colours, and of the outline's opacities, at the photo's own camera."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.gaussians import SH_C0, Camera, Gaussians
+from pw_core.reconstruct.types import Rgb
+
+GAIN = 0.5
+REACH = 0.2
+REACH_MIXED = 0.08
+LEAST_CONTRAST = 0.1
+"""Where thing and background differ by less, the outline's opacity moves less."""
+LEAST_OPACITY = 0.02
+
+
+def fit_colors(
+    foreground: Gaussians,
+    foreground_pixels: NDArray[np.int64],
+    background: Gaussians,
+    background_pixels: NDArray[np.int64],
+    photo: Rgb,
+    camera: Camera,
+    *,
+    outline: NDArray[np.bool_],
+    behind: Rgb,
+    iterations: int,
+    progress: Callable[[float], None] | None = None,
+) -> tuple[Gaussians, Gaussians, float]:
+    """Colours so that the drawn scene is the photo; shapes stay, and opacities but for the outline's.
+
+    Each Gaussian that came from a pixel (row * width + column; -1: none, its colour stays) takes up that pixel's
+    residual, again and again: with shapes fixed the picture is linear in the colours, and this is Van Cittert's
+    deconvolution (1931) of the overlap between neighbours. Those that `outline` (N,) marks are mixed with what lies
+    behind them, whose colours are `behind` (H, W, 3): they all but keep their colour and take up the residual with
+    their opacity, as far as it lies between the two colours.
+
+    Returns:
+        foreground, background, and the PSNR [dB] over the whole picture.
+    """
+    import torch
+
+    from pw_core.render import rasterize
+
+    both = Gaussians.concatenate([foreground, background])
+    pixels = np.concatenate([foreground_pixels, background_pixels])
+    mixed = np.flatnonzero(outline & (foreground_pixels >= 0))
+    bound = np.flatnonzero(pixels >= 0)
+    reach = np.full((len(both), 1), REACH, np.float32)
+    reach[mixed] = REACH_MIXED
+    target = photo.reshape(-1, 3).astype(np.float32) / 255
+    color = 0.5 + SH_C0 * both.sh[:, 0]
+    opacity = 1 / (1 + np.exp(-both.opacities))
+    most = opacity[mixed]
+    between = color[mixed] - behind.reshape(-1, 3)[pixels[mixed]].astype(np.float32) / 255
+    between /= np.maximum((between**2).sum(axis=1), LEAST_CONTRAST**2)[:, None]
+    means, quats = torch.from_numpy(both.means), torch.from_numpy(both.quats)
+    scales = torch.exp(torch.from_numpy(both.log_scales))
+    view = torch.from_numpy(camera.viewmat.astype(np.float32))[None]
+    K = torch.from_numpy(camera.K.astype(np.float32))[None]
+
+    def residual() -> NDArray[np.float32]:
+        o, c = torch.from_numpy(opacity), torch.from_numpy(color)
+        with torch.no_grad():
+            drawn = rasterize(means, quats, scales, o, c, view, K, camera.width, camera.height)
+        return np.asarray(target - drawn.rgb[0].numpy().reshape(-1, 3))
+
+    # Never far from what they were given: turned views would see the overshoot as dark and bright beads.
+    low, high = (np.clip(color[bound] + s, 0, 1) for s in (-reach[bound], reach[bound]))
+    error = residual()
+    for i in range(iterations):
+        color[bound] = np.clip(color[bound] + GAIN * error[pixels[bound]], low, high)
+        step = GAIN * (error[pixels[mixed]] * between).sum(axis=1)
+        opacity[mixed] = np.clip(opacity[mixed] + step, LEAST_OPACITY, most)
+        error = residual()
+        if progress is not None:
+            progress((i + 1) / iterations)
+    psnr = float(-10 * np.log10(max(float((error**2).mean()), 1e-12)))
+    sh = both.sh.copy()
+    sh[:, 0] = (color - 0.5) / SH_C0
+    opacities = both.opacities.copy()
+    opacities[mixed] = np.log(opacity[mixed] / (1 - opacity[mixed]))
+    fitted = Gaussians(both.means, both.quats, both.log_scales, opacities, sh)
+    n = len(foreground)
+    return fitted[slice(0, n)], fitted[slice(n, len(both))], psnr

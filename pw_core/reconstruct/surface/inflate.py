@@ -1,0 +1,241 @@
+"""Silhouettes to closed solids that stand on the table (or hang above something)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.config import EntityConfig
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import F64, Camera
+from pw_core.reconstruct.types import Mask
+from pw_core.scene import Mesh
+
+GRID = 112
+DEPTHS = 72
+SLACK = 0.01
+"""Share of the half depth by which a foot may seem too far away: masks are as exact as that."""
+
+
+SMOOTH_COLUMNS = 0.03
+"""How far foot and top are smoothed along the outline [share of its width]."""
+
+
+@dataclass(frozen=True)
+class Solid:
+    """Front and back depth [m] (H, W) along the optical axis, nan outside the mask; the mesh of what lies between.
+
+    mid_m is the distance [m] of the vertical plane that the solid is inflated about.
+    """
+
+    mask: Mask
+    front: F64
+    back: F64
+    mid_m: float
+    mesh: Mesh
+
+    def contains(self, camera: Camera, points: F64) -> NDArray[np.bool_]:
+        """Which of `points` [m] (n, 3) are inside."""
+        uv, depth = camera.project(points)
+        height, width = self.mask.shape
+        x = np.clip(np.floor(uv[:, 0]).astype(int), 0, width - 1)
+        y = np.clip(np.floor(uv[:, 1]).astype(int), 0, height - 1)
+        seen = (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height) & self.mask[y, x]
+        return np.asarray(seen & (depth > self.front[y, x]) & (depth < self.back[y, x]) & (points[:, 2] >= 0))
+
+
+def pixel_centres(height: int, width: int) -> F64:
+    """(H, W, 2) px."""
+    y, x = np.mgrid[0:height, 0:width]
+    return np.stack([x + 0.5, y + 0.5], axis=-1).astype(np.float64)
+
+
+def table_depth(camera: Camera) -> F64:
+    """Depth [m] (H, W) at which each pixel's ray meets the table; inf where it does not."""
+    rays = camera.rays(pixel_centres(camera.height, camera.width))
+    with np.errstate(divide="ignore"):
+        depth = np.where(rays[..., 2] < -1e-6, -camera.centre[2] / np.minimum(rays[..., 2], -1e-9), np.inf)
+    return np.asarray(depth)
+
+
+def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float | None = None) -> Solid:
+    """Inflate a silhouette.
+
+    About a plane that faces the camera each row of the mask becomes an ellipse as wide as the row and `depth_ratio` as
+    deep. A standing solid's plane is where its foot touches the table (`_stand`); it leans with the line of sight, as
+    the outline of a round thing does, and the solid ends at the table. A hanging one's is given, and vertical:
+    `mid_m` [m].
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
+    """
+    from scipy import ndimage
+
+    height, width = mask.shape
+    rays = camera.rays(pixel_centres(height, width))
+    table = table_depth(camera) if mid_m is None else np.full(mask.shape, np.inf)
+    runs = row_runs(mask)
+    if mid_m is None:
+        mid_m, waist = _stand(mask, entity, camera)
+        towards = np.array([mid_m, 0.0, waist - camera.centre[2]])
+        normal = towards / np.linalg.norm(towards)
+        mid = (normal @ towards) / np.maximum(rays @ normal, 1e-9)
+    else:
+        mid = mid_m / rays[..., 0]
+    focal = camera.K[0, 0]
+    half = _revolved(mask, camera, mid_m) if entity.shape == "revolve" else None
+    if half is None:
+        half = entity.depth_ratio * np.sqrt(runs) * mid / focal
+        weight = ndimage.gaussian_filter(mask.astype(np.float64), 2.0)
+        half = np.sqrt(ndimage.gaussian_filter(np.where(mask, half**2, 0), 2.0) / np.maximum(weight, 1e-6))
+    edge = np.asarray(ndimage.distance_transform_edt(mask)) * mid_m / focal
+    # Rounded towards the outline, so that front and back meet there whatever the smoothing did.
+    half = np.minimum(half, 2.5 * np.sqrt(edge * np.maximum(edge, 0.25 * mask.sum() ** 0.5 * mid_m / focal)))
+    front = np.minimum(np.minimum(mid - half, table - 0.35 * edge), _contact(mask, table, mid))
+    back = np.minimum(mid + half, table)
+    front = np.minimum(front, back - 1e-4)
+    front, back = (np.where(mask, d, np.nan) for d in (front, back))
+    return Solid(mask, front, back, mid_m, mesh_between(mask, front, back, camera, entity.name))
+
+
+def _contact(mask: Mask, table: F64, mid: F64) -> F64:
+    """The furthest [m] (H, W) that a standing solid's front can be: in each column a quarter of an ellipse from where
+    the lowest pixel's ray meets the table up to the middle plane at the top. Without it the foot would creep along the
+    table.
+
+    Lowest and highest pixels are smoothed along the outline: where it overhangs, the top of the column jumps, and the
+    surface would tear there.
+    """
+    from scipy import ndimage
+
+    height, width = mask.shape
+    columns = np.flatnonzero(mask.any(axis=0))
+    spread = SMOOTH_COLUMNS * len(columns)
+
+    def smooth(rows: F64) -> F64:
+        out = np.zeros(width)
+        out[columns] = ndimage.gaussian_filter1d(rows[columns].astype(np.float64), spread, mode="nearest")
+        return out
+
+    lowest = height - 1 - np.argmax(mask[::-1], axis=0)
+    foot = table[lowest, np.arange(width)]
+    if not np.isfinite(foot[columns]).all():
+        return np.full(mask.shape, np.inf)
+    foot, low, high = smooth(foot), smooth(lowest), smooth(np.argmax(mask, axis=0))
+    up = np.clip((low - np.arange(height)[:, None]) / np.maximum(low - high, 1), 0, 1)
+    return np.asarray(foot + np.maximum(mid - foot, 0) * (1 - np.sqrt(1 - up**2)))
+
+
+def row_runs(mask: Mask) -> F64:
+    """For each masked pixel (distance to the left end of its run) * (to the right end) [px²]."""
+    out = np.zeros(mask.shape)
+    for y in np.flatnonzero(mask.any(axis=1)):
+        edges = np.flatnonzero(np.diff(np.concatenate([[0], mask[y].astype(int), [0]])))
+        for a, b in zip(edges[::2], edges[1::2]):
+            x = np.arange(a, b) + 0.5
+            out[y, a:b] = (x - a) * (b - x)
+    return out
+
+
+def _stand(mask: Mask, entity: EntityConfig, camera: Camera) -> tuple[float, float]:
+    """Where a standing solid's middle is: its distance x [m] and the height [m] of its widest row.
+
+    The lowest line of sight that meets the solid touches it where it stands out the most: at the near edge of a broad
+    foot, but a little above the table on a round one. So the outline is taken for the profile seen from the side,
+    `depth_ratio` as deep, and put as far away as it can be with its nearest shadow on the table, thrown from the
+    camera, no further than where the lowest line of sight meets the table. Further, and the table would cut its foot
+    off; nearer, and it would float.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    # A row's lower edge: that of the lowest is the lowest line of sight.
+    central = camera.rays(np.stack([np.full(len(rows), camera.width / 2), rows + 1.0], axis=1))
+    if central[-1, 2] > -1e-6:
+        raise ReconstructError(
+            f"entity '{entity.name}': its foot lies above the table's horizon; check camera.pitch_deg and height_m, or "
+            "say what it hangs above (above: <entity>)",
+            code=ErrorCode.RECONSTRUCT_FAILED,
+        )
+    eye = camera.centre[2]
+    near = float(-eye * central[-1, 0] / central[-1, 2])
+    widths = mask[rows].sum(axis=1) / 2
+    widest = rows[widths > 0.95 * widths.max()].mean()
+
+    def shadow(x: float) -> tuple[float, float, float]:
+        """For a solid with its middle at x: the nearest shadow's x, the widest row's height, half the depth [m]."""
+        waist = max(eye + x * float(np.interp(widest, rows, central[:, 2] / central[:, 0])), 0.0)
+        lean = (eye - waist) / x
+        depth = (x + lean * (eye - waist)) / np.maximum(central[:, 0] - lean * central[:, 2], 1e-9)
+        z = np.clip(eye + depth * central[:, 2], 0, 0.98 * eye)
+        half = entity.depth_ratio * widths * depth / camera.K[0, 0]
+        return float(((x - half) * eye / (eye - z)).min()), waist, float(half.max())
+
+    # With its middle this near it floats; its shadow then differs from `near` by the roughness of the outline alone.
+    near = max(near, shadow(near)[0])
+    low, high = near, 4 * near
+    for _ in range(50):
+        x = (low + high) / 2
+        thrown, _, half = shadow(x)
+        low, high = (x, high) if thrown <= near + SLACK * half else (low, x)
+    return low, shadow(low)[1]
+
+
+def _revolved(mask: Mask, camera: Camera, mid_m: float) -> F64:
+    """Half thickness [m] (H, W) of the solid of revolution about the mask's long axis."""
+    y, x = np.nonzero(mask)
+    points = np.stack([x, y], axis=1) + 0.5
+    centre = points.mean(0)
+    axis = np.linalg.svd(points - centre, full_matrices=False)[2][0]
+    along = (points - centre) @ axis
+    across = (points - centre) @ np.array([-axis[1], axis[0]])
+    bins = np.clip((along - along.min()).astype(int), 0, None)
+    widest, narrowest = np.full(bins.max() + 1, -np.inf), np.full(bins.max() + 1, np.inf)
+    np.maximum.at(widest, bins, across + 0.5)
+    np.minimum.at(narrowest, bins, across - 0.5)
+    radius = np.nan_to_num((widest - narrowest) / 2, neginf=0.0)
+    middle = (widest + narrowest) / 2
+    out = np.zeros(mask.shape)
+    scale = mid_m / (camera.rays(centre)[0] * camera.K[0, 0])
+    out[y, x] = np.sqrt(np.maximum(radius[bins] ** 2 - (across - middle[bins]) ** 2, 0)) * scale
+    return out
+
+
+def mesh_between(mask: Mask, front: F64, back: F64, camera: Camera, name: str) -> Mesh:
+    """Marching cubes of what lies between the sheets, on a grid of (row, column, depth); closed by construction."""
+    import trimesh
+    from scipy import ndimage
+    from skimage.measure import marching_cubes
+
+    rows, columns = (np.flatnonzero(mask.any(axis=a)) for a in (1, 0))
+    y0, y1, x0, x1 = rows[0] - 2, rows[-1] + 3, columns[0] - 2, columns[-1] + 3
+    step = max((y1 - y0) / GRID, (x1 - x0) / GRID, 1.0)
+    v, u = np.arange(y0, y1 + step, step), np.arange(x0, x1 + step, step)
+    signed = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
+    nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
+    grid = np.meshgrid(v, u, indexing="ij")
+
+    def sample(field: F64) -> F64:
+        return np.asarray(ndimage.map_coordinates(field, grid, order=1, mode="nearest"))
+
+    f, b = (sample(d[tuple(nearest)]) for d in (front, back))
+    metre = float(np.nanmedian(front)) / camera.K[0, 0]
+    e = (sample(signed) - 0.0) * metre
+    low, high = float(np.nanmin(front)), float(np.nanmax(back))
+    depth = np.linspace(low - 0.04 * (high - low), high + 0.04 * (high - low), DEPTHS)
+    inside = np.minimum(np.minimum(depth - f[..., None], b[..., None] - depth), e[..., None])
+    inside = np.pad(inside, 1, constant_values=-metre)
+    vertices, faces, _, _ = marching_cubes(inside, 0.0)
+    vertices = vertices - 1
+    pixels = np.stack([u[0] + vertices[:, 1] * step + 0.5, v[0] + vertices[:, 0] * step + 0.5], axis=1)
+    world = camera.unproject(pixels, np.interp(vertices[:, 2], np.arange(DEPTHS), depth))
+    mesh = trimesh.Trimesh(world, faces, process=True)
+    parts = mesh.split(only_watertight=True)
+    if len(parts) == 0:
+        raise ReconstructError(
+            f"entity '{name}': its outline gives no closed solid; check its mask", code=ErrorCode.RECONSTRUCT_FAILED
+        )
+    mesh = max(parts, key=lambda m: abs(m.volume))
+    if mesh.volume < 0:
+        mesh.invert()
+    return Mesh(np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64))

@@ -1,0 +1,99 @@
+"""Frames other than the scene's, by tf2 where it is installed; where it is not, a clear error."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from geometry_msgs.msg import PoseStamped, TransformStamped
+from numpy.typing import NDArray
+from rclpy.node import Node
+
+from pw_core.errors import ErrorCode, PWError
+from pw_core.gaussians import Camera
+from pw_ros.convert.cameras import viewmat_to_pose
+from pw_ros.convert.geometry import pose_to_matrix, transform_to_matrix
+
+
+class Frames:
+    """Knows the scene's frame and, with tf2, how others lie to it; puts the cameras' frames on /tf_static."""
+
+    def __init__(self, node: Node, frame_id: str) -> None:
+        self.node, self.frame_id = node, frame_id
+        self._buffer: Any = None
+        self._static: Any = None
+        try:
+            import tf2_ros
+
+            self._buffer = tf2_ros.Buffer()
+            self._listener = tf2_ros.TransformListener(self._buffer, node)
+            self._static = tf2_ros.StaticTransformBroadcaster(node)
+        except ImportError:
+            node.get_logger().info(
+                "tf2_ros is not installed: goals must be in the scene's frame, cameras are not on TF"
+            )
+
+    def to_world(self, frame_id: str) -> NDArray[np.float64] | None:
+        """The transform (4, 4) from that frame to the scene's; None where they are the same.
+
+        Raises:
+            PWError (INVALID_FRAME): tf2 is not there, or does not know it.
+        """
+        if frame_id in ("", self.frame_id):
+            return None
+        if self._buffer is None:
+            raise PWError(
+                f"frame '{frame_id}' is not the scene's '{self.frame_id}', and tf2_ros is not there to transform it",
+                code=ErrorCode.INVALID_FRAME,
+            )
+        from rclpy.time import Time
+
+        try:
+            found = self._buffer.lookup_transform(self.frame_id, frame_id, Time())
+        except Exception as error:  # tf2's own classes
+            raise PWError(
+                f"frame '{frame_id}' cannot be transformed to '{self.frame_id}': {error}", code=ErrorCode.INVALID_FRAME
+            ) from None
+        return transform_to_matrix(found.transform)
+
+    def publish_cameras(self, cameras: tuple[Camera, ...]) -> None:
+        """Put optical frames on TF, if it is there."""
+        if self._static is None:
+            return
+        self._static.sendTransform(
+            [
+                self._transform(viewmat_to_pose(c.viewmat, frame_id=self.frame_id), optical_frame(c.name))
+                for c in cameras
+            ]
+        )
+
+    def check_place(self, table: PoseStamped) -> None:
+        """Whether `place` can be done; asked before anything is made.
+
+        Raises:
+            PWError (INVALID_FRAME): tf2 is not there, the pose is in the scene's own frame, or is none.
+        """
+        code = ErrorCode.INVALID_FRAME
+        if self._static is None:
+            raise PWError("table_pose needs tf2_ros, which is not installed; leave it out", code=code)
+        if table.header.frame_id == self.frame_id:
+            text = f"table_pose is in '{self.frame_id}', the scene's own frame; give it in the robot's"
+            raise PWError(text, code=code)
+        pose_to_matrix(table.pose, what="table_pose", code=code)
+
+    def place(self, table: PoseStamped) -> None:
+        """Put the scene's frame into the robot's, after `check_place`."""
+        self._static.sendTransform([self._transform(table, self.frame_id)])
+
+    def _transform(self, pose: PoseStamped, child: str) -> TransformStamped:
+        message = TransformStamped(header=pose.header, child_frame_id=child)
+        message.header.stamp = self.node.get_clock().now().to_msg()
+        p, t = pose.pose.position, message.transform.translation
+        t.x, t.y, t.z = p.x, p.y, p.z
+        message.transform.rotation = pose.pose.orientation
+        return message
+
+
+def optical_frame(camera: str) -> str:
+    """The frame of a scene's camera (REP 103: z forward, x right, y down)."""
+    return f"{camera}_optical"

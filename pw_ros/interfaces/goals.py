@@ -1,0 +1,121 @@
+"""What the node's actions have in common: goals always accepted, one at a time through the node's gate, done by the
+worker, and ended SUCCEEDED, ABORTED with an error code, or CANCELED."""
+
+from __future__ import annotations
+
+import queue
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from builtin_interfaces.msg import Time
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+
+from pw_core.errors import ErrorCode, PWError
+from pw_ros.worker.process import Job
+
+if TYPE_CHECKING:
+    from pw_ros.node import WorldNode
+
+DETACH_AFTER = 0.1
+"""[s] a cancelled goal waits for the worker to notice; then it ends without it, and the worker goes on behind."""
+
+
+class GoalServer:
+    """Serves the action `~/<name>`; `run` does a goal.
+
+    Args:
+        kind: the action's type, whose result has wall_time, error_code and error_msg.
+        name: of the action, and of the worker's operation.
+        unknown: the code of what nobody foresaw.
+    """
+
+    def __init__(self, node: WorldNode, kind: Any, name: str, *, unknown: ErrorCode) -> None:
+        self.node, self.kind, self.name, self._unknown = node, kind, name, unknown
+        self.server = ActionServer(
+            node,
+            kind,
+            f"~/{name}",
+            execute_callback=self._execute,
+            goal_callback=lambda _: GoalResponse.REJECT if node.closing else GoalResponse.ACCEPT,
+            cancel_callback=lambda _: CancelResponse.ACCEPT,
+            callback_group=node.group,
+        )
+
+    def run(self, handle: ServerGoalHandle, result: Any, stamp: Time) -> None:
+        """Do the goal that came at `stamp`, and fill in the result; PWError says why not."""
+        raise NotImplementedError
+
+    def _execute(self, handle: ServerGoalHandle) -> Any:
+        began, stamp = time.monotonic(), self.node.now()
+        result = self.kind.Result()
+        try:
+            self.run(handle, result, stamp)
+        except PWError as error:
+            result.error_code, result.error_msg = int(error.code), str(error)
+        except Exception as error:
+            self.node.get_logger().error(f"{self.name}: {type(error).__name__}: {error}")
+            result.error_code = int(self._unknown)
+            result.error_msg = f"{type(error).__name__}: {error}"
+        # The job may have ended, and idle been said, while this thread still told of its steps.
+        self.node.settle()
+        result.wall_time = time.monotonic() - began
+        if result.error_code not in (ErrorCode.CANCELED, ErrorCode.BUSY):
+            self.node.report(error_code=result.error_code, error_msg=result.error_msg)
+        if result.error_code == ErrorCode.CANCELED:
+            handle.canceled()
+        elif result.error_code:
+            handle.abort()
+        else:
+            handle.succeed()
+        return result
+
+    def start(self, handle: ServerGoalHandle, **arguments: Any) -> tuple[Job, queue.SimpleQueue[tuple[str, Any]]]:
+        """Take the gate, ask the worker; the job and its events, the last of which is "done".
+
+        Raises:
+            PWError: BUSY; CANCELED or SHUTTING_DOWN while it waited.
+        """
+        node = self.node
+        node.enter(self.name, wait=node.get_parameter("busy_policy").value == "wait", handle=handle)
+        events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
+        job = node.worker.submit(
+            self.name, on_event=lambda name, value: events.put((name, value)), **arguments
+        )  # fmt: skip
+
+        def over(_: Any) -> None:
+            node.leave()
+            events.put(("done", None))
+
+        job.future.add_done_callback(over)
+        return job, events
+
+    def follow(
+        self, handle: ServerGoalHandle, job: Job, events: queue.SimpleQueue[tuple[str, Any]],
+        heard: Callable[[str, Any], None], *, patience: float = DETACH_AFTER,
+    ) -> None:  # fmt: skip
+        """Hand events to `heard` until the job is done, or was cancelled `patience` [s] ago.
+
+        Raises:
+            PWError: SHUTTING_DOWN.
+        """
+        canceled_at = 0.0
+        while True:
+            try:
+                name, value = events.get(timeout=0.02)
+            except queue.Empty:
+                name, value = "", None
+            if name == "done":
+                return
+            if name:
+                heard(name, value)
+            now = time.monotonic()
+            if handle.is_cancel_requested and not canceled_at:
+                canceled_at = now
+                self.node.worker.cancel(job)
+            if self.node.closing:
+                self.node.worker.cancel(job)
+                raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
+            if canceled_at and now - canceled_at > patience:
+                return

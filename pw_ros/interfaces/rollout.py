@@ -1,0 +1,136 @@
+"""The action ~/rollout: goals in, feedback while it runs, tracks and views at the end."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from builtin_interfaces.msg import Time
+from rclpy.action.server import ServerGoalHandle
+
+from pw_core.errors import ErrorCode, PWError
+from pw_core.gaussians import Camera
+from pw_msgs.action import Rollout
+from pw_msgs.msg import CameraView, EntityTrack, View
+from pw_ros.convert.actions import message_to_action
+from pw_ros.convert.cameras import camera_to_info, messages_to_camera
+from pw_ros.convert.geometry import time_after
+from pw_ros.convert.images import numpy_to_compressed
+from pw_ros.convert.reports import pose_to_state, poses_to_track
+from pw_ros.interfaces.frames import optical_frame
+from pw_ros.interfaces.goals import GoalServer
+from pw_ros.worker.protocol import FrameData, Picture
+
+if TYPE_CHECKING:
+    from pw_ros.node import WorldNode
+
+
+class RolloutServer(GoalServer):
+    """Serves goals one at a time, as the node's gate lets them through."""
+
+    def __init__(self, node: WorldNode) -> None:
+        super().__init__(node, Rollout, "rollout", unknown=ErrorCode.ROLLOUT_UNKNOWN)
+
+    def run(self, handle: ServerGoalHandle, result: Rollout.Result, stamp: Time) -> None:
+        """See GoalServer."""
+        node, request = self.node, handle.request
+        actions = [message_to_action(a, to_world=node.frames.to_world(a.header.frame_id)) for a in request.actions]
+        cameras: list[Camera] = []
+        if request.return_views:
+            names = list(request.cameras) or ([""] if not request.views else [])
+            cameras = [node.camera(name) for name in names] + [camera_of(node, v) for v in request.views]
+        job, events = self.start(
+            handle,
+            actions=actions,
+            duration=float(request.duration),
+            start=request.from_state,
+            frame_interval=float(request.frame_interval) or None,
+            commit=bool(request.commit),
+            cameras=cameras,
+            max_views=int(request.max_views),
+        )
+        node.report(status="compiling", stage="starting", fraction=None)
+        node.topics.predict_actions(request.actions)
+        frames: list[FrameData] = []
+        views: list[View] = []
+        try:
+            self.follow(handle, job, events, self._listener(handle, frames, views, result, stamp))
+        finally:
+            self._tracks(result, frames, stamp)
+            if frames:  # the views stay with the prediction, which is no longer live
+                end = {"trajectory": result.trajectory_id, "time_s": frames[-1].time_s}
+                node.topics.show(end, stamp)
+        done = job.future.result() if job.done else {"canceled": True}
+        if handle.is_cancel_requested and not done.get("committed"):
+            raise PWError(f"canceled after {result.simulated_time:.3f} s of simulated time", code=ErrorCode.CANCELED)
+        result.committed = bool(done["committed"])
+        result.views = views
+
+    def _listener(
+        self, handle: ServerGoalHandle, frames: list[FrameData], views: list[View], result: Any, stamp: Time
+    ) -> Callable[[str, Any], None]:
+        node, first = self.node, 0.0
+        feedback = Rollout.Feedback(stage="compiling")
+
+        def heard(name: str, value: Any) -> None:
+            nonlocal first
+            now = time.monotonic()
+            if name == "progress":
+                node.report(status="compiling", stage=value[0], fraction=value[1])
+                handle.publish_feedback(feedback)
+            elif name == "ids":
+                result.trajectory_id, result.state_id = value
+                first = now
+            elif name == "frame":
+                frames.append(value)
+                wall = now - first
+                feedback.stage = "stepping"
+                feedback.simulated_time, feedback.fraction = value.time_s, value.fraction
+                feedback.real_time_factor = value.time_s / wall if wall > 0 else 0.0
+                at = time_after(stamp, value.time_s)
+                feedback.entities = [pose_to_state(p, frame_id=node.frames.frame_id, stamp=at) for p in value.poses]
+                handle.publish_feedback(feedback)
+                eta = wall * (1 / value.fraction - 1) if value.fraction > 0 else None
+                node.report(status="rolling out", stage="stepping", fraction=value.fraction, eta=eta)
+                node.topics.predict(value, stamp, {"live": True})
+            elif name == "view":
+                views.append(self._view(*value, stamp))
+
+        return heard
+
+    def _tracks(self, result: Rollout.Result, frames: Sequence[FrameData], stamp: Time) -> None:
+        if frames:
+            result.simulated_time = frames[-1].time_s
+            result.tracks = frames_to_tracks(frames, frame_id=self.node.frames.frame_id, stamp=stamp)
+
+    def _view(self, camera: Camera, picture: Picture, stamp: Time) -> View:
+        at, frame = time_after(stamp, picture.time_s), optical_frame(camera.name)
+        quality = int(self.node.get_parameter("jpeg_quality").value)
+        return View(
+            camera=camera.name,
+            time=picture.time_s,
+            camera_info=camera_to_info(camera, frame_id=frame, stamp=at),
+            image=numpy_to_compressed(picture.rgb, format="jpeg", quality=quality, frame_id=frame, stamp=at),
+        )
+
+
+def frames_to_tracks(frames: Sequence[FrameData], *, frame_id: str, stamp: Time) -> list[EntityTrack]:
+    """One track an entity."""
+    times = [f.time_s for f in frames]
+    return [
+        poses_to_track(times, [f.poses[i] for f in frames], frame_id=frame_id, stamp=stamp)
+        for i in range(len(frames[0].poses))
+    ]
+
+
+def camera_of(node: WorldNode, view: CameraView) -> Camera:
+    """The camera a request means: one of the scene's by name, or its own.
+
+    Raises:
+        PWError: UNKNOWN_CAMERA, INVALID_CAMERA, INVALID_FRAME.
+    """
+    if not view.camera_info.width:
+        return node.camera(view.name)
+    to_world = node.frames.to_world(view.pose.header.frame_id)
+    return messages_to_camera(view.camera_info, view.pose.pose, name=view.name or "view", to_world=to_world)

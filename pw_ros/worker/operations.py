@@ -1,0 +1,307 @@
+"""What the worker does with its World, one method for each request. No ROS here, nor how requests come in."""
+
+from __future__ import annotations
+
+import importlib
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.actions import Action
+from pw_core.errors import ErrorCode, PWError, ReconstructError
+from pw_core.gaussians import Camera
+from pw_core.scene import PhysicsState, Scene, Trajectory
+from pw_ros.worker.protocol import FrameData, Picture, Snapshot, WorkerOptions
+from pw_ros.worker.refine import Correcting
+
+if TYPE_CHECKING:
+    from pw_core.config import SceneConfig
+    from pw_core.reconstruct.inputs import Inputs
+
+READS = {"render", "trajectory", "scenes", "config", "snapshot"}
+"""Operations that change nothing: answered between frames, while kernels compile, and in progress reports of a job."""
+
+
+class Desk(Protocol):
+    """What a running operation needs of whoever takes the requests."""
+
+    stepping: bool
+
+    def event(self, name: str, value: Any) -> None:
+        """Tell the job's owner."""
+
+    def serve(self) -> None:
+        """Answer what came in meanwhile and only reads."""
+
+    def serving(self) -> AbstractContextManager[None]:
+        """As `serve`, all the while."""
+
+    @property
+    def canceled(self) -> bool:
+        """Whether the running job was called off."""
+
+
+class Operations:
+    """The World and what can be asked of it: `do_<operation>(**arguments)`."""
+
+    def __init__(self, desk: Desk, options: WorkerOptions) -> None:
+        module, _, name = options.world_factory.partition(":")
+        self.desk = desk
+        self.world = getattr(importlib.import_module(module), name)(
+            Path(options.store),
+            config_dirs=[Path(d) for d in options.config_dirs],
+            device=options.device,
+            max_uncommitted_states=options.max_uncommitted_states,
+        )
+        self.live: tuple[float, PhysicsState, str] | None = None  # with the state whose look it has
+        self.correcting: Correcting | None = None
+        self._colors: tuple[Scene, NDArray[np.uint8] | None] | None = None
+
+    def open_scene(self, name: str, note: Callable[[int, str], None]) -> None:
+        """Select a scene of the store at the start, or make it from the configuration of that name. A world without a
+        scene is better than none, so a failure is only noted."""
+        try:
+            if name in {s.id for s in self.world.scenes() if s.reconstructed}:
+                self.world.select(name)
+                return
+            config = self.world.config(name)
+            note(0, f"scene '{name}' is not in the store: making it from its configuration")
+            self.world.reconstruct(config)
+        except PWError as error:
+            note(int(error.code), f"scene '{name}' could not be opened: {error}")
+        except Exception as error:
+            traceback.print_exc()
+            text = f"scene '{name}' could not be opened: {type(error).__name__}: {error}"
+            note(int(ErrorCode.SCENE_UNKNOWN), text)
+
+    # --- what only reads ----------------------------------------------------------------------------------------------
+
+    def do_snapshot(self) -> Snapshot:
+        """See Snapshot."""
+        world, scene = self.world, self.world.scene
+        if scene is None:
+            return Snapshot()
+        head = world.state("")
+        return Snapshot(
+            scene_id=scene.id,
+            title=scene.config.title,
+            created=min((s.created for s in world.states()), default=0.0),
+            cameras=tuple(scene.cameras),
+            entities=tuple(replace(e, mesh=None) for e in scene.entities),
+            states=tuple(replace(s, physics=None) for s in world.states()),
+            head=world.head,
+            committed=frozenset(world.committed),
+            positions=self.placed(head.physics),
+            velocities=head.physics.particles.velocities,
+            colors=self.colors(),
+            entity_ids=scene.entity_ids,
+            poses=tuple(world.entity_poses(head.physics)),
+        )
+
+    def colors(self) -> NDArray[np.uint8] | None:
+        """Of the scene's particles; made once a scene."""
+        if self._colors is None or self._colors[0] is not self.world.scene:
+            try:
+                colors = self.world.particle_colors()
+            except Exception:
+                traceback.print_exc()  # white particles are better than no world
+                colors = None
+            self._colors = (self.world.scene, colors)
+        return self._colors[1]
+
+    def placed(self, physics: PhysicsState) -> NDArray[np.float32]:
+        """Positions [m] (J, 3), those of rigid entities where their bodies are."""
+        from pw_core.appearance import placed_positions
+
+        return placed_positions(self.world.scene, physics)
+
+    def frame(self, time_s: float, fraction: float, physics: PhysicsState) -> FrameData:
+        """An instant, ready to be sent."""
+        poses = tuple(self.world.entity_poses(physics))
+        return FrameData(time_s, fraction, self.placed(physics), physics.particles.velocities, poses)
+
+    def do_scenes(self) -> list[Any]:
+        """Scenes and configurations."""
+        return list(self.world.scenes())
+
+    def do_config(self, name: str) -> Any:
+        """A scene configuration by name."""
+        return self.world.config(name)
+
+    def do_render(
+        self,
+        camera: Camera | str,
+        state: str = "",
+        trajectory: str = "",
+        time_s: float = 0.0,
+        live: bool = False,
+        depth: bool = False,
+    ) -> Picture:
+        """What a camera sees; live: of the running rollout's last frame or of the running refinement, or of the head
+        between them."""
+        physics, at = None, 0.0
+        if trajectory:
+            found = self.world.trajectory(trajectory)
+            at = float(found.times[np.argmin(np.abs(found.times - time_s))])
+            physics, state = self.world.physics_at(found, at), self.look_of(found)
+        elif live and self.live is not None:
+            at, physics, state = self.live
+        if live and self.correcting is not None:
+            return self.correcting.picture(camera)
+        view = self.world.render(camera, physics=physics, state=state)
+        seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if depth else None
+        return Picture(view.rgb, seen, at)
+
+    def look_of(self, trajectory: Trajectory) -> str:
+        """Id of the state whose look a trajectory's frames have: what it started from, or what a correction found."""
+        parents = {s.id: s.parent for s in self.world.states()}
+        if parents.get(trajectory.end, trajectory.start) != trajectory.start:
+            return trajectory.end
+        return trajectory.start if trajectory.start in parents else ""  # a deleted state's trajectory stays
+
+    def do_trajectory(self, trajectory: str = "") -> tuple[Trajectory, list[FrameData]]:
+        """A trajectory, and its frames as they are published."""
+        found = self.world.trajectory(trajectory)
+        end = float(found.times[-1]) or 1.0
+        return found, [self.frame(t, t / end, self.world.physics_at(found, t)) for t in map(float, found.times)]
+
+    # --- what changes -------------------------------------------------------------------------------------------------
+
+    def do_reconstruct(
+        self, config: SceneConfig, photo: NDArray[np.uint8] | None = None, inputs: Inputs | None = None,
+        path: Path | None = None,
+    ) -> dict[str, Any]:
+        """A scene of a photo (none: the configuration's), of pictures, or of what a file or folder holds."""
+        from pw_core.reconstruct.inputs import Inputs
+        from pw_core.reconstruct.routes.many_views import way
+
+        began = time.monotonic()
+        if path is not None:
+            inputs = Inputs.load(path, max_frames=config.reconstruct.views.max_frames)
+        route = way(config, inputs)
+
+        def progress(stage: str, fraction: float) -> None:
+            self.desk.event("progress", (f"{route}: {stage}", fraction))
+            self.desk.serve()
+            if self.desk.canceled:
+                raise ReconstructError("called off through ~/cancel_reconstruct", code=ErrorCode.RECONSTRUCT_CANCELED)
+
+        pictures: dict[str, Any] = {"photo": photo} if inputs is None else {"inputs": inputs}
+        scene = self.world.reconstruct(config, **pictures, progress=progress)
+        made = scene.provenance
+        bound = made.get("figures", {}).get("bound", {}).get("psnr_db", float("nan"))
+        return {
+            "scene_id": scene.id, "wall_time": time.monotonic() - began, "route": route,
+            "psnr": made.get("psnr_db", made.get("psnr", bound)),
+            "scale_from": made.get("plane", {}).get("scale_from", "camera height and pitch of the configuration"),
+            "left_out": made.get("poses", {}).get("not_registered", []),
+        }  # fmt: skip
+
+    def do_rollout(
+        self,
+        actions: Sequence[Action],
+        duration: float,
+        start: str = "",
+        frame_interval: float | None = None,
+        commit: bool = False,
+        cameras: Sequence[Camera | str] = (),
+        max_views: int = 0,
+    ) -> dict[str, Any]:
+        """Ids, frames and views (camera, Picture) go up as events; the result says how it ended."""
+
+        def progress(stage: str, fraction: float) -> None:
+            # No cancelling here: the kernels will be wanted by the next goal.
+            self.desk.event("progress", (stage, fraction))
+
+        rollout = self.world.rollout(actions, duration, start=start, frame_interval=frame_interval, progress=progress)
+        seen: list[tuple[float, PhysicsState]] = []
+        ids, origin, canceled = ("", ""), "", False
+        try:
+            with self.desk.serving():
+                first = next(rollout)
+            self.desk.stepping = True
+            for frame in chain([first], rollout):
+                if not seen:
+                    ids, origin = (rollout.trajectory.id, rollout.end.id), rollout.trajectory.start
+                    self.desk.event("ids", ids)
+                seen.append((frame.time_s, frame.physics))
+                self.live = (*seen[-1], origin)
+                self.desk.event("frame", self.frame(frame.time_s, frame.fraction, frame.physics))
+                self.desk.serve()
+                if self.desk.canceled:
+                    rollout.close()
+                    canceled = True
+                    break
+        finally:
+            self.desk.stepping, self.live = False, None
+        if cameras and not canceled:
+            count = min(max_views or len(seen), len(seen))
+            for k in np.unique(np.linspace(len(seen) - 1, 0, count).round().astype(int)):
+                for camera in cameras:
+                    view = self.world.render(camera, physics=seen[k][1], state=origin)
+                    self.desk.event("view", (camera, Picture(view.rgb, None, seen[k][0])))
+                    self.desk.serve()
+                canceled = canceled or self.desk.canceled
+        if commit and not canceled:  # last, so that a cancel until then leaves the head alone
+            self.world.commit(ids[1])
+        return {
+            "trajectory_id": ids[0], "state_id": ids[1], "canceled": canceled, "committed": commit and not canceled,
+        }  # fmt: skip
+
+    def do_refine(self, keep_best: bool = False, commit: bool = False, **goal: Any) -> dict[str, Any]:
+        """A correction; see `Correcting`."""
+        self.correcting = Correcting(self.desk, self.world, keep_best=keep_best, **goal)
+        try:
+            return self.correcting.run(commit=commit)
+        finally:
+            self.correcting = None
+
+    def do_commit(self, state_id: str) -> dict[str, str]:
+        """The new head and the one before."""
+        before = self.world.head
+        self.world.commit(self.world.state(state_id).id)
+        return {"state_id": self.world.head, "previous_head": before}
+
+    def do_restore(self, state_id: str) -> dict[str, str]:
+        """By id, or by the label it was saved under (the newest)."""
+        before = self.world.head
+        labelled = [s.id for s in self.world.states() if s.label and s.label == state_id]
+        self.world.restore(labelled[-1] if labelled else state_id)
+        return {"state_id": self.world.head, "previous_head": before}
+
+    def do_delete(self, state_id: str, recursive: bool = False) -> list[str]:
+        """Ids that are gone, leaves first."""
+        states, doomed = self.world.states(), [self.world.state(state_id).id]
+        for each in doomed if recursive else ():
+            doomed += [s.id for s in states if s.parent == each]
+        if self.world.head in doomed:
+            code = ErrorCode.STATE_IN_USE
+            raise PWError(f"the head '{self.world.head}' is state '{state_id}' or came from it: not deleted", code=code)
+        for each in reversed(doomed):
+            self.world.delete(each)
+        return doomed[::-1]
+
+    def do_save(self, state_id: str = "", label: str = "") -> str:
+        """Its id."""
+        return str(self.world.save(state_id, label).id)
+
+    def do_reset(self, drop_uncommitted: bool = False) -> str:
+        """The root's id."""
+        root = self.world.reset().id
+        if drop_uncommitted:
+            for state in reversed(self.world.states()):
+                if state.id not in self.world.committed and not state.label:
+                    self.world.delete(state.id)
+        return str(root)
+
+    def do_select(self, scene_id: str) -> None:
+        """Work on another scene."""
+        self.world.select(scene_id)

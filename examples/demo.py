@@ -26,7 +26,7 @@ from page import Section, write_page
 from rich.console import Console
 
 from pw_core.config import SceneConfig
-from pw_core.film import write_film
+from pw_core.export.film import write_film
 from pw_core.gaussians import Camera
 from pw_core.render.cameras import orbit
 from pw_msgs.msg import CameraView

@@ -59,7 +59,7 @@ def rollout(
     """Ask what happens: physics from a state under a round's actions."""
     with errors():
         from pw_core.errors import ErrorCode, RolloutError
-        from pw_core.export import export_trajectory
+        from pw_core.export.trajectory import export_trajectory
 
         world = open_world(store, device, scene)
         assert world.scene is not None
@@ -78,7 +78,7 @@ def rollout(
                 if film is not None:
                     pictures.append(world.render(physics=frame.physics).rgb)
         if film is not None:
-            from pw_core.film import write_film
+            from pw_core.export.film import write_film
 
             write_film(film, pictures, fps=world.scene.config.playback_fps)
         if export is not None:

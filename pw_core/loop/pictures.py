@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.film import write_film
+from pw_core.export.film import write_film
 from pw_core.gaussians import Camera
 from pw_core.refine.targets.observed import CameraFilm, nearest
 from pw_core.scene import State, Trajectory

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pw_core.errors import ErrorCode, RefineError
-from pw_core.film import write_film
+from pw_core.export.film import write_film
 from pw_core.gaussians import Camera
 from pw_core.refine.targets.footage import read_film
 from pw_core.refine.targets.observed import CameraFilm, Observed, nearest

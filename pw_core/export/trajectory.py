@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from pw_core.errors import ErrorCode, SceneError
+from pw_core.files import written_aside
 from pw_core.gaussians import deformations
 from pw_core.scene import Scene, Trajectory
 from pw_core.store import write_trajectory
@@ -47,18 +48,13 @@ def _write_parquet(scene: Scene, trajectory: Trajectory, path: Path) -> None:
     entity = pa.dictionary(pa.int32(), pa.string())
     schema = pa.schema([("time", pa.float64()), ("particle", pa.int32()), ("entity", entity), *vectors, *affine])
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".new-{path.name}")
-    try:
-        with pq.ParquetWriter(new, schema) as writer:
-            for t, x, v in zip(trajectory.times, trajectory.positions, trajectory.velocities):
-                A = deformations(scene.rest, x, near).reshape(count, 9)
-                columns = [
-                    pa.array(np.full(count, t)),
-                    pa.array(np.arange(count, dtype=np.int32)),
-                    pa.DictionaryArray.from_arrays(pa.array(scene.entity_ids.astype(np.int32)), names),
-                    *(pa.array(np.ascontiguousarray(c)) for c in (*x.T, *v.T, *A.T)),
-                ]
-                writer.write_table(pa.Table.from_arrays(columns, schema=schema))
-        new.replace(path)
-    finally:
-        new.unlink(missing_ok=True)
+    with written_aside(path) as new, pq.ParquetWriter(new, schema) as writer:
+        for t, x, v in zip(trajectory.times, trajectory.positions, trajectory.velocities):
+            A = deformations(scene.rest, x, near).reshape(count, 9)
+            columns = [
+                pa.array(np.full(count, t)),
+                pa.array(np.arange(count, dtype=np.int32)),
+                pa.DictionaryArray.from_arrays(pa.array(scene.entity_ids.astype(np.int32)), names),
+                *(pa.array(np.ascontiguousarray(c)) for c in (*x.T, *v.T, *A.T)),
+            ]
+            writer.write_table(pa.Table.from_arrays(columns, schema=schema))

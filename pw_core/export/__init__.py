@@ -1,0 +1,1 @@
+"""Trajectories and films for other programs."""

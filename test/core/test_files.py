@@ -10,8 +10,8 @@ from typer.testing import CliRunner
 
 from pw_core.cli import app
 from pw_core.errors import PWError
-from pw_core.export.trajectory import export_trajectory
 from pw_core.export.film import write_film
+from pw_core.export.trajectory import export_trajectory
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
 from pw_core.tree import ROOT

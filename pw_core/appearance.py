@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
-from pw_core.scene import Look, PhysicsState, Scene
+from pw_core.scene import AppearanceParameters, PhysicsState, Scene
 
 PREPARED_CAMERAS = 8
 
@@ -92,19 +92,19 @@ class Appearance:
         }  # fmt: skip
         self._sh_degree = int(np.sqrt(scene.foreground.sh.shape[1])) - 1
         self._prepared: dict[bytes, Any] = {}
-        self._reconstructed = scene.initial_look()
+        self._reconstructed = scene.initial_appearance()
         self._wear(self._reconstructed)
 
-    def _wear(self, look: Look) -> None:
+    def _wear(self, appearance: AppearanceParameters) -> None:
         """Draw with these offsets and colours from now on."""
         import torch
 
-        self._look = look
-        self._binding = look.bind(self.scene)
-        self._opacities = torch.sigmoid(self._tensor(look.opacities))
-        self._colors = self._tensor(look.sh)
-        if self._background.get("of") is not look.background_sh:
-            self._background |= {"of": look.background_sh, "colors": self._tensor(look.background_sh)}
+        self._shown = appearance
+        self._binding = appearance.bind(self.scene)
+        self._opacities = torch.sigmoid(self._tensor(appearance.opacities))
+        self._colors = self._tensor(appearance.sh)
+        if self._background.get("of") is not appearance.background_sh:
+            self._background |= {"of": appearance.background_sh, "colors": self._tensor(appearance.background_sh)}
             self._prepared.clear()
 
     def _tensor(self, array: NDArray[Any]) -> Any:
@@ -124,11 +124,11 @@ class Appearance:
                 A[e.particles] = quats_to_rotations(body.orientation)
         return follow(self._binding, self.scene.rest, now, A, self._covariances)
 
-    def render(self, camera: Camera, physics: PhysicsState, *, look: Look | None = None) -> View:
+    def render(self, camera: Camera, physics: PhysicsState, *, appearance: AppearanceParameters | None = None) -> View:
         """The picture that `camera` takes.
 
         Args:
-            look: as refinement left it; None: as reconstructed.
+            appearance: as refinement left it; None: as reconstructed.
 
         Raises:
             RenderError: a camera that cannot be drawn (size, pose).
@@ -137,8 +137,8 @@ class Appearance:
 
         from pw_core.render.background_cache.prepare import rasterize_over
 
-        wanted = self._reconstructed if look is None else look
-        if wanted is not self._look:
+        wanted = self._reconstructed if appearance is None else appearance
+        if wanted is not self._shown:
             self._wear(wanted)
         means, covariances = self.foreground(physics)
         drawn = rasterize_over(

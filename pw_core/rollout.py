@@ -162,8 +162,8 @@ def record(
         actions=actions,
     )
     state = State(
-        ids[1], origin.id, origin.time_s + last.time_s, last.physics, ids[0], time.time(), look=origin.look,
-        parameters=origin.parameters, views=origin.views,
+        ids[1], origin.id, origin.time_s + last.time_s, last.physics, ids[0], time.time(),
+        appearance=origin.appearance, parameters=origin.parameters, views=origin.views,
     )  # fmt: skip
     return trajectory, state
 

@@ -100,7 +100,7 @@ class PhysicsState:
 
 
 @dataclass(frozen=True)
-class Look:
+class AppearanceParameters:
     """The part of the appearance that refinement corrects; geometry at rest stays the scene's.
 
     raw (N, 3): offsets of the foreground's Gaussians from their particles, as in `Binding`; opacities [logit] (N,) and
@@ -119,7 +119,7 @@ class Look:
         }  # fmt: skip
 
     def bind(self, scene: Scene) -> Binding:
-        """The scene's binding with this look's offsets."""
+        """The scene's binding with this appearance's offsets."""
         return replace(scene.binding, raw=self.raw)
 
 
@@ -127,10 +127,10 @@ class Look:
 class State:
     """An immutable snapshot in the tree. time_s is simulated time since the reconstruction.
 
-    look: the appearance as refined so far, None while it is the reconstruction's. parameters: physical constants that
+    appearance: as refined so far, None while it is the reconstruction's. parameters: physical constants that
     refinement estimated, by names as in `pw_core.calibrate.constants`. figures: what was measured when a refinement
-    made the state. views: the last refined frame of each camera, uint8 (H, W, 3). A rollout hands look and parameters
-    on.
+    made the state. views: the last refined frame of each camera, uint8 (H, W, 3). A rollout hands appearance and
+    parameters on.
     """
 
     id: str
@@ -140,7 +140,7 @@ class State:
     trajectory_id: str = ""
     created: float = 0.0
     label: str = ""
-    look: Look | None = None
+    appearance: AppearanceParameters | None = None
     parameters: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     views: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
@@ -203,9 +203,9 @@ class Scene:
         bodies = {e.name: Body.at_rest(e.origin) for e in self.entities if e.kind != "deformable"}
         return PhysicsState(self.particles, bodies)
 
-    def initial_look(self) -> Look:
+    def initial_appearance(self) -> AppearanceParameters:
         """As reconstructed."""
-        return Look(self.binding.raw, self.foreground.opacities, self.foreground.sh, self.background.sh)
+        return AppearanceParameters(self.binding.raw, self.foreground.opacities, self.foreground.sh, self.background.sh)
 
     def with_id(self, scene_id: str) -> Scene:
         """The same scene under another id."""

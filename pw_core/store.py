@@ -23,7 +23,7 @@ from pw_core.actions import parse_action
 from pw_core.config import NAME, SceneConfig
 from pw_core.errors import ErrorCode, PWError, SceneError
 from pw_core.gaussians import Binding, Camera, Gaussians
-from pw_core.scene import Body, Entity, Look, Mesh, Particles, PhysicsState, Scene, State, Trajectory
+from pw_core.scene import AppearanceParameters, Body, Entity, Mesh, Particles, PhysicsState, Scene, State, Trajectory
 
 FORMAT = 1
 
@@ -201,8 +201,8 @@ class Store:
             "created": repr(state.created), "label": state.label,
             "parameters": json.dumps(state.parameters), "figures": json.dumps(state.figures),
         }  # fmt: skip
-        if state.look is not None:
-            arrays |= {f"look.{k}": v for k, v in state.look.arrays().items()}
+        if state.appearance is not None:
+            arrays |= {f"look.{k}": v for k, v in state.appearance.arrays().items()}
         arrays |= {f"view.{name}": picture for name, picture in state.views.items()}
         path = self.folder(scene_id) / "states" / f"{check_name(state.id, what='state')}.safetensors"
         with _failures(f"state '{state.id}' cannot be written to {path.parent}"):
@@ -226,7 +226,7 @@ class Store:
                 id=meta["id"], parent=meta["parent"], time_s=float(meta["time_s"]),
                 physics=PhysicsState(Particles(**_part(arrays, "particles")), bodies),
                 trajectory_id=meta["trajectory_id"], created=float(meta["created"]), label=meta["label"],
-                look=Look(**_part(arrays, "look")) if "look.raw" in arrays else None,
+                appearance=AppearanceParameters(**_part(arrays, "look")) if "look.raw" in arrays else None,
                 parameters=json.loads(meta.get("parameters", "{}")), figures=json.loads(meta.get("figures", "{}")),
                 views={k.removeprefix("view."): v for k, v in arrays.items() if k.startswith("view.")},
             )  # fmt: skip

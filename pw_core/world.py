@@ -17,7 +17,7 @@ from pw_core.errors import ErrorCode, RenderError, SceneError
 from pw_core.gaussians import Camera
 from pw_core.progress import Progress
 from pw_core.rollout import Rollout, begin, physics_at
-from pw_core.scene import Look, PhysicsState, Scene, State, Trajectory
+from pw_core.scene import AppearanceParameters, PhysicsState, Scene, State, Trajectory
 from pw_core.store import Store
 from pw_core.tree import ROOT, StateTree
 
@@ -348,23 +348,23 @@ class World:
         *,
         physics: PhysicsState | None = None,
         state: str = "",
-        look: Look | None = None,
+        appearance: AppearanceParameters | None = None,
     ) -> View:
         """The picture a camera (its name in the scene; empty: the photo's) takes of a state (empty: the head).
 
         Args:
             physics: drawn in place of the state's, as in a frame of a rollout.
-            look: drawn in place of the state's.
+            appearance: drawn in place of the state's.
 
         Raises:
             RenderError: UNKNOWN_CAMERA, or a camera that cannot be drawn.
         """
         if isinstance(camera, str):
             camera = self._camera(camera)
-        if physics is None or look is None:
+        if physics is None or appearance is None:
             shown = self.state(state)
-            physics, look = physics or shown.physics, look or shown.look
-        return self.appearance.render(camera, physics, look=look)
+            physics, appearance = physics or shown.physics, appearance or shown.appearance
+        return self.appearance.render(camera, physics, appearance=appearance)
 
     def _camera(self, name: str) -> Camera:
         cameras = {c.name: c for c in self._need_scene().cameras}

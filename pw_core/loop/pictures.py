@@ -72,10 +72,10 @@ def _small(camera: Camera, panel_px: int) -> Camera:
     return camera.resized(width, max(round(camera.height * width / camera.width), 1))
 
 
-def _drawn(world: World, trajectory: Trajectory, camera: Camera, looks: State) -> list[Picture]:
-    """Every frame, with the look of that state."""
+def _drawn(world: World, trajectory: Trajectory, camera: Camera, state: State) -> list[Picture]:
+    """Every frame, with the appearance of that state."""
     return [
-        world.render(camera, physics=world.physics_at(trajectory, t), state=looks.id).rgb
+        world.render(camera, physics=world.physics_at(trajectory, t), state=state.id).rgb
         for t in map(float, trajectory.times)
     ]
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
-from pw_core.scene import Look, Scene
+from pw_core.gaussians import F32, F64, Camera, quats_to_rotations, sh_degree
+from pw_core.scene import AppearanceParameters, Scene
 
 
 @dataclass(frozen=True)
@@ -25,12 +25,12 @@ class Drawn:
 class Model:
     """What of a scene stays the same while refinement looks for where it was."""
 
-    def __init__(self, scene: Scene, look: Look, *, device: str = "cpu") -> None:
+    def __init__(self, scene: Scene, appearance: AppearanceParameters, *, device: str = "cpu") -> None:
         self.scene = scene
-        self.look = look
+        self.appearance = appearance
         self.device = device
         self.near = scene.neighbours()
-        self.binding = look.bind(scene)
+        self.binding = appearance.bind(scene)
         self.covariances = scene.foreground.covariances()
         self.own = self.binding.index[:, 0]
         self.entity_of = scene.entity_ids[self.own]
@@ -73,10 +73,10 @@ class Model:
             channels = np.concatenate([channels, features], axis=1)
         with torch.no_grad():
             out = rasterize(
-                tensor(means), None, None, torch.sigmoid(tensor(self.look.opacities)), tensor(self.look.sh),
+                tensor(means), None, None, torch.sigmoid(tensor(self.appearance.opacities)), tensor(self.appearance.sh),
                 tensor(np.stack([c.viewmat for c in cameras])), tensor(np.stack([c.K for c in cameras])),
                 cameras[0].width, cameras[0].height, covars=tensor(covariances),
-                sh_degree=int(np.sqrt(self.look.sh.shape[1])) - 1, features=tensor(channels), render_depth="expected",
+                sh_degree=sh_degree(self.appearance.sh), features=tensor(channels), render_depth="expected",
             )  # fmt: skip
         assert out.features is not None and out.depth is not None
         depth = out.depth[..., 0].cpu().numpy()

@@ -28,7 +28,7 @@ from pw_core.refine.tracking.film import Film
 from pw_core.refine.tracking.track import WIDTH as TRACK_WIDTH
 from pw_core.refine.tracking.track import track
 from pw_core.refine.writeback import settle_offsets, write_back
-from pw_core.scene import Body, Look, PhysicsState, Scene, State, Trajectory
+from pw_core.scene import AppearanceParameters, Body, PhysicsState, Scene, State, Trajectory
 
 if TYPE_CHECKING:
     from pw_core.simulate import Simulation
@@ -64,7 +64,7 @@ class Correction:
     figures before and after, and the constants that were fitted."""
 
     physics: PhysicsState
-    look: Look
+    appearance: AppearanceParameters
     positions: F32
     bodies: dict[str, Any]
     parameters: dict[str, float]
@@ -108,8 +108,8 @@ class Refinement:
         self._belief: Belief | None = None
         self.provider, self.cameras, self.config, self.device = provider, tuple(cameras), config, device
         self._simulation, self._progress = simulation, progress
-        self.look = start.look or scene.initial_look()
-        self.model = Model(scene, self.look, device=device)
+        self.appearance = start.appearance or scene.initial_appearance()
+        self.model = Model(scene, self.appearance, device=device)
         self.motion = Motion.start(self.model, trajectory, nodes=config.nodes)
         self.correction: Correction | None = None
         self._began = time.monotonic()
@@ -240,8 +240,8 @@ class Refinement:
         shade = self._shade(film.cameras)
         if c.iterations:
             frames = np.unique(np.linspace(0, film.frames - 1, TINTED).round().astype(int)).tolist()
-            self.look = replace(self.look, sh=tinted(self.model, film, self.motion, shade, frames=frames))
-            self.model = Model(self.scene, self.look, device=self.device)
+            self.appearance = replace(self.appearance, sh=tinted(self.model, film, self.motion, shade, frames=frames))
+            self.model = Model(self.scene, self.appearance, device=self.device)
         polish = Polish(
             self.model, film, self.motion, shade, weights=replace(Weights(), sim=c.lambda_sim),
             iterations=c.iterations, frames_per_step=c.frames_per_step, temporal_opacity=c.temporal_opacity,
@@ -256,14 +256,15 @@ class Refinement:
             self._take(polish)
 
     def _take(self, polish: Polish) -> None:
-        self.motion, self.look = polish.motion_now(), polish.look_now()
-        self.model = Model(self.scene, self.look, device=self.device)
+        self.motion, self.appearance = polish.motion_now(), polish.appearance_now()
+        self.model = Model(self.scene, self.appearance, device=self.device)
 
     def _shade(self, cameras: tuple[Camera, ...]) -> Shade:
-        """The background through these cameras; drawn once for each look of it."""
-        key = (id(self.look.background_sh), *((c.name, c.width) for c in cameras))
+        """The background through these cameras; drawn once for each appearance of it."""
+        key = (id(self.appearance.background_sh), *((c.name, c.width) for c in cameras))
         if key not in self._shades:
-            self._shades[key] = Shade(self.scene, self.look, cameras, self.trajectory.positions, device=self.device)
+            positions = self.trajectory.positions
+            self._shades[key] = Shade(self.scene, self.appearance, cameras, positions, device=self.device)
         return self._shades[key]
 
     def _gaussians(self, t: int) -> tuple[F32, F32]:
@@ -281,11 +282,12 @@ class Refinement:
         count = len(self.trajectory)
         goal = np.stack([self.motion.positions(self.model, t) for t in range(count)])
         rows = {n: np.stack([self.motion.body(n, t) for t in range(count)]) for n in self.motion.shifts}
-        before = self.start.look or scene.initial_look()
-        shifts, look = settle_offsets(scene, before, self.look, self.model.stretch(goal[-1], self.motion.rotations(-1)))
+        before = self.start.appearance or scene.initial_appearance()
+        stretch = self.model.stretch(goal[-1], self.motion.rotations(-1))
+        shifts, appearance = settle_offsets(scene, before, self.appearance, stretch)
         moved = shifts.any(axis=1)
         goal[:, moved] += shifts[moved]
-        self.look = look
+        self.appearance = appearance
         simulation = self._simulation()
         bodies = {n: _body(r, self.planned.bodies[n], self.planned.times, c.velocity) for n, r in rows.items()}
         physics = write_back(
@@ -299,7 +301,7 @@ class Refinement:
         self._figures["seconds"] = time.monotonic() - self._began
         views = {k.name: (film.rgb[v, -1] * 255).astype(np.uint8) for v, k in enumerate(film.cameras)}
         self.correction = Correction(
-            physics, look, goal, rows, self.parameters, self.estimates, dict(self._figures), views
+            physics, appearance, goal, rows, self.parameters, self.estimates, dict(self._figures), views
         )
         yield self._step("write-back", 1, 1, 1.0)
 

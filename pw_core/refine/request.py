@@ -83,7 +83,7 @@ def _flow(
     with torch.no_grad():
         flow = optical_flow(
             tensor(means), tensor(covars), tensor(means_after), tensor(covars_after),
-            torch.sigmoid(tensor(model.look.opacities)), tensor(np.stack([c.viewmat for c in cameras])),
+            torch.sigmoid(tensor(model.appearance.opacities)), tensor(np.stack([c.viewmat for c in cameras])),
             tensor(np.stack([c.K for c in cameras])), cameras[0].width, cameras[0].height,
         )  # fmt: skip
     return np.asarray(flow.forward.cpu().numpy())

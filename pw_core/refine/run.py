@@ -59,8 +59,9 @@ class Refining:
             old, id=trajectory_id, end=state_id, positions=correction.positions, bodies=correction.bodies,
         )  # fmt: skip
         state = State(
-            state_id, end.id, end.time_s, correction.physics, trajectory_id, time.time(), look=correction.look,
-            parameters=correction.parameters, figures=correction.figures, views=correction.views,
+            state_id, end.id, end.time_s, correction.physics, trajectory_id, time.time(),
+            appearance=correction.appearance, parameters=correction.parameters, figures=correction.figures,
+            views=correction.views,
         )  # fmt: skip
         self._kept = (state, trajectory, correction)
         self._keep(state, trajectory)

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from pw_core.gaussians import F32, F64, deformations, quats_to_rotations
-from pw_core.scene import Body, Entity, Look, Particles, PhysicsState, Scene
+from pw_core.scene import AppearanceParameters, Body, Entity, Particles, PhysicsState, Scene
 
 Velocity = Literal["inherit", "estimate"]
 Stress = Literal["by_material", "transport", "relax"]
@@ -73,8 +73,11 @@ def write_back(
     return PhysicsState(particles, {**base.bodies, **bodies})
 
 
-def settle_offsets(scene: Scene, before: Look, after: Look, A: F32) -> tuple[F32, Look]:
-    """Hand the common part of each particle's changed offsets to the particle: shifts [m] (J, 3), and the look without.
+def settle_offsets(
+    scene: Scene, before: AppearanceParameters, after: AppearanceParameters, A: F32
+) -> tuple[F32, AppearanceParameters]:
+    """Hand the common part of each particle's changed offsets to the particle: shifts [m] (J, 3), and the appearance
+    without.
 
     p_j <- p_j + A mean_k (offset - offset at rest). The plain mean of a surface's one-sided offsets would inflate the
     body every round, so only their change counts.

@@ -61,7 +61,7 @@ class Operations:
             device=options.device,
             max_uncommitted_states=options.max_uncommitted_states,
         )
-        self.live: tuple[float, PhysicsState, str] | None = None  # with the state whose look it has
+        self.live: tuple[float, PhysicsState, str] | None = None  # with the state whose appearance it has
         self.correcting: Correcting | None = None
         self._colors: tuple[Scene, NDArray[np.uint8] | None] | None = None
 
@@ -151,7 +151,7 @@ class Operations:
         if trajectory:
             found = self.world.trajectory(trajectory)
             at = float(found.times[np.argmin(np.abs(found.times - time_s))])
-            physics, state = self.world.physics_at(found, at), self.look_of(found)
+            physics, state = self.world.physics_at(found, at), self.appearance_of(found)
         elif live and self.live is not None:
             at, physics, state = self.live
         if live and self.correcting is not None:
@@ -160,8 +160,8 @@ class Operations:
         seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if depth else None
         return Picture(view.rgb, seen, at)
 
-    def look_of(self, trajectory: Trajectory) -> str:
-        """Id of the state whose look a trajectory's frames have: what it started from, or what a correction found."""
+    def appearance_of(self, trajectory: Trajectory) -> str:
+        """Id of the state whose appearance a trajectory's frames have: where it started, or what a correction found."""
         parents = {s.id: s.parent for s in self.world.states()}
         if parents.get(trajectory.end, trajectory.start) != trajectory.start:
             return trajectory.end

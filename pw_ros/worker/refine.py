@@ -64,7 +64,7 @@ class Correcting:
     def picture(self, camera: Camera | str) -> Picture:
         """What a camera sees of the end of the trajectory as corrected so far."""
         now = self._running.instant()
-        return Picture(self.world.render(camera, physics=now.physics, look=now.look).rgb, None, now.time_s)
+        return Picture(self.world.render(camera, physics=now.physics, appearance=now.appearance).rgb, None, now.time_s)
 
     def run(self, *, commit: bool) -> dict[str, Any]:
         """Steps go up as events; the result holds the corrected state's id (empty: nothing kept), figures and

@@ -65,9 +65,10 @@ class Moved:
         if self.seen:
             p = self.end.physics.particles
             up = type(p)(**{**p.arrays(), "positions": p.positions + np.float32([0, 0, 0.01])})
-            look = self.scene.initial_look()
+            appearance = self.scene.initial_appearance()
             self.correction = Correction(
-                PhysicsState(up, self.end.physics.bodies), replace(look, sh=-look.sh), self.trajectory.positions + 0,
+                PhysicsState(up, self.end.physics.bodies), replace(appearance, sh=-appearance.sh),
+                self.trajectory.positions + 0,
                 self.trajectory.bodies, {"wind_x": 1.0}, (Estimate("wind_x", 0.0, 1.0, 0.25, True),),
                 {"psnr_before": 20.0, "psnr_after": 30.0, "moved_mean_m": 0.01, "moved_max_m": 0.01}, {},
             )  # fmt: skip

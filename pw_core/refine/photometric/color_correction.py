@@ -46,14 +46,14 @@ def tinted(model: Model, film: Film, motion: Motion, shade: Shade, *, frames: Se
             rows.append(drawn.features[0][where].astype(np.float64))
             gaps.append(gap[where].astype(np.float64))
     if not rows:
-        return model.look.sh
+        return model.appearance.sh
     A, b = np.concatenate(rows), np.concatenate(gaps)
     prior = len(A) * (BEND * stiffness + SIZE * np.eye(K))
     c = np.zeros((K, 3))
     for _ in range(REWEIGHTED):
         weight = 1 / (1 + (((b - A @ c) / KNEE) ** 2).sum(1, keepdims=True))
         c = np.linalg.solve((A * weight).T @ A + prior, (A * weight).T @ b)
-    sh = model.look.sh.copy()
+    sh = model.appearance.sh.copy()
     sh[:, 0] += (values @ c / SH_C0).astype(np.float32)
     return sh
 

@@ -21,7 +21,7 @@ from pw_core.refine.motion import Motion
 from pw_core.refine.photometric.losses import mean_over, picture_error
 from pw_core.refine.photometric.shadow_gain import Shade
 from pw_core.refine.tracking.film import Film
-from pw_core.scene import Look
+from pw_core.scene import AppearanceParameters
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -55,7 +55,7 @@ class Step:
 
 
 class Polish:
-    """All that is optimised, as tensors; `run` steps, `write` hands the result to motion and look."""
+    """All that is optimised, as tensors; `run` steps, `write` hands the result to motion and appearance."""
 
     def __init__(
         self, model: Model, film: Film, motion: Motion, shade: Shade, *, weights: Weights = Weights(),
@@ -68,7 +68,7 @@ class Polish:
         self.model, self.film, self.motion, self.shade, self.weights = model, film, motion, shade, weights
         self.iterations, self.frames_per_step = iterations, frames_per_step
         self.temporal_opacity, self.rng = temporal_opacity, np.random.default_rng(seed)
-        scene, look = model.scene, model.look
+        scene, appearance = model.scene, model.appearance
 
         def free(a: Any) -> Tensor:
             return self._tensor(a).requires_grad_(True)
@@ -81,11 +81,11 @@ class Polish:
              for n, x in of.items()}
             for of in (motion.shifts, motion.turns)
         )  # fmt: skip
-        self.raw, self.opacities, self.sh = free(look.raw), free(look.opacities), free(look.sh)
+        self.raw, self.opacities, self.sh = free(appearance.raw), free(appearance.opacities), free(appearance.sh)
         self.grid = free(shade.gain)
         span = float(motion.trajectory.times[-1] - motion.trajectory.times[0])
-        self.mu = free(np.full(len(look.raw), span / 2))
-        self.log_s = free(np.full(len(look.raw), math.log(3 * max(span, 1e-3))))
+        self.mu = free(np.full(len(appearance.raw), span / 2))
+        self.log_s = free(np.full(len(appearance.raw), math.log(3 * max(span, 1e-3))))
         self._values = {n: self._tensor(b.values) for n, b in motion.bases.items()}
         self._stiff = {n: self._tensor(b.stiffness) for n, b in motion.bases.items()}
         self._rest, self._delta = self._tensor(scene.rest), self._tensor(model.binding.delta)
@@ -183,7 +183,7 @@ class Polish:
         means, covars = torch.stack([p[0] for p in pairs]), torch.stack([p[1] for p in pairs])
         opacity = torch.stack([self.opacity(t) for t in frames])
         for v, view in enumerate(self._views):
-            drawn, alpha = self._look(v, frames, means, covars, opacity)
+            drawn, alpha = self._blended(v, frames, means, covars, opacity)
             target, masks, valid = (x[frames] for x in (view.target, view.masks, view.valid))
             fg, bg = ((masks > 0) & valid).float(), ((masks == 0) & valid).float()
             error = picture_error(drawn, target)
@@ -199,7 +199,7 @@ class Polish:
         total = total + self._priors(frames)
         return total, -10 * math.log10(max(float(squares / pixels.clamp_min(1.0)), 1e-10))
 
-    def _look(
+    def _blended(
         self, v: int, frames: list[int], means: Tensor, covars: Tensor, opacity: Tensor
     ) -> tuple[Tensor, Tensor]:
         """Pictures [B, H, W, 3] of that view's window, and how much of each entity is in a pixel [B, H, W, E]."""
@@ -273,7 +273,7 @@ class Polish:
             turns={n: stacked(x) for n, x in self.turns.items()},
         )  # fmt: skip
 
-    def look_now(self) -> Look:
+    def appearance_now(self) -> AppearanceParameters:
         """The appearance as optimised so far; temporal opacity is baked in as it is in the last frame."""
         import torch
 
@@ -284,7 +284,7 @@ class Polish:
         if self.temporal_opacity:
             opacities = torch.logit(self.opacity(self.film.frames - 1).clamp(1e-4, 1 - 1e-4))
         gain = array(self.grid)
-        return Look(array(self.raw), array(opacities), array(self.sh), self.shade.baked(gain[-1]))
+        return AppearanceParameters(array(self.raw), array(opacities), array(self.sh), self.shade.baked(gain[-1]))
 
 
 def _flat(rows: dict[str, list[Tensor]]) -> list[Tensor]:

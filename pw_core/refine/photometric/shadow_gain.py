@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from pw_core.gaussians import F32, SH_C0, Camera
-from pw_core.scene import Look, Scene
+from pw_core.gaussians import F32, SH_C0, Camera, sh_degree
+from pw_core.scene import AppearanceParameters, Scene
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -23,16 +23,19 @@ class Shade:
     Smooth by its size, and it cannot draw an object: a gain has no texture and no colour.
     """
 
-    def __init__(self, scene: Scene, look: Look, cameras: tuple[Camera, ...], positions: F32, *, device: str) -> None:
+    def __init__(
+        self, scene: Scene, appearance: AppearanceParameters, cameras: tuple[Camera, ...], positions: F32, *,
+        device: str,
+    ) -> None:  # fmt: skip
         import torch
 
-        self.scene, self.look = scene, look
+        self.scene, self.appearance = scene, appearance
         flat = positions.reshape(-1, 3)
         low, high = flat.min(0)[:2] - MARGIN_M, flat.max(0)[:2] + MARGIN_M
         self.low, self.size = low, np.maximum(high - low, 1e-6)
         self.gain: F32 = np.zeros((len(positions), CELLS, CELLS), np.float32)
         self.device = device
-        drawn = [_draw(scene, look, c, device) for c in cameras]
+        drawn = [_draw(scene, appearance, c, device) for c in cameras]
         self._pictures = [torch.from_numpy(rgb).to(device) for rgb, _ in drawn]
         self._places = []
         for camera, (_, depth) in zip(cameras, drawn, strict=True):
@@ -64,7 +67,7 @@ class Shade:
     def baked(self, gain: F32) -> F32:
         """The background's spherical harmonics (M, K, 3) under that gain (G, G)."""
         if not gain.any():
-            return self.look.background_sh
+            return self.appearance.background_sh
         import torch
         import torch.nn.functional as F
 
@@ -74,12 +77,12 @@ class Shade:
         field = torch.from_numpy(gain)[None, None]
         grid = torch.from_numpy(at.astype(np.float32))[None, None]
         g = F.grid_sample(field, grid, align_corners=False, padding_mode="zeros")[0, 0, 0].exp().numpy()
-        out = self.look.background_sh * g[:, None, None]
+        out = self.appearance.background_sh * g[:, None, None]
         out[:, 0] += (0.5 * (g - 1) / SH_C0)[:, None]  # colour = 0.5 + SH_C0 * sh: the 0.5 is scaled too
         return np.asarray(out, np.float32)
 
 
-def _draw(scene: Scene, look: Look, camera: Camera, device: str) -> tuple[F32, Any]:
+def _draw(scene: Scene, appearance: AppearanceParameters, camera: Camera, device: str) -> tuple[F32, Any]:
     """The background alone: picture 0 to 1 (H, W, 3) and depth [m] (H, W)."""
     import torch
 
@@ -92,9 +95,9 @@ def _draw(scene: Scene, look: Look, camera: Camera, device: str) -> tuple[F32, A
 
     with torch.no_grad():
         out = rasterize(
-            tensor(b.means), None, None, torch.sigmoid(tensor(b.opacities)), tensor(look.background_sh),
+            tensor(b.means), None, None, torch.sigmoid(tensor(b.opacities)), tensor(appearance.background_sh),
             tensor(camera.viewmat)[None], tensor(camera.K)[None], camera.width, camera.height,
-            covars=tensor(b.covariances()), sh_degree=int(np.sqrt(look.background_sh.shape[1])) - 1,
+            covars=tensor(b.covariances()), sh_degree=sh_degree(appearance.background_sh),
             render_depth="expected",
         )  # fmt: skip
     assert out.depth is not None

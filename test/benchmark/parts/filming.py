@@ -29,8 +29,8 @@ class Filming:
         import genesis as gs
 
         self.scene, self.cameras = scene, cameras
-        self.model = Model(scene, scene.initial_look())
-        self._behind = Shade(scene, self.model.look, cameras, scene.rest[None], device="cpu")
+        self.model = Model(scene, scene.initial_appearance())
+        self._behind = Shade(scene, self.model.appearance, cameras, scene.rest[None], device="cpu")
         self._stage = gs.Scene(
             show_viewer=False, show_FPS=False,
             vis_options=gs.options.VisOptions(

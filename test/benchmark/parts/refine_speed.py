@@ -152,15 +152,15 @@ def ours(
         torch.cuda.empty_cache()
         torch.cuda.reset_peak_memory_stats()
     clocks = {name: Clock(device) for name in ("tracking", "setting up", "polishing")}
-    look = scene.initial_look()
-    model = Model(scene, look, device=device)
+    appearance = scene.initial_appearance()
+    model = Model(scene, appearance, device=device)
     part = film if size.frames == film.frames else _first(film, size.frames)
     with clocks["tracking"]:
         motion = Motion.start(model, still(scene, size), nodes=NODES)
         for _ in track(model, part, motion):
             pass
     with clocks["setting up"]:
-        shade = Shade(scene, look, film.cameras, motion.trajectory.positions, device=device)
+        shade = Shade(scene, appearance, film.cameras, motion.trajectory.positions, device=device)
         polish = Polish(model, part, motion, shade, iterations=size.iterations, frames_per_step=each)
     behind = sum(c.seconds for c in clocks.values())
 

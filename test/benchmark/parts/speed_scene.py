@@ -106,8 +106,8 @@ def filmed(scene: Scene, cameras: tuple[Camera, ...], size: Size, device: str) -
     x = (scene.foreground.means - scene.entities[0].origin) / RADIUS_M
     other = 1 + 0.1 * np.sin(3 * x + [2, 0, 1])
     colour = (0.5 + SH_C0 * scene.foreground.sh[:, 0]) * other
-    model = Model(scene, replace(scene.initial_look(), sh=_sh(colour)), device=device)
-    shade = Shade(scene, model.look, cameras, truth(scene, size), device=device)
+    model = Model(scene, replace(scene.initial_appearance(), sh=_sh(colour)), device=device)
+    shade = Shade(scene, model.appearance, cameras, truth(scene, size), device=device)
     noise = torch.Generator(device).manual_seed(0)
     v, h, w = len(cameras), size.height, size.width
     frames = np.zeros((v, size.frames, h, w, 3), np.uint8)

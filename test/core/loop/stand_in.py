@@ -116,8 +116,8 @@ def write_films(folder: Path, config: SceneConfig, *, rounds: int = 2, seed: int
     from pw_core.refine.photometric.shadow_gain import Shade
 
     scene = spotted(config)
-    cameras, model, rng = cameras_of(scene), Model(scene, scene.initial_look()), np.random.default_rng(seed)
-    shade = Shade(scene, model.look, cameras, scene.rest[None], device="cpu")
+    cameras, model, rng = cameras_of(scene), Model(scene, scene.initial_appearance()), np.random.default_rng(seed)
+    shade = Shade(scene, model.appearance, cameras, scene.rest[None], device="cpu")
     (folder / "truth").mkdir(parents=True)
     at = scene.rest
     for k in range(1, rounds + 1):

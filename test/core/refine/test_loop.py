@@ -74,8 +74,8 @@ def still(scene) -> Trajectory:
 
 def filmed(scene, cameras, positions) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and masks (V, T, H, W) of the truth, with noise."""
-    model = Model(scene, scene.initial_look())
-    shade = Shade(scene, model.look, cameras, positions, device="cpu")
+    model = Model(scene, scene.initial_appearance())
+    shade = Shade(scene, model.appearance, cameras, positions, device="cpu")
     rng = np.random.default_rng(0)
     frames = np.zeros((len(cameras), FRAMES, cameras[0].height, cameras[0].width, 3), np.uint8)
     masks = np.zeros(frames.shape[:-1], np.int32)
@@ -94,7 +94,7 @@ def test_tracking_and_polishing_find_what_is_far_off(spotted) -> None:
     real = truth(scene)
     frames, masks = filmed(scene, cameras, real)
     film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=192, weights=(1, 1, 1))
-    model = Model(scene, scene.initial_look())
+    model = Model(scene, scene.initial_appearance())
     motion = Motion.start(model, still(scene), nodes=16)
 
     def error(m: Motion) -> float:
@@ -104,7 +104,7 @@ def test_tracking_and_polishing_find_what_is_far_off(spotted) -> None:
     assert list(track(model, film, motion)) == list(range(FRAMES))
     tracked = error(motion)
     assert tracked < 0.15 * open_loop
-    shade = Shade(scene, model.look, film.cameras, real, device="cpu")
+    shade = Shade(scene, model.appearance, film.cameras, real, device="cpu")
     polish = Polish(model, film, motion, shade, iterations=30)
     losses = [step.loss for step in polish.run()]
     assert np.mean(losses[-6:]) < np.mean(losses[:6])
@@ -115,7 +115,7 @@ def test_masks_that_are_a_rim_too_wide_do_not_blow_a_body_up(spotted) -> None:
     scene, cameras = spotted
     frames, masks = filmed(scene, cameras, truth(scene))
     wide = ((ndimage.maximum_filter(masks, (0, 0, 3, 3)) > 0) & (masks >= 0)).astype(np.int32)
-    model = Model(scene, scene.initial_look())
+    model = Model(scene, scene.initial_appearance())
     off = []
     for each in (masks, wide):
         film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), each, width=192, weights=(1, 1, 1))
@@ -129,8 +129,8 @@ def test_masks_that_are_a_rim_too_wide_do_not_blow_a_body_up(spotted) -> None:
 
 def test_pictures_tell_a_right_correction_from_a_wrong_one(spotted) -> None:
     scene, cameras = spotted
-    model = Model(scene, scene.initial_look())
-    shade = Shade(scene, model.look, cameras, still(scene).positions, device="cpu")
+    model = Model(scene, scene.initial_appearance())
+    shade = Shade(scene, model.appearance, cameras, still(scene).positions, device="cpu")
     moved = replace(still(scene), positions=truth(scene))
     for real, before, after in ((truth(scene), still(scene), moved), (still(scene).positions, moved, still(scene))):
         frames, masks = filmed(scene, cameras, real)
@@ -150,9 +150,9 @@ def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
     scene, cameras = spotted
     frames, masks = filmed(scene, cameras, truth(scene))
     film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=96, weights=(1, 0.5, 0.5))
-    model = Model(scene, scene.initial_look())
+    model = Model(scene, scene.initial_appearance())
     motion = Motion.start(model, still(scene), nodes=8)
-    shade = Shade(scene, model.look, film.cameras, motion.trajectory.positions, device="cpu")
+    shade = Shade(scene, model.appearance, film.cameras, motion.trajectory.positions, device="cpu")
     polish = Polish(model, film, motion, shade, iterations=1, temporal_opacity=True, double=True)
     at = [2, 3]
     polish.loss(at)  # deformations are kept from here on
@@ -186,8 +186,8 @@ def test_light_seen_on_one_side_holds_for_the_other(spotted) -> None:
     real = still(scene).positions
     frames, masks = filmed(lit, cameras[:1], real)
     film = Film.scaled(cameras[:1], frames, np.ones(masks.shape, bool), masks, width=192, weights=(1,))
-    model = Model(scene, scene.initial_look())
-    shade = Shade(scene, model.look, film.cameras, real, device="cpu")
+    model = Model(scene, scene.initial_appearance())
+    shade = Shade(scene, model.appearance, film.cameras, real, device="cpu")
     found = tinted(model, film, Motion.start(model, still(scene), nodes=4), shade, frames=[0, 3])
     changed = (found - scene.foreground.sh)[:, 0] * SH_C0
     away = (scene.rest - cameras[0].centre)[model.own] @ (scene.entities[0].origin - cameras[0].centre)
@@ -199,10 +199,10 @@ def test_no_correction_changes_nothing(spotted) -> None:
     scene, _ = spotted
     base = scene.initial_physics()
     zero = np.zeros((FRAMES, *scene.rest.shape), np.float32)
-    look = scene.initial_look()
+    appearance = scene.initial_appearance()
     A = np.tile(np.eye(3, dtype=np.float32), (len(scene.rest), 1, 1))
-    shifts, same = settle_offsets(scene, look, look, A)
-    assert not shifts.any() and same is look
+    shifts, same = settle_offsets(scene, appearance, appearance, A)
+    assert not shifts.any() and same is appearance
     for stress in ("by_material", "transport", "relax"):
         for velocity in ("inherit", "estimate"):
             out = write_back(
@@ -385,10 +385,10 @@ def test_a_refinement_is_a_new_state_that_the_next_rollout_starts_from(world, sp
     assert gap < 0.2 * np.linalg.norm(scene.rest - real, axis=1).mean()
     again = World.open(world.store.root, scene=scene.id).state()
     assert again.id == state.id and again.figures == state.figures
-    assert np.array_equal(again.look.sh, state.look.sh) and set(again.views) == {c.name for c in cameras}
+    assert np.array_equal(again.appearance.sh, state.appearance.sh) and set(again.views) == {c.name for c in cameras}
     end = world.rollout([], 0.1, frame_interval=0.05)
     list(end)
-    assert end.end.look is state.look
+    assert end.end.appearance is state.appearance
     assert not np.array_equal(world.render(state=state.id).rgb, world.render(state=ROOT).rgb)
 
 

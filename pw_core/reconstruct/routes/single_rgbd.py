@@ -19,7 +19,8 @@ from pw_core.reconstruct.segmentation.propagate import from_prompt
 from pw_core.reconstruct.splatting.bind import refit
 from pw_core.reconstruct.splatting.cpu import choose_device
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
-from pw_core.reconstruct.surface.inflate import pixel_centres, row_runs
+from pw_core.reconstruct.surface.inflate import pixel_centres
+from pw_core.reconstruct.surface.thickness import back_depth
 from pw_core.reconstruct.surface.tsdf import Fused, fuse_between
 from pw_core.reconstruct.types import Mask, Posed, View
 from pw_core.scene import Scene
@@ -27,7 +28,6 @@ from pw_core.scene import Scene
 RING, MIN_RING, RING_POINTS = 1.0, 200, 20_000
 """Width of the ring round an entity in which its table is looked for, in square roots of its area; points in it."""
 RIM_PX = 3
-SMOOTH_PX = 2.0
 ON_PLANE = 0.02
 """Share of its distance by which a point may be off the plane and still be on it."""
 JUMP = 0.25
@@ -73,7 +73,7 @@ def lift_rgbd(
             )
         front = _filled(seen.depth, known, mask)
         upright = not entity.above and entity.shape == "inflate"
-        back = behind(front, mask, camera, depth_ratio=entity.depth_ratio, standing=upright)
+        back = back_depth(front, mask, camera, depth_ratio=entity.depth_ratio, standing=upright)
         solid = fuse_between(camera, mask, front, back, voxels=settings.voxels, name=entity.name)
         solids.append(solid)
         skins.append(_skin(seen.image, front, mask, camera, solid))
@@ -148,27 +148,6 @@ def _around(posed: Posed, masks: list[Mask], config: SceneConfig) -> Posed:
     if on.sum() >= MIN_RING:
         points, y, x = points[on], y[on], x[on]
     return replace(posed, points=points, colors=seen.image[y, x] / 255, seen={seen.name: np.arange(len(y))})
-
-
-def behind(front: F64, mask: Mask, camera: Camera, *, depth_ratio: float, standing: bool = True) -> F64:
-    """Depth [m] (H, W) of the unseen side: behind each pixel of the front, a solid `depth_ratio` times as thick as one
-    that is as deep as its silhouette is wide there (exact for a ball).
-
-    A standing one is as thick as its rows are long, down to the table, which cuts it off; another one gets thinner
-    towards its whole outline.
-    """
-    from scipy import ndimage
-
-    if standing:
-        square = row_runs(mask)
-        # Rows of a rough outline differ by pixels; their solid does not.
-        weight = ndimage.gaussian_filter(mask.astype(np.float64), SMOOTH_PX)
-        square = ndimage.gaussian_filter(square, SMOOTH_PX) / np.maximum(weight, 1e-6)
-    else:
-        inner = ndimage.distance_transform_edt(mask)
-        square = np.maximum(inner * (2 * inner.max() - inner), 0)
-    half = np.sqrt(square) * front / camera.K[0, 0]
-    return np.asarray(np.where(mask, front + 2 * depth_ratio * half, np.nan))
 
 
 def _filled(depth: F32, known: Mask, mask: Mask) -> F64:

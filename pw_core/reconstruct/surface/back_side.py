@@ -8,8 +8,8 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.gaussians import F32, F64, Camera
-from pw_core.reconstruct.routes.single_rgbd import behind
 from pw_core.reconstruct.surface.inflate import table_depth
+from pw_core.reconstruct.surface.thickness import back_depth
 from pw_core.reconstruct.surface.tsdf import Look
 from pw_core.reconstruct.types import Mask
 from pw_core.render.cameras import orbit
@@ -52,7 +52,7 @@ def sides(camera: Camera, depth: F32, mask: Mask, *, depth_ratio: float) -> tupl
         return None
     nearest = ndimage.distance_transform_edt(~known, return_distances=False, return_indices=True)
     front = np.where(mask, depth[tuple(nearest)], np.nan).astype(np.float64)
-    half = (behind(front, mask, camera, depth_ratio=depth_ratio) - front) / 2
+    half = (back_depth(front, mask, camera, depth_ratio=depth_ratio) - front) / 2
     # A fitted front is a fog here and there, and what shines through beside it lies far behind: where the middle of the
     # thing is, all pixels say together. The guess must not be told by each alone.
     middle = _plane(front + half, known)

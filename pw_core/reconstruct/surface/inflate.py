@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
+from pw_core.reconstruct.surface.thickness import revolved_half_thickness, row_runs
 from pw_core.reconstruct.types import Mask
 from pw_core.scene import Mesh
 
@@ -85,7 +86,7 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
     else:
         mid = mid_m / rays[..., 0]
     focal = camera.K[0, 0]
-    half = _revolved(mask, camera, mid_m) if entity.shape == "revolve" else None
+    half = revolved_half_thickness(mask, camera, mid_m) if entity.shape == "revolve" else None
     if half is None:
         half = entity.depth_ratio * np.sqrt(runs) * mid / focal
         weight = ndimage.gaussian_filter(mask.astype(np.float64), 2.0)
@@ -128,17 +129,6 @@ def _contact(mask: Mask, table: F64, mid: F64) -> F64:
     return np.asarray(foot + np.maximum(mid - foot, 0) * (1 - np.sqrt(1 - up**2)))
 
 
-def row_runs(mask: Mask) -> F64:
-    """For each masked pixel (distance to the left end of its run) * (to the right end) [px²]."""
-    out = np.zeros(mask.shape)
-    for y in np.flatnonzero(mask.any(axis=1)):
-        edges = np.flatnonzero(np.diff(np.concatenate([[0], mask[y].astype(int), [0]])))
-        for a, b in zip(edges[::2], edges[1::2]):
-            x = np.arange(a, b) + 0.5
-            out[y, a:b] = (x - a) * (b - x)
-    return out
-
-
 def _stand(mask: Mask, entity: EntityConfig, camera: Camera) -> tuple[float, float]:
     """Where a standing solid's middle is: its distance x [m] and the height [m] of its widest row.
 
@@ -179,26 +169,6 @@ def _stand(mask: Mask, entity: EntityConfig, camera: Camera) -> tuple[float, flo
         thrown, _, half = shadow(x)
         low, high = (x, high) if thrown <= near + SLACK * half else (low, x)
     return low, shadow(low)[1]
-
-
-def _revolved(mask: Mask, camera: Camera, mid_m: float) -> F64:
-    """Half thickness [m] (H, W) of the solid of revolution about the mask's long axis."""
-    y, x = np.nonzero(mask)
-    points = np.stack([x, y], axis=1) + 0.5
-    centre = points.mean(0)
-    axis = np.linalg.svd(points - centre, full_matrices=False)[2][0]
-    along = (points - centre) @ axis
-    across = (points - centre) @ np.array([-axis[1], axis[0]])
-    bins = np.clip((along - along.min()).astype(int), 0, None)
-    widest, narrowest = np.full(bins.max() + 1, -np.inf), np.full(bins.max() + 1, np.inf)
-    np.maximum.at(widest, bins, across + 0.5)
-    np.minimum.at(narrowest, bins, across - 0.5)
-    radius = np.nan_to_num((widest - narrowest) / 2, neginf=0.0)
-    middle = (widest + narrowest) / 2
-    out = np.zeros(mask.shape)
-    scale = mid_m / (camera.rays(centre)[0] * camera.K[0, 0])
-    out[y, x] = np.sqrt(np.maximum(radius[bins] ** 2 - (across - middle[bins]) ** 2, 0)) * scale
-    return out
 
 
 def mesh_between(mask: Mask, front: F64, back: F64, camera: Camera, name: str) -> Mesh:

@@ -145,7 +145,7 @@ def test_programs_that_are_not_there_or_get_no_files(tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
-    from pw_core.reconstruct.operators import declare_operators
+    from pw_core.torchvision_schemas import declare_operators
 
     declare_operators()
     import torch

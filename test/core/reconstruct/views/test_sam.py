@@ -10,9 +10,9 @@ import pytest
 from pw_core.config import Sam2Settings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.operators import declare_operators
 from pw_core.reconstruct.segmentation.sam import config_name, follow, predictor, segment_with
 from pw_core.reconstruct.types import View
+from pw_core.torchvision_schemas import declare_operators
 
 from .conftest import config, shots
 

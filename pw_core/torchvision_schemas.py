@@ -1,8 +1,8 @@
-"""Makes a torchvision that was built for another torch importable; the models here call none of its operators."""
+"""Makes a torchvision that was built for another torch importable: no model that is used calls its operators."""
 
 from __future__ import annotations
 
-OPERATORS = (
+_OPERATORS = (
     "nms", "qnms", "roi_align", "_roi_align_backward", "ps_roi_align", "_ps_roi_align_backward", "roi_pool",
     "_roi_pool_backward", "ps_roi_pool", "_ps_roi_pool_backward", "qroi_align", "deform_conv2d",
     "_deform_conv2d_backward",
@@ -23,7 +23,7 @@ def declare_operators() -> None:
         for key in [k for k in sys.modules if k.startswith("torchvision")]:
             del sys.modules[key]
         library = torch.library.Library("torchvision", "DEF")
-        for name in OPERATORS:  # never called: that they exist is enough for the import
+        for name in _OPERATORS:  # never called: that they exist is enough for the import
             library.define(f"{name}(Tensor x) -> Tensor")
         globals()["_LIBRARY"] = library  # it takes its operators along when it is collected
         import torchvision  # noqa: F401

@@ -43,6 +43,12 @@ class ErrorCode(IntEnum):
     STORE_FAILED = 504
     STATE_IN_USE = 505
     INVALID_NAME = 506
+    PLAN_UNKNOWN = 600
+    INVALID_OBJECTIVE = 601
+    INVALID_CANDIDATES = 602
+    INVALID_TEMPLATE = 603
+    INVALID_BUDGET = 604
+    EXECUTOR_FAILED = 605
     NODE_UNKNOWN = 900
     BUSY = 901
     WORKER_DIED = 902
@@ -89,3 +95,9 @@ class SceneError(PWError):
     """A scene, state or file is unknown, broken or cannot be written (5xx)."""
 
     default_code = 500
+
+
+class PlanError(PWError):
+    """Candidates could not be evaluated or no plan searched for (6xx)."""
+
+    default_code = 600

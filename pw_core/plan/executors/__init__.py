@@ -1,0 +1,1 @@
+"""Where candidates run: in this process, in several of this machine, or on a Ray cluster."""

@@ -1,0 +1,34 @@
+"""Candidates one after the other, on a simulation that is there already."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from pw_core.plan.candidates import Candidate, Job, Outcome, run_candidate
+
+if TYPE_CHECKING:
+    from pw_core.simulate import Simulation
+
+
+class Serial:
+    """In this process.
+
+    Args:
+        simulation: gives the job's, with those constants set; called for each candidate.
+    """
+
+    def __init__(self, simulation: Callable[[dict[str, float]], Simulation]) -> None:
+        self._simulation = simulation
+
+    def run(
+        self, job: Job, candidates: Sequence[Candidate], *, bound: Callable[[], float] | None = None,
+        stopped: Callable[[], None] | None = None,
+    ) -> Iterator[Outcome]:  # fmt: skip
+        """See Executor."""
+        for index, candidate in enumerate(candidates):
+            built = self._simulation(job.start.parameters | candidate.constants)
+            yield run_candidate(built, job, candidate, index=index, bound=bound, stopped=stopped)
+
+    def close(self) -> None:
+        """Nothing was started."""

@@ -1,0 +1,160 @@
+"""Terms that compare an entity with a shape: a point cloud, a mesh, or its outline in a camera's picture."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from pw_core.actions import Vector
+from pw_core.errors import ErrorCode, PlanError
+from pw_core.gaussians import F64, Camera
+from pw_core.plan.moment import Measure, Moment, Setting
+from pw_core.plan.terms import Term
+
+MOVED = 512
+"""Points that an assignment of an earth mover's distance is solved for: 50 ms; its time grows with the cube."""
+
+
+class Shape(Term):
+    """An entity is to have a shape, where it is: a distance between its particles and the shape's points [m].
+
+    chamfer: the mean of both mean distances to the nearest point of the other (Fan et al. 2017, without the square).
+    emd: the mean way of the best one-to-one assignment (earth mover's distance), on up to 512 points of each.
+    """
+
+    type: Literal["shape"] = "shape"
+    entity: str
+    points: tuple[Vector, ...] = Field(default=(), description="[m]; this or `file`")
+    file: str = Field(default="", description="point cloud or mesh (PLY, OBJ, STL ...) [m]; a mesh is filled")
+    metric: Literal["chamfer", "emd"] = "chamfer"
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Shape:
+        if bool(self.points) == bool(self.file):
+            raise ValueError("give `points` or `file`, one of the two; a cloud of no points has no shape")
+        return self
+
+    def prepare(self, setting: Setting) -> Measure:
+        """See Term."""
+        from scipy.spatial import cKDTree
+
+        own = setting.particles(self.entity, term=self.label)
+        count = own.stop - own.start
+        goal = np.array(self.points) if self.points else points_of(Path(self.file), count=count, term=self.label)
+        if not np.isfinite(goal).all():
+            raise PlanError(f"{self.label}: the shape's points are not all finite", code=ErrorCode.INVALID_OBJECTIVE)
+        if self.metric == "emd":
+            chosen = _spread(goal, min(MOVED, count, len(goal)))
+            return lambda moment: earth_mover(_spread(moment.positions[own].astype(np.float64), len(chosen)), chosen)
+        tree = cKDTree(goal)
+
+        def measure(moment: Moment) -> float:
+            now = moment.positions[own].astype(np.float64)
+            return float((tree.query(now)[0].mean() + cKDTree(now).query(goal)[0].mean()) / 2)
+
+        return measure
+
+
+class Silhouette(Term):
+    """An entity is to fill a mask in a camera's picture: 1 - IoU, 0 to 1."""
+
+    type: Literal["silhouette"] = "silhouette"
+    entity: str
+    camera: str = Field(default="", description="its name in the scene; empty: the photo's")
+    file: str = Field(description="the mask as a picture of any size: white is the entity")
+
+    def prepare(self, setting: Setting) -> Measure:
+        """See Term."""
+        own = setting.particles(self.entity, term=self.label)
+        cameras = {c.name: c for c in setting.scene.cameras}
+        name = self.camera or setting.scene.cameras[0].name
+        if name not in cameras:
+            raise PlanError(
+                f"{self.label}: camera '{name}' is none of {', '.join(cameras)}", code=ErrorCode.INVALID_OBJECTIVE
+            )
+        mask = read_mask(Path(self.file), term=self.label)
+        camera = cameras[name].resized(mask.shape[1], mask.shape[0])
+        radius = setting.scene.entity(self.entity).particle_size_m * 0.75
+
+        def measure(moment: Moment) -> float:
+            drawn = silhouette(moment.positions[own].astype(np.float64), camera, radius_m=radius)
+            return 1.0 - float((drawn & mask).sum()) / max(float((drawn | mask).sum()), 1.0)
+
+        return measure
+
+
+def silhouette(positions: F64, camera: Camera, *, radius_m: float) -> NDArray[np.bool_]:
+    """The pixels (H, W) that balls of `radius_m` [m] about `positions` [m] (n, 3) cover in a camera's picture."""
+    import cv2
+
+    out = np.zeros((camera.height, camera.width), np.uint8)
+    uv, depth = camera.project(positions)
+    wide = camera.K[0, 0] * radius_m / np.maximum(depth, 1e-6)
+    for (x, y), r, z in zip(uv, wide, depth):
+        if z > 0 and -r < x < camera.width + r and -r < y < camera.height + r:
+            # Four bits of a pixel: a shape must not jump as particles move by parts of one.
+            cv2.circle(out, (round(16 * x - 8), round(16 * y - 8)), max(1, round(16 * r)), 1, -1, shift=4)
+    return np.asarray(out > 0)
+
+
+def points_of(path: Path, *, count: int, term: str) -> F64:
+    """Points [m] (n, 3) of a cloud's or mesh's file; of a closed mesh `count` inside it, of an open one on it.
+
+    Raises:
+        PlanError (INVALID_OBJECTIVE): it cannot be read, or holds no point.
+    """
+    import trimesh
+
+    try:
+        loaded = trimesh.load(path, process=False)
+        if isinstance(loaded, trimesh.Scene):
+            loaded = loaded.to_mesh()
+        if isinstance(loaded, trimesh.Trimesh) and len(loaded.faces):
+            inside = np.asarray(trimesh.sample.volume_mesh(loaded, 4 * count, seed=0)) if loaded.is_watertight else None
+            points = inside if inside is not None and len(inside) else loaded.sample(count, seed=0)
+            points = points[:count]
+        else:
+            points = np.asarray(getattr(loaded, "vertices", ()))
+    except Exception as error:  # trimesh's readers raise whatever they like
+        raise PlanError(f"{term}: {path} is no point cloud or mesh that can be read: {type(error).__name__}: {error}",
+                        code=ErrorCode.INVALID_OBJECTIVE) from None  # fmt: skip
+    if len(points) == 0:
+        raise PlanError(f"{term}: {path} holds no points", code=ErrorCode.INVALID_OBJECTIVE)
+    return np.asarray(points, np.float64)
+
+
+def read_mask(path: Path, *, term: str) -> NDArray[np.bool_]:
+    """A mask picture (H, W).
+
+    Raises:
+        PlanError (INVALID_OBJECTIVE): it cannot be read, or marks nothing.
+    """
+    import cv2
+
+    found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    if found is None:
+        raise PlanError(f"{term}: {path} is no picture that can be read", code=ErrorCode.INVALID_OBJECTIVE)
+    mask = np.asarray(found > 127)
+    if not mask.any():
+        raise PlanError(f"{term}: {path} marks no pixel: white is where the entity is to be",
+                        code=ErrorCode.INVALID_OBJECTIVE)  # fmt: skip
+    return mask
+
+
+def earth_mover(a: F64, b: F64) -> float:
+    """Mean way [m] of the best one-to-one assignment of points (n, 3) to points (n, 3)."""
+    from scipy.optimize import linear_sum_assignment
+    from scipy.spatial.distance import cdist
+
+    ways = cdist(a, b)
+    rows, columns = linear_sum_assignment(ways)
+    return float(ways[rows, columns].mean())
+
+
+def _spread(points: F64, count: int) -> F64:
+    """`count` of the points, evenly over their order: the same ones each time."""
+    return points[np.linspace(0, len(points) - 1, count).round().astype(int)]

@@ -81,7 +81,8 @@ def test_a_shape_may_be_a_mesh_file(setting, tmp_path) -> None:
     same = measured(setting, type="shape", entity="ball", file=str(tmp_path / "ball.ply"))
     ball.apply_translation([0, 0.1, 0])
     ball.export(tmp_path / "aside.ply")
-    assert same < setting.scene.entities[0].particle_size_m < 0.05 < measured(setting, type="shape", entity="ball", file=str(tmp_path / "aside.ply"))
+    aside = measured(setting, type="shape", entity="ball", file=str(tmp_path / "aside.ply"))
+    assert same < setting.scene.entities[0].particle_size_m < 0.05 < aside
 
 
 def test_a_silhouette_compares_with_a_mask_in_the_photos_camera(setting, tmp_path) -> None:

@@ -11,7 +11,7 @@ from scipy import ndimage
 from pw_core.gaussians import F32, F64, Gaussians
 from pw_core.reconstruct.background import inpaint as continuation
 from pw_core.reconstruct.background.ground_texture import Paving, fill_texture, pave, seen
-from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.splatting.draw import draw_gaussians
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import table_depth
 from pw_core.reconstruct.surface.tsdf import Fused
@@ -103,11 +103,7 @@ def _with_harmonics(g: Gaussians, count: int) -> Gaussians:
 
 def _drawn(g: Gaussians, view: View) -> tuple[F32, F32, F32]:
     """Colours (H, W, 3) as they would be if all were opaque, opacity (H, W), depth [m] (H, W)."""
-    import torch
-
-    with torch.no_grad():
-        degree = int(np.sqrt(g.sh.shape[1])) - 1
-        drawn = draw(Params(g, 1.0, "cpu").drawn(), view.camera, render_depth="median", sh_degree=degree)
+    drawn = draw_gaussians(g, view.camera, render_depth="median")
     alpha = drawn.alpha[0, ..., 0].numpy()
     rgb = np.clip(drawn.rgb[0].numpy() / np.maximum(alpha, 0.05)[..., None], 0, 1)
     return rgb, alpha, drawn.depth[0, ..., 0].numpy()

@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pw_core.gaussians import F32, F64, Gaussians
 from pw_core.reconstruct.background import inpaint as continuation
-from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.surface.inflate import table_depth
 from pw_core.reconstruct.types import Mask, View
 
@@ -62,7 +62,7 @@ def pave(
     points[..., 0], points[..., 1] = middle[0] + axis[:, None], middle[1] + axis[None]
     flat = points.reshape(-1, 3)
     picture, best = np.zeros((SIZE, SIZE, 3), np.float32), np.zeros((SIZE, SIZE), np.float32)
-    tensors = Params(background, 1.0, "cpu").drawn()
+    tensors = gaussian_tensors(background)
     for v in views:
         uv, z = v.camera.project(flat)
         inside = (z > 0) & (uv > BORDER_PX).all(1)
@@ -70,7 +70,7 @@ def pave(
         at = np.where(inside[:, None], uv, 0).astype(int)
         hidden = ndimage.binary_dilation(union[v.name], iterations=RIM_PX)
         with torch.no_grad():
-            drawn = draw(tensors, v.camera, render_depth="median", sh_degree=_degree(background))
+            drawn = draw_tensors(tensors, v.camera, render_depth="median", sh_degree=background.sh_degree)
         depth, alpha = drawn.depth[0, ..., 0].numpy(), drawn.alpha[0, ..., 0].numpy()
         away = table_depth(v.camera)
         hidden |= (alpha > 0.5) & ~(np.abs(depth - away) < APART * away)
@@ -112,7 +112,3 @@ def fill_texture(picture: np.ndarray, hole: Mask, known: Mask) -> np.ndarray:
     grain = np.where(known[..., None], picture - shade, 0).astype(np.float32)
     filled = shade + continuation.fill(grain, hole, known)
     return np.asarray(np.where(hole[..., None], filled, picture).clip(0, 255), np.float32)
-
-
-def _degree(g: Gaussians) -> int:
-    return int(np.sqrt(g.sh.shape[1])) - 1

@@ -11,7 +11,7 @@ import numpy as np
 
 from pw_core.gaussians import Gaussians
 from pw_core.reconstruct.poses.sfm.colmap_io import write_colmap
-from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.splatting.draw import draw_gaussians
 from pw_core.reconstruct.types import Posed
 from pw_core.scene import Scene
 
@@ -42,7 +42,6 @@ figure{margin:0}img{width:100%;display:block}figcaption{font-size:12px;color:#66
 def write_report(folder: Path, scene: Scene, posed: Posed, masks: dict[str, dict[str, Any]], fitted: Gaussians) -> None:
     """splats.ply, meshes/*.ply, poses and inputs, report.json, index.html and its pictures."""
     import cv2
-    import torch
     import trimesh
     from jinja2 import Environment
 
@@ -77,11 +76,8 @@ def write_report(folder: Path, scene: Scene, posed: Posed, masks: dict[str, dict
     for v in shown:
         put("Photos", "photo", v.image)
         put("Masks", "mask", marked(v.image, [of[v.name] for of in masks.values()]))
-        with torch.no_grad():
-            for title, (name, g) in sets.items():
-                degree = int(np.sqrt(g.sh.shape[1])) - 1
-                drawn = draw(Params(g, 1.0, "cpu").drawn(), v.camera, sh_degree=degree)
-                put(title, name, (drawn.rgb[0].clamp(0, 1) * 255).numpy())
+        for title, (name, g) in sets.items():
+            put(title, name, (draw_gaussians(g, v.camera).rgb[0].clamp(0, 1) * 255).numpy())
         put("Meshes", "mesh", shaded(meshes, v.camera, v.image))
     held = scene.provenance.get("figures", {}).get("held_out", {}).get("views", [])
     (folder / "report.json").write_text(json.dumps(scene.provenance, indent=1))

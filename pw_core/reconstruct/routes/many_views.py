@@ -35,7 +35,9 @@ from pw_core.reconstruct.segmentation.stage import (
     write_masks,
 )
 from pw_core.reconstruct.splatting.bind import astray, bound, refit
-from pw_core.reconstruct.splatting.cpu import choose_device, fit, score, start
+from pw_core.reconstruct.splatting.draw import choose_device
+from pw_core.reconstruct.splatting.fit import fit, score
+from pw_core.reconstruct.splatting.parameters import start
 from pw_core.reconstruct.surface.mesh import mesh_of
 from pw_core.reconstruct.surface.particles import RIGID_PARTICLES
 from pw_core.reconstruct.surface.tsdf import Fused, bounds_of, hull_bounds

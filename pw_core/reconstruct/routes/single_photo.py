@@ -131,7 +131,7 @@ def _masks(pixels: Rgb, config: SceneConfig, *, scale: float) -> list[Mask]:
     if views.masks == "grabcut":
         return [segment(pixels, e, scale=scale) for e in config.entities]
     from pw_core.reconstruct.segmentation.sam import segment_all
-    from pw_core.reconstruct.splatting.cpu import choose_device
+    from pw_core.reconstruct.splatting.draw import choose_device
 
     return segment_all(pixels, config.entities, views.sam2, scale=scale, device=choose_device(views))
 

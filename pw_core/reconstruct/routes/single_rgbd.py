@@ -17,7 +17,7 @@ from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.poses.estimate import single
 from pw_core.reconstruct.segmentation.propagate import from_prompt
 from pw_core.reconstruct.splatting.bind import refit
-from pw_core.reconstruct.splatting.cpu import choose_device
+from pw_core.reconstruct.splatting.draw import choose_device
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import pixel_centres
 from pw_core.reconstruct.surface.thickness import back_depth

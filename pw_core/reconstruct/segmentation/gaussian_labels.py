@@ -8,7 +8,7 @@ import numpy as np
 
 from pw_core.gaussians import F32, I64, Gaussians
 from pw_core.progress import Progress
-from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.types import Mask, View
 
 FEATURES = 8
@@ -30,8 +30,7 @@ def classify(
     names = list(masks)
     classes = 1 + len(names)
     torch.manual_seed(0)
-    with torch.no_grad():
-        drawn = [t.detach() for t in Params(gaussians, 1.0, device).drawn()]
+    shapes = gaussian_tensors(gaussians, device)[:4]
     features = (0.01 * torch.randn(len(gaussians), FEATURES, device=device)).requires_grad_()
     layer = torch.nn.Linear(FEATURES, classes).to(device)
     optimiser = torch.optim.Adam([{"params": [features], "lr": 0.1}, {"params": layer.parameters(), "lr": 0.02}])
@@ -45,7 +44,7 @@ def classify(
     def logits(v: View) -> torch.Tensor:
         # Features take the place of colours: one blend instead of two. At the full size: at half of it the blur of the
         # rasteriser is twice as wide, and a thing loses a pixel all round.
-        return layer(draw([*drawn[:4], features], v.camera, device=device).rgb[0])
+        return layer(draw_tensors([*shapes, features], v.camera, device=device).rgb[0])
 
     total = PASSES * len(views)
     for step in range(total):

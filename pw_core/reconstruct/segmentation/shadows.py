@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.gaussians import F64, Camera, Gaussians
-from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.surface.inflate import pixel_centres
 from pw_core.reconstruct.types import Mask, Masks, View
 
@@ -33,13 +33,12 @@ def without_ground(
     import torch
 
     changed = False
-    degree = int(np.sqrt(gaussians.sh.shape[1])) - 1
     with torch.no_grad():
-        tensors = Params(gaussians, 1.0, "cpu").drawn()
+        tensors = gaussian_tensors(gaussians)
         for v in views:
             if all(v.name in given.get(name, {}) for name in masks):
                 continue
-            drawn = draw(tensors, v.camera, render_depth="median", sh_degree=degree)
+            drawn = draw_tensors(tensors, v.camera, render_depth="median", sh_degree=gaussians.sh_degree)
             height = heights(v.camera, drawn.depth[0, ..., 0].numpy().astype(np.float64))
             for name, of in masks.items():
                 if v.name in given.get(name, {}):

@@ -16,7 +16,7 @@ from pw_core.reconstruct.inputs import Inputs, check_mask
 from pw_core.reconstruct.segmentation.matting import at_half
 from pw_core.reconstruct.segmentation.propagate import at, carry, cut_again, from_prompt, main_cluster
 from pw_core.reconstruct.segmentation.voting import agree
-from pw_core.reconstruct.splatting.cpu import choose_device
+from pw_core.reconstruct.splatting.draw import choose_device
 from pw_core.reconstruct.types import Mask, Masks, Posed, View
 
 FIRST = "first_masks"

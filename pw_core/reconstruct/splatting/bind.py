@@ -16,7 +16,7 @@ from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, Binding, Gaussians
 from pw_core.progress import Progress
-from pw_core.reconstruct.splatting.cpu import camera_tensors
+from pw_core.reconstruct.splatting.draw import camera_tensors
 from pw_core.reconstruct.surface.particles import bind, cover
 from pw_core.reconstruct.surface.tsdf import Fused
 from pw_core.reconstruct.types import Mask, View
@@ -94,7 +94,7 @@ def refit(
 
     if steps == 0:
         return binding, foreground
-    degree = int(np.sqrt(foreground.sh.shape[1])) - 1
+    degree = foreground.sh_degree
 
     def tensor(a: np.ndarray) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(a, np.float32)).to(device)

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,18 +13,33 @@ from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Gaussians
 from pw_core.progress import Progress
-from pw_core.reconstruct.splatting.cpu import Fitted, Params, camera_tensors, extent, resume, write_checkpoint
-from pw_core.reconstruct.splatting.losses import picture_loss, regularisation
+from pw_core.reconstruct.splatting.checkpoint import FitRecord, Fitted, resume
+from pw_core.reconstruct.splatting.draw import camera_tensors
+from pw_core.reconstruct.splatting.parameters import Params, RateOptions, extent
 from pw_core.reconstruct.types import View
 
-DEGREE_EVERY = 1000
+NAMES = {"means": "means", "log_scales": "scales", "quats": "quats", "opacities": "opacities", "sh0": "sh0",
+         "shN": "shN"}  # fmt: skip
+"""gsplat's strategies know our tensors by these names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaFitOptions:
+    """A fit on CUDA; gsplat's strategy has its own numbers for growth."""
+
+    rates: RateOptions = RateOptions()
+    """Step sizes."""
+    degree_every: int = 1000
+    """Steps after which the harmonics get a degree more, as in gsplat's own trainer."""
+    report_every: int = 100
+    """Steps between two reports: each of them waits for the device."""
 
 
 def fit_cuda(
     views: Sequence[View], first: Gaussians, settings: ViewsSettings, *, progress: Progress,
-    checkpoint: Path | None = None,
-) -> Fitted:
-    """As `fit`, on CUDA, 3DGS and 2DGS; step sizes and schedule as gsplat's own trainer has them by default, and
+    checkpoint: Path | None = None, options: CudaFitOptions = CudaFitOptions(),
+) -> Fitted:  # fmt: skip
+    """As `fit.fit`, on CUDA, 3DGS and 2DGS; step sizes and schedule as gsplat's own trainer has them by default, and
     its loss with `regularisation`, which makes up for the many Gaussians that its strategy makes of few photos.
 
     Steps wait for the device once each (gsplat counts what falls into its tiles), not at every part of them: Adam is
@@ -41,21 +55,14 @@ def fit_cuda(
     except ImportError as error:
         raise ReconstructError(f"the fit on CUDA needs gsplat (pip install gsplat): {error}",
                                code=ErrorCode.INVALID_CONFIG) from None  # fmt: skip
+    from pw_core.reconstruct.splatting.losses import picture_loss, regularisation
+
     first, done, before, errors = resume(checkpoint, first)
-    began = time.perf_counter()
+    record = FitRecord(settings.steps, done=done, seconds=before, report_every=options.report_every,
+                       keep_every=settings.checkpoint_every, progress=progress, checkpoint=checkpoint)  # fmt: skip
     size = extent(views)
-    params = Params(first, size, "cuda")
-    tensors: Any = torch.nn.ParameterDict({k: torch.nn.Parameter(v.detach()) for k, v in params.tensors.items()})
-    # gsplat's strategies know the parameters by these names.
-    named = {"means": "means", "log_scales": "scales", "quats": "quats", "opacities": "opacities", "sh0": "sh0",
-             "shN": "shN"}  # fmt: skip
-    tensors = torch.nn.ParameterDict({named[k]: v for k, v in tensors.items()})
-    optimisers = {
-        named[k]: torch.optim.Adam(
-            [{"params": tensors[named[k]], "lr": params.rates[k], "name": named[k]}], eps=1e-15, fused=True
-        )
-        for k in named
-    }
+    params = Params(first, size, "cuda", rates=options.rates)
+    tensors, optimisers = _tensors(params)
     flat = settings.model == "2dgs"
     strategy = _strategy("gradient_2dgs" if flat else "means2d", most=settings.max_gaussians)
     strategy.check_sanity(tensors, optimisers)
@@ -63,46 +70,57 @@ def fit_cuda(
     targets = [torch.from_numpy(v.image.astype(np.float32) / 255).cuda() for v in views]
     cameras = [camera_tensors(v.camera, "cuda") for v in views]
     rng = np.random.default_rng(done)
-    behind = torch.from_numpy(rng.random((settings.steps, 3), dtype=np.float32)).cuda()  # as `fit` on the CPU
+    backgrounds = torch.from_numpy(rng.random((settings.steps, 3), dtype=np.float32)).cuda()  # as `fit_cpu`
     queue: list[int] = []
     recent = [torch.tensor(e, device="cuda") for e in errors]
 
     def gaussians() -> Gaussians:
-        for k, name in named.items():
+        for k, name in NAMES.items():
             params.tensors[k] = tensors[name]
         return params.gaussians()
+
+    def mean_error() -> float:
+        return float(torch.stack(recent).mean())
 
     for step in range(done, settings.steps):
         if not queue:
             queue = list(rng.permutation(len(views)))
         k = queue.pop()
         cam, (view, K) = views[k].camera, cameras[k]
-        degree = min(settings.sh_degree, step // DEGREE_EVERY)
+        degree = min(settings.sh_degree, step // options.degree_every)
         shape = (tensors["means"], tensors["quats"], torch.exp(tensors["scales"]), torch.sigmoid(tensors["opacities"]),
                  torch.cat([tensors["sh0"], tensors["shN"]], 1))  # fmt: skip
         draw = gsplat.rasterization_2dgs if flat else gsplat.rasterization
         result = draw(*shape, view, K, cam.width, cam.height, sh_degree=degree, packed=False)
-        drawn, info = result[0][0] + (1 - result[1][0]) * behind[step], result[-1]
+        drawn, info = result[0][0] + (1 - result[1][0]) * backgrounds[step], result[-1]
         strategy.step_pre_backward(tensors, optimisers, state, step, info)
         loss = picture_loss(drawn, targets[k]) + regularisation(shape[3], shape[2], size)
         loss.backward()
         with torch.no_grad():
             recent = [*recent[1 - len(views) :], ((drawn - targets[k]) ** 2).mean()]
-        optimisers["means"].param_groups[0]["lr"] = params.rates["means"] * 0.01 ** (step / settings.steps)
+        optimisers["means"].param_groups[0]["lr"] = params.means_rate(step, settings.steps)
         for optimiser in optimisers.values():
             optimiser.step()
             optimiser.zero_grad(set_to_none=True)
         strategy.step_post_backward(tensors, optimisers, state, step, info, packed=False)
-        if (step + 1) % 100 == 0 or step + 1 == settings.steps:
-            psnr = -10 * math.log10(max(float(torch.stack(recent).mean()), 1e-12))
-            left = (time.perf_counter() - began) / (step + 1 - done) * (settings.steps - step - 1)
-            progress(f"fit: step {step + 1} of {settings.steps}, PSNR {psnr:.2f} dB, ETA {left:.0f} s",
-                 (step + 1) / settings.steps)  # fmt: skip
-        if checkpoint is not None and ((step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps):
-            write_checkpoint(checkpoint, gaussians(), step + 1, before + time.perf_counter() - began,
-                             float(torch.stack(recent).mean()))  # fmt: skip
-    psnr = -10 * math.log10(max(float(torch.stack(recent).mean()), 1e-12)) if recent else 0.0
-    return Fitted(gaussians(), psnr, settings.steps, before + time.perf_counter() - began)
+        record.after(step, mean_error, gaussians)
+    return record.end(gaussians(), mean_error() if recent else None)
+
+
+def _tensors(params: Params) -> tuple[Any, dict[str, Any]]:
+    """The tensors and an optimiser for each, as gsplat's strategies want them."""
+    import torch
+
+    tensors = torch.nn.ParameterDict({
+        name: torch.nn.Parameter(params.tensors[k].detach()) for k, name in NAMES.items()
+    })  # fmt: skip
+    optimisers = {
+        name: torch.optim.Adam(
+            [{"params": tensors[name], "lr": params.rates[k], "name": name}], eps=1e-15, fused=True
+        )
+        for k, name in NAMES.items()
+    }
+    return tensors, optimisers
 
 
 def _strategy(key: str, *, most: int = 0) -> Any:

@@ -8,7 +8,7 @@ from scipy import ndimage
 from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Gaussians
-from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.surface.back_side import common_front, far_side, nearby, seen_from_one_side, sides
 from pw_core.reconstruct.surface.median_depth import fronted
 from pw_core.reconstruct.surface.tsdf import Fused, Look, bounds_of, fuse, fuse_between, hull_bounds
@@ -50,14 +50,15 @@ def mesh_of(
         # Where a share of the light stops: a mean would lie behind thin veils and before what shines through. CPU
         # kernels alone have it.
         shell = own if one_sided else fronted(own)  # there no outline bounds a veil in front
-        tensors, rest = Params(shell, 1.0, "cpu").drawn(), Params(others, 1.0, "cpu").drawn()
-        degree = int(np.sqrt(own.sh.shape[1])) - 1
+        both = gaussian_tensors(shell), gaussian_tensors(others)
         for v in views:
             mask = masks[name][v.name]
             if v.depth is not None:
                 depths[v.name] = np.where(mask, v.depth, 0).astype(np.float32)
                 continue
-            mine, other = (draw(t, v.camera, render_depth="median", sh_degree=degree) for t in (tensors, rest))
+            mine, other = (
+                draw_tensors(t, v.camera, render_depth="median", sh_degree=own.sh_degree) for t in both
+            )
             alpha, depth = mine.alpha[0, ..., 0].numpy(), mine.depth[0, ..., 0].numpy()
             depths[v.name] = np.where((alpha > 0.7) & mask, depth, 0).astype(np.float32)
             if one_sided:  # all views would be silent about what is behind the same things

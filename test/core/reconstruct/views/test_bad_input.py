@@ -14,7 +14,8 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.inputs import Inputs, ViewInput, check, metres
 from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.reconstruct.segmentation.sam import predictor
-from pw_core.reconstruct.splatting.cpu import resume, start
+from pw_core.reconstruct.splatting.checkpoint import resume
+from pw_core.reconstruct.splatting.parameters import start
 
 from .conftest import camera, config, shot, shots
 

@@ -10,7 +10,10 @@ import torch
 
 from pw_core.config import ViewsSettings
 from pw_core.gaussians import Gaussians
-from pw_core.reconstruct.splatting.cpu import Params, draw, fit, resume, start, write_checkpoint
+from pw_core.reconstruct.splatting.checkpoint import resume, write_checkpoint
+from pw_core.reconstruct.splatting.draw import draw_gaussians
+from pw_core.reconstruct.splatting.fit import fit
+from pw_core.reconstruct.splatting.parameters import start
 from pw_core.reconstruct.types import View
 
 from .conftest import camera, shot
@@ -99,8 +102,6 @@ def test_dark_things_are_fitted_opaque() -> None:
     at = np.concatenate(points)
     first = start(at, np.full((len(at), 3), 0.15), sh_degree=0)
     found = fit(views, first, ViewsSettings(steps=150, device="cpu", max_gaussians=6000), progress=lambda *_: None)
-    with torch.no_grad():
-        tensors = Params(found.gaussians, 1.0, "cpu").drawn()
-        alpha = torch.stack([draw(tensors, v.camera, sh_degree=0).alpha[0] for v in views])
+    alpha = torch.stack([draw_gaussians(found.gaussians, v.camera).alpha[0] for v in views])
     assert found.psnr_db > 27
     assert (alpha > 0.95).float().mean() > 0.85

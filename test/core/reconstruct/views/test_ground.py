@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from pw_core.reconstruct.segmentation.shadows import heights, without_ground
-from pw_core.reconstruct.splatting.cpu import start
+from pw_core.reconstruct.splatting.parameters import start
 from pw_core.reconstruct.types import View
 
 from .conftest import RADIUS, camera, iou, shot

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from pw_core.gaussians import Gaussians
-from pw_core.reconstruct.splatting.cpu import Params, draw
+from pw_core.reconstruct.splatting.draw import draw_gaussians
 from pw_core.reconstruct.surface.median_depth import FRONT, fronted
 
 from .conftest import camera
@@ -35,7 +35,7 @@ def layers(opacity: float, *, count: int = 30, apart: float = 0.002) -> Gaussian
 def test_median_depth_is_where_its_share_stops(opacity: float) -> None:
     cam = camera(0.0)
     with torch.no_grad():
-        drawn = draw(Params(fronted(layers(opacity)), 1.0, "cpu").drawn(), cam, render_depth="median", sh_degree=0)
+        drawn = draw_gaussians(fronted(layers(opacity)), cam, render_depth="median")
     depth = float(drawn.depth[0, cam.height // 2, cam.width // 2, 0])
     stopped = 1 - (1 - opacity) ** np.arange(1, 31)
     expected = 0.4 + 0.002 * int(np.argmax(stopped >= FRONT))

@@ -12,7 +12,7 @@ import numpy as np
 from numba import njit
 
 from pw_core.gaussians import F32, FLAT, I64, Binding
-from pw_core.render.kernels.threads import run, take
+from pw_core.kernels.threads import run, take
 
 STRETCH_MIN, STRETCH_MAX = 0.5, 2.0
 _PARTICLES_PER_PIECE = 128

@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from pw_core.kernels import threads
 from pw_core.render.checks import Inputs, Options
 from pw_core.render.kernels import bin as kernels_bin
 from pw_core.render.kernels import blend as kernels_blend
 from pw_core.render.kernels import project as kernels_project
-from pw_core.render.kernels import threads
 from pw_core.render.kernels.blend import PAIR_GRADS, RECORD, TILE
 
 _GAUSSIANS_PER_PIECE = 1024

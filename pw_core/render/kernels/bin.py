@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from pw_core.render.kernels.threads import take
+from pw_core.kernels.threads import take
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -13,8 +13,8 @@ import math
 import numpy as np
 from numba import njit
 
-from pw_core.render.kernels.simd import vandnot, vany, vcentres, vexp, vload, vmin, vselect, vsplat, vstore, vsum
-from pw_core.render.kernels.threads import take
+from pw_core.kernels.simd import vandnot, vany, vcentres, vexp, vload, vmin, vselect, vsplat, vstore, vsum
+from pw_core.kernels.threads import take
 
 TILE = 16
 # Columns of a projected Gaussian's record; REACH is the exponent at which alpha falls to 1/255, with a margin for

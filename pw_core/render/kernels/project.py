@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.threads import take
 from pw_core.render.kernels.blend import (
     ALPHA_MIN,
     BLUR_DET,
@@ -34,7 +35,6 @@ from pw_core.render.kernels.blend import (
     Z,
 )  # fmt: skip
 from pw_core.render.kernels.sh import sh_basis
-from pw_core.render.kernels.threads import take
 
 _JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 

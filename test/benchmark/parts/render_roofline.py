@@ -8,9 +8,9 @@ from numba import njit
 
 from parts.records import record
 from parts.render_scenes import camera, cloud, forward_backward, timed
+from pw_core.kernels.simd import vload, vstore
 from pw_core.render.checks import Options
 from pw_core.render.image import Settings, project
-from pw_core.render.kernels.simd import vload, vstore
 
 
 @njit(nogil=True, error_model="numpy")

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numba import njit
 
-from pw_core.render.kernels.threads import run, take
+from pw_core.kernels.threads import run, take
 
 
 @njit(nogil=True)

@@ -1,0 +1,1 @@
+"""What kernels of more than one stage are made of: lane vectors, threads."""

@@ -5,10 +5,8 @@ An action's name steers the stand-in: "slow compile" builds for 2 s, "slow" take
 
 from __future__ import annotations
 
-import importlib.util
 import time
 from dataclasses import replace
-from pathlib import Path
 from unittest import mock
 
 import numpy as np
@@ -20,11 +18,7 @@ from pw_core.refine.targets.types import TargetRequest, provide
 from pw_core.scene import PhysicsState, State
 from pw_core.tree import ROOT
 from pw_core.world import World
-
-_spec = importlib.util.spec_from_file_location("ball", Path(__file__).resolve().parents[1] / "core" / "conftest.py")
-_ball = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_ball)
-ball_scene, ball_config = _ball.ball_scene, _ball.ball_config
+from support.ball_scene import ball_scene
 
 
 class Drift:

@@ -6,11 +6,11 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_world import ball_config
 from rclpy.parameter import Parameter
 from rosgraph_msgs.msg import Clock
 
 from pw_core.actions import parse_action
+from support.ball_scene import ball_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 WIND = parse_action({"type": "wind", "duration": 9, "direction": [0, 1, 0], "magnitude": 1})

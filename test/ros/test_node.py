@@ -14,7 +14,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
-from fake_world import ball_config
 from geometry_msgs.msg import Pose, PoseStamped, Quaternion
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -24,6 +23,7 @@ from pw_core.errors import ErrorCode, PWError
 from pw_msgs.msg import PhysicalAction, WorldStatus
 from pw_ros.convert.clouds import cloud_to_arrays
 from pw_ros.convert.images import image_to_numpy
+from support.ball_scene import ball_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,7 @@ from pw_msgs.srv import Reconstruct
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import metres_to_millimetres, numpy_to_compressed, numpy_to_image
 from pw_ros.convert.inputs import path_below, request_to_inputs, with_lens
-
-_views = Path(__file__).parents[1] / "core" / "reconstruct" / "views" / "conftest.py"
-_spec = importlib.util.spec_from_file_location("ball_views", _views)
-ball = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(ball)
+from support import ball
 
 LITTLE = {"width_px": 120, "steps": 30, "bind_steps": 9, "voxels": 32}
 NAMES = ("poses", "depth", "camera")

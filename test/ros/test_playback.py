@@ -7,12 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_world import ball_config
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
 
 from pw_core.actions import parse_action
 from pw_ros.convert.images import image_to_numpy
 from pw_ros.interfaces import playback
+from support.ball_scene import ball_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 WIND = parse_action({"type": "wind", "name": "slow", "duration": 9, "direction": [0, 1, 0], "magnitude": 1})

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 import yaml
 from builtin_interfaces.msg import Time
-from fake_world import ball_config
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
@@ -20,6 +19,7 @@ from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 from pw_ros.interfaces.refine import goal_to_changes
+from support.ball_scene import ball_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 GREY = np.full((64, 96, 3), 128, np.uint8)

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
-from spotted_world import stand_in
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.refine.targets.types import GROUP
@@ -20,6 +19,7 @@ from pw_msgs.msg import CameraView, RecordSource, RefineView, TargetFrame
 from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import numpy_to_image
+from support import stand_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -44,8 +44,7 @@ def installed(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory, installed, start_node):
-    sys.path.append(str(REPOSITORY / "test" / "core" / "refine" / "targets"))
-    from tiny_video import save_pipeline
+    from support.tiny_video import save_pipeline
 
     folder = tmp_path_factory.mktemp("world")
     configs = folder / "configs"
@@ -59,7 +58,7 @@ def node(tmp_path_factory, installed, start_node):
         fields = {**plain, "name": name, "refine": {**plain["refine"], **refine}}
         (configs / f"{name}.yaml").write_text(yaml.safe_dump(fields))
     node = start_node(
-        store=str(folder / "store"), config_dirs=[str(configs)], world_factory="spotted_world:SpottedWorld"
+        store=str(folder / "store"), config_dirs=[str(configs)], world_factory="support.stand_in:SpottedWorld"
     )  # fmt: skip
     node.configs = configs
     return node

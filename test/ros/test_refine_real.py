@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import CompressedImage, Image
-from spotted_world import stand_in
 
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
@@ -24,6 +23,7 @@ from pw_msgs.msg import CameraView, RecordSource, RefineView, TargetFrame
 from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
+from support import stand_in
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -40,7 +40,7 @@ def story(tmp_path_factory):
 def node(story, start_node):
     return start_node(
         store=str(story / "store"), config_dirs=[str(story / "configs")], input_roots=[str(story)],
-        world_factory="spotted_world:SpottedWorld", refine_preview_every=1, record_memory_mb=1,
+        world_factory="support.stand_in:SpottedWorld", refine_preview_every=1, record_memory_mb=1,
     )  # fmt: skip
 
 

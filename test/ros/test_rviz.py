@@ -18,7 +18,6 @@ TYPES = {
 @pytest.mark.slow
 @pytest.mark.timeout(120)
 def test_every_display_matches_a_publisher(tmp_path: Path, start_node) -> None:
-    from fake_world import ball_config
     from rclpy.qos import (
         DurabilityPolicy,
         LivelinessPolicy,
@@ -27,6 +26,8 @@ def test_every_display_matches_a_publisher(tmp_path: Path, start_node) -> None:
         ReliabilityPolicy,
         qos_check_compatible,
     )
+
+    from support.ball_scene import ball_config
 
     node = start_node(store=str(tmp_path), world_factory="fake_world:FakeWorld")
     assert node.worker.wait_ready(60)

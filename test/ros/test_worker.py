@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fake_world import ball_config
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_ros.worker.process import Worker
 from pw_ros.worker.protocol import WorkerOptions
+from support.ball_scene import ball_config
 
 pytestmark = pytest.mark.slow
 

@@ -6,17 +6,17 @@ that it sets free is held against that of a drop by 1 mm.
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from parts.records import ROOT, record
+from parts.records import record
 from pw_core.config import Material, SceneConfig
 from pw_core.refine.writeback import write_back
 from pw_core.scene import Entity, Particles, PhysicsState, Scene
 from pw_core.simulate import Simulation
+from support.ball_scene import ball_scene
 
 MATERIALS = ("elastic", "plastic", "snow", "liquid")
 RADIUS, COUNT, APART = 0.04, 1000, 0.25
@@ -25,11 +25,7 @@ SHIFT_M, DROP_M = 0.002, 0.001
 
 def balls() -> Scene:
     """The tests' ball, four times."""
-    spec = importlib.util.spec_from_file_location("ball", ROOT / "test/core/conftest.py")
-    assert spec and spec.loader
-    ball = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(ball)
-    one = ball.ball_scene("elastic", radius=RADIUS, count=COUNT)
+    one = ball_scene("elastic", radius=RADIUS, count=COUNT)
     fields = one.config.model_dump()
     first = fields["entities"][0]
     fields["entities"] = tuple(

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import sys
 import tempfile
 from pathlib import Path
 
 import numpy as np
 
-from parts.records import ROOT, record
+from parts.records import record
 
 
 def sdedit() -> None:
     """Strength 0, strength 1, the same seed."""
     import torch
 
-    sys.path.insert(0, str(ROOT / "test" / "core" / "refine" / "targets"))
-    from conftest import H, W, make_request
-    from tiny_video import save_pipeline
-
     from pw_core.refine.targets.types import provide
     from pw_core.refine.targets.video_diffusion import VideoDiffusion, resized
+    from support.target_request import H, W, make_request
+    from support.tiny_video import save_pipeline
 
     with tempfile.TemporaryDirectory() as folder:
         model = save_pipeline(Path(folder))

@@ -3,20 +3,19 @@ that bent, moved by tens of pixels and has other colours."""
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from parts.records import ROOT
 from pw_core.gaussians import F32, SH_C0, Camera, Gaussians
 from pw_core.refine.model import Model
 from pw_core.refine.photometric.shadow_gain import Shade
 from pw_core.refine.tracking.film import Film
 from pw_core.render.cameras import orbit
 from pw_core.scene import Scene, Trajectory
+from support.ball_scene import ball_scene
 
 RADIUS_M, SHIFT_M, BEND_M, NOISE = 0.06, 0.02, 0.012, 3.0
 
@@ -40,11 +39,7 @@ SMALL = Size(400, 3000, 6, 192, 112, 12, 4.0)
 
 def scene_of(size: Size) -> tuple[Scene, tuple[Camera, ...]]:
     """The ball of the tests with colours that tell places apart, on a table before a backdrop; three cameras."""
-    spec = importlib.util.spec_from_file_location("ball", ROOT / "test/core/conftest.py")
-    assert spec and spec.loader
-    ball = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(ball)
-    scene: Scene = ball.ball_scene(radius=RADIUS_M, count=size.particles)
+    scene: Scene = ball_scene(radius=RADIUS_M, count=size.particles)
     entity, front = scene.entities[0], scene.foreground
     x = (front.means - entity.origin) / RADIUS_M
     colour = 0.5 + 0.25 * np.sin(5 * x + [0, 1, 2]) + 0.12 * np.sin(17 * x[:, [1, 2, 0]])

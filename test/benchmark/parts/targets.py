@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -30,20 +28,17 @@ KINDS: dict[str, tuple[dict[str, Any], int, str]] = {
 
 def bad_targets() -> None:
     """All of item 8."""
-    sys.path.insert(0, str(ROOT / "test" / "ros"))
-    os.environ["PYTHONPATH"] = f"{ROOT / 'test' / 'ros'}:{os.environ.get('PYTHONPATH', '')}"
-    spec = importlib.util.spec_from_file_location("spotted_world", ROOT / "test" / "ros" / "spotted_world.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    os.environ["PYTHONPATH"] = f"{ROOT / 'test'}:{os.environ.get('PYTHONPATH', '')}"
+    from support import stand_in
+
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "configs").mkdir()
-        module.stand_in.write_scene(root / "configs" / "ball.yaml")
+        stand_in.write_scene(root / "configs" / "ball.yaml")
         parameters = (f"input_roots:=['{root}']", f"config_dirs:=['{root / 'configs'}']",
-                      "world_factory:=spotted_world:SpottedWorld")  # fmt: skip
+                      "world_factory:=support.stand_in:SpottedWorld")  # fmt: skip
         with running_node(root, *parameters) as (world, _):
-            _measure(world, root, module.stand_in)
+            _measure(world, root, stand_in)
 
 
 def _measure(world: Any, root: Path, stand_in: Any) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,11 +10,9 @@ from types import SimpleNamespace
 
 import pytest
 
-HERE = Path(__file__).parent
-_SPEC = importlib.util.spec_from_file_location("stand_in", HERE / "stand_in.py")
-assert _SPEC and _SPEC.loader
-stand_in = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(stand_in)
+from support import stand_in
+
+TEST = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="session")
@@ -54,8 +52,11 @@ def pw_process():
     started = []
 
     def start(*arguments):
-        command = [sys.executable, str(HERE / "stand_in.py"), *map(str, arguments)]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        command = [sys.executable, "-m", "support.stand_in", *map(str, arguments)]
+        path = os.pathsep.join(filter(None, [str(TEST), os.environ.get("PYTHONPATH")]))
+        process = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, "PYTHONPATH": path}
+        )
         started.append(process)
         return process
 

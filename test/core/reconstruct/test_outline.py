@@ -10,8 +10,7 @@ from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.background.lift import hidden_region
 from pw_core.reconstruct.surface.inflate import make_solid
 from pw_core.render.cameras import orbit
-
-from .test_ball import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo, camera
+from support.ball_photo import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo, camera
 
 
 def test_an_outline_that_overhangs_does_not_tear() -> None:

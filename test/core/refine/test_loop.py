@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -32,11 +31,8 @@ from pw_core.scene import Body, PhysicsState, State, Trajectory
 from pw_core.store import Store
 from pw_core.tree import ROOT
 from pw_core.world import World
+from support.ball_scene import ball_scene
 
-_SPEC = importlib.util.spec_from_file_location("ball", Path(__file__).parents[1] / "conftest.py")
-assert _SPEC and _SPEC.loader
-_BALL = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_BALL)
 FRAMES = 6
 TIMES = np.arange(FRAMES) * 0.05
 INSIDE = (np.array([-1.0, -1, -0.1]), np.array([2.0, 1, 1]))
@@ -45,7 +41,7 @@ INSIDE = (np.array([-1.0, -1, -0.1]), np.array([2.0, 1, 1]))
 @pytest.fixture(scope="module")
 def spotted():
     """The ball in colours that tell places apart, and three cameras."""
-    scene = _BALL.ball_scene()
+    scene = ball_scene()
     x = (scene.foreground.means - scene.entities[0].origin) / 0.05
     colour = 0.5 + 0.4 * np.sin(4 * x + [0, 1, 2])
     sh = ((colour - 0.5) / SH_C0)[:, None].astype(np.float32)
@@ -234,7 +230,7 @@ def test_written_back_matter_carries_its_strain_and_stays_on_the_table(spotted) 
 
 
 def test_yield_bounds_the_shear_and_keeps_the_volume() -> None:
-    entity = _BALL.ball_scene("plastic").entities[0]
+    entity = ball_scene("plastic").entities[0]
     F = np.diag([1.5, 1.0, 1 / 1.5]).astype(np.float32)[None]
     out = yielded(F, entity)[0]
     m = entity.material

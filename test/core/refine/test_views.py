@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,7 @@ import pytest
 
 from pw_core.loop.films import read_films
 from pw_core.refine.targets.types import Progress, TargetFrames, TargetRequest
-
-_SPEC = importlib.util.spec_from_file_location("stand_in", Path(__file__).parents[1] / "loop" / "stand_in.py")
-assert _SPEC and _SPEC.loader
-stand_in = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(stand_in)
+from support import stand_in
 
 
 class Same:

@@ -2,30 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.util
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-_SPEC = importlib.util.spec_from_file_location("ball", Path(__file__).parents[1] / "conftest.py")
-assert _SPEC and _SPEC.loader
-_BALL = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_BALL)
+from support.ball_scene import ball_scene
 
 
 @pytest.fixture(scope="session")
 def make_ball():
     """Makes the scene of a ball of some material."""
-    return _BALL.ball_scene
+    return ball_scene
 
 
 @pytest.fixture(scope="session")
 def elastic():
     from pw_core.simulate import Simulation
 
-    scene = _BALL.ball_scene("elastic", count=1200)
+    scene = ball_scene("elastic", count=1200)
     return scene, Simulation.build(scene)
 
 
@@ -36,7 +31,7 @@ def pin_scene():
     from pw_core.config import SceneConfig
     from pw_core.scene import Entity, Mesh, Particles
 
-    scene = _BALL.ball_scene("elastic", count=1200)
+    scene = ball_scene("elastic", count=1200)
     turn = trimesh.transformations.rotation_matrix(np.radians(65), [1, 0, 0])
     pin = trimesh.creation.cylinder(radius=0.02, height=0.1, sections=24, transform=turn)
     origin = np.array([0.48, 0.0, 0.1])

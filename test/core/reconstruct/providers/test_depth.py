@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,18 +17,21 @@ from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.providers.align import align
 from pw_core.reconstruct.providers.base import DEPTH_GROUP, DepthGuess, load_provider
 from pw_core.reconstruct.surface.inflate import table_depth
-
-_spec = importlib.util.spec_from_file_location("drawn_ball", Path(__file__).parents[1] / "test_ball.py")
-_ball = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_ball)
-CENTRE, RADIUS, camera, pixel_rays = _ball.CENTRE, _ball.RADIUS, _ball.camera, _ball.pixel_rays
-ball_config, ball_mask, ball_photo = _ball.ball_config, _ball.ball_mask, _ball.ball_photo
-
-WIDTH, HEIGHT = 320, 176
+from support.ball_photo import (
+    CENTRE,
+    HEIGHT,
+    RADIUS,
+    WIDTH,
+    ball_config,
+    ball_mask,
+    ball_photo,
+    camera,
+    pixel_rays,
+)  # fmt: skip
 
 
 def true_depth() -> np.ndarray:
-    """Of test_ball's photo [m]: a ball, the table to x = 1.2 m, and a wall at 2 m."""
+    """Of the drawn photo [m]: a ball, the table to x = 1.2 m, and a wall at 2 m."""
     rays, eye = pixel_rays().reshape(-1, 3), camera().centre
     ground = np.where(rays[:, 2] < 0, -eye[2] / np.minimum(rays[:, 2], -1e-9), np.inf)
     ground = np.where(ground * rays[:, 0] < 1.2, ground, 2.0 / rays[:, 0])

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+import support
 from pw_core.config import ProviderConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.providers.base import VIEWS_GROUP, ViewsProvider, load_provider
 
-STAND_IN = Path(__file__).with_name("stand_in_gen3c.py")
+STAND_IN = Path(support.__file__).with_name("stand_in_gen3c.py")
 SIZE = (96, 64)
 
 

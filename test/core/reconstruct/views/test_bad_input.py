@@ -16,8 +16,7 @@ from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.reconstruct.segmentation.sam import predictor
 from pw_core.reconstruct.splatting.checkpoint import resume
 from pw_core.reconstruct.splatting.parameters import start
-
-from .conftest import camera, config, shot, shots
+from support.ball import camera, config, shot, shots
 
 
 def refused(inputs: Inputs, match: str, code: ErrorCode) -> None:

@@ -12,8 +12,7 @@ from pw_core.reconstruct.splatting.splats import surface_gaussians
 from pw_core.reconstruct.surface.tsdf import Fused
 from pw_core.reconstruct.types import View
 from pw_core.scene import Mesh
-
-from .conftest import CENTRE, RADIUS, camera, pattern, shot
+from support.ball import CENTRE, RADIUS, camera, pattern, shot
 
 STEP = 0.004
 UNSEEN = 0.25

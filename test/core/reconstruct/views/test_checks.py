@@ -16,8 +16,8 @@ from pw_core.reconstruct.poses import estimate as module
 from pw_core.reconstruct.poses.estimate import pose
 from pw_core.reconstruct.poses.sfm import consistency as checks
 from pw_core.reconstruct.poses.sfm.verification import log10_expected
+from support.ball import camera, shot
 
-from .conftest import camera, shot
 from .test_poses import agrees, unplaced
 
 pytest.importorskip("pycolmap")

@@ -17,8 +17,7 @@ from typer.testing import CliRunner
 from pw_core.cli import app
 from pw_core.errors import ErrorCode
 from pw_core.reconstruct.inputs import Inputs
-
-from .conftest import camera, config, shot, shots
+from support.ball import camera, config, shot, shots
 
 LITTLE = {"width_px": 120, "steps": 30, "bind_steps": 9, "voxels": 32}
 

@@ -15,8 +15,7 @@ from pw_core.reconstruct.inputs import Inputs, ViewInput
 from pw_core.reconstruct.poses.estimate import pose
 from pw_core.reconstruct.poses.sfm import conventions
 from pw_core.reconstruct.poses.sfm.mapping import map_pictures
-
-from .conftest import camera, shot
+from support.ball import camera, shot
 
 GL = np.diag([1.0, -1.0, -1.0, 1.0])
 LINK = np.array([[0, 0, 1, 0], [-1, 0, 0, 0], [0, -1, 0, 0], [0, 0, 0, 1.0]])

@@ -15,8 +15,7 @@ from pw_core.reconstruct.poses.rgbd.depth_map import depth_map, lift, noise_of, 
 from pw_core.reconstruct.poses.rgbd.joint_icp import adjust
 from pw_core.reconstruct.poses.rgbd.pairwise import Motion, contradicted, log10_expected, motion, proportion
 from pw_core.reconstruct.poses.rgbd.pose_graph import chain
-
-from .conftest import CENTRE, RADIUS, camera, shot
+from support.ball import CENTRE, RADIUS, camera, shot
 
 
 def turned(degrees: float, shift: tuple[float, float, float]) -> np.ndarray:

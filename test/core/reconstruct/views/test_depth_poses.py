@@ -19,8 +19,7 @@ from pw_core.reconstruct.poses.rgbd import estimate as module
 from pw_core.reconstruct.poses.sfm.adjust_given import similarity
 from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.reconstruct.types import Posed
-
-from .conftest import RADIUS, camera, config, shot
+from support.ball import RADIUS, camera, config, shot
 
 pycolmap = pytest.importorskip("pycolmap")
 SMALL = ViewsSettings(width_px=240, steps=20, bind_steps=9, voxels=40)

@@ -12,8 +12,7 @@ import trimesh
 from pw_core.config import SceneConfig
 from pw_core.reconstruct.inputs import Inputs, ViewInput
 from pw_core.reconstruct.routes.many_views import reconstruct_views
-
-from .conftest import CENTRE, RADIUS, camera, config, iou, shot
+from support.ball import CENTRE, RADIUS, camera, config, iou, shot
 
 SECOND, SMALLER = np.array([0.02, 0.11, 0.035]), 0.035
 

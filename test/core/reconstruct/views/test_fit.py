@@ -15,8 +15,7 @@ from pw_core.reconstruct.splatting.draw import draw_gaussians
 from pw_core.reconstruct.splatting.fit import fit
 from pw_core.reconstruct.splatting.parameters import start
 from pw_core.reconstruct.types import View
-
-from .conftest import camera, shot
+from support.ball import camera, shot
 
 
 def test_the_masked_strategy_sums_what_gsplats_own_sums() -> None:

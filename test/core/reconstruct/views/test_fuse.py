@@ -11,8 +11,7 @@ from scipy import ndimage
 
 from pw_core.gaussians import Camera
 from pw_core.reconstruct.surface.tsdf import Fused, Look, fuse
-
-from .conftest import CENTRE, RADIUS, camera, shot
+from support.ball import CENTRE, RADIUS, camera, shot
 
 SLAB = np.array([[-0.045, -0.004, 0.0], [0.045, 0.004, 0.09]])
 BOX = np.array([[-0.06, -0.06, 0.0], [0.06, 0.06, 0.11]])

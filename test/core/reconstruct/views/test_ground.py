@@ -9,8 +9,7 @@ from scipy import ndimage
 from pw_core.reconstruct.segmentation.shadows import heights, without_ground
 from pw_core.reconstruct.splatting.parameters import start
 from pw_core.reconstruct.types import View
-
-from .conftest import RADIUS, camera, iou, shot
+from support.ball import RADIUS, camera, iou, shot
 
 
 def dense(cameras: list) -> tuple[list[View], dict[str, np.ndarray], object]:

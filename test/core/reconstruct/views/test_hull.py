@@ -11,8 +11,7 @@ from pw_core.config import EntityConfig, Material, Prompt
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.segmentation.propagate import carry
 from pw_core.reconstruct.types import Posed, View
-
-from .conftest import camera, iou, shot
+from support.ball import camera, iou, shot
 
 PLAIN, SMALLER = np.array([0.03, -0.02, 0.14]), 0.03
 """A plain ball that hovers over the patterned one."""

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import trimesh
 
+import support
 from pw_core.reconstruct.inputs import Inputs, ViewInput
 from pw_core.reconstruct.routes.many_views import reconstruct_views
-
-from .conftest import CENTRE, RADIUS, camera, config, shot
+from support.ball import CENTRE, RADIUS, camera, config, shot
 
 pytest.importorskip("pycolmap")
-STAND_IN = Path(__file__).parents[1] / "providers" / "stand_in_gen3c.py"
+STAND_IN = Path(support.__file__).with_name("stand_in_gen3c.py")
 USED = 8
 ARC = 0.29
 

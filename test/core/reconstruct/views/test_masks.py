@@ -10,8 +10,7 @@ from pw_core.reconstruct.segmentation.prompt import filled
 from pw_core.reconstruct.segmentation.propagate import from_prompt
 from pw_core.reconstruct.segmentation.voting import agree
 from pw_core.reconstruct.types import Posed, View
-
-from .conftest import camera, iou, shot, shots
+from support.ball import camera, iou, shot, shots
 
 
 def shaded() -> tuple[View, EntityConfig, np.ndarray, Posed]:

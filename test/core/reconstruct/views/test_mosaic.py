@@ -12,8 +12,7 @@ from pw_core.gaussians import Camera
 from pw_core.reconstruct.poses.estimate import settle
 from pw_core.reconstruct.poses.sfm.adjust_given import similarity
 from pw_core.reconstruct.poses.sfm.ground_registration import mosaic
-
-from .conftest import CENTRE, camera, shot
+from support.ball import CENTRE, camera, shot
 
 pycolmap = pytest.importorskip("pycolmap")
 VIEWS = 10

@@ -9,8 +9,7 @@ from scipy import ndimage
 
 from pw_core.reconstruct.segmentation.matting import at_half, outlined
 from pw_core.reconstruct.types import View
-
-from .conftest import camera
+from support.ball import camera
 
 NOTHING = np.zeros((180, 240), bool)
 

@@ -12,8 +12,7 @@ from pw_core.reconstruct.ground.plane import find_plane, upright
 from pw_core.reconstruct.ground.world_frame import moved, stand
 from pw_core.reconstruct.types import Posed, View
 from pw_core.render.cameras import look_at
-
-from .conftest import CENTRE, RADIUS, camera
+from support.ball import CENTRE, RADIUS, camera
 
 SEAT_M, TILT_DEG = 0.45, 4.0
 TURN = np.array([[0.36, 0.48, -0.8], [-0.8, 0.6, 0.0], [0.48, 0.64, 0.6]])

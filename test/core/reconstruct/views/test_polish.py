@@ -13,8 +13,7 @@ from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.inputs import Inputs, ViewInput
 from pw_core.reconstruct.poses.sfm.adjust_given import polish_poses, similarity
-
-from .conftest import camera, shot, shots
+from support.ball import camera, shot, shots
 
 pytest.importorskip("pycolmap")
 

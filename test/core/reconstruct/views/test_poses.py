@@ -17,8 +17,7 @@ from pw_core.reconstruct.poses import estimate as module
 from pw_core.reconstruct.poses.estimate import pose
 from pw_core.reconstruct.poses.sfm.adjust_given import similarity
 from pw_core.reconstruct.types import Posed
-
-from .conftest import camera, shot, shots
+from support.ball import camera, shot, shots
 
 pycolmap = pytest.importorskip("pycolmap")
 

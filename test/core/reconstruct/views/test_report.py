@@ -9,8 +9,7 @@ from pw_core.reconstruct.report.page import summary
 from pw_core.reconstruct.report.pictures import TINTS, marked, overview, shaded
 from pw_core.reconstruct.types import Posed, View
 from pw_core.scene import Mesh
-
-from .conftest import CENTRE, RADIUS, camera, iou, shot
+from support.ball import CENTRE, RADIUS, camera, iou, shot
 
 
 def ball() -> Mesh:

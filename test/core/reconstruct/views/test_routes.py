@@ -15,8 +15,7 @@ from pw_core.config import ViewsSettings
 from pw_core.reconstruct.inputs import Inputs, metres
 from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.reconstruct.routes.single_rgbd import through
-
-from .conftest import CENTRE, RADIUS, config, iou, shots
+from support.ball import CENTRE, RADIUS, config, iou, shots
 
 SMALL = ViewsSettings(width_px=240, steps=40, bind_steps=20, voxels=48)
 

@@ -13,8 +13,7 @@ from pw_core.gaussians import Camera
 from pw_core.reconstruct.segmentation.sam import config_name, follow, predictor, segment_with
 from pw_core.reconstruct.types import View
 from pw_core.torchvision_schemas import declare_operators
-
-from .conftest import config, shots
+from support.ball import config, shots
 
 pytest.importorskip("sam2")
 

@@ -9,8 +9,7 @@ import torch
 from pw_core.gaussians import Gaussians
 from pw_core.reconstruct.splatting.draw import draw_gaussians
 from pw_core.reconstruct.surface.median_depth import FRONT, fronted
-
-from .conftest import camera
+from support.ball import camera
 
 
 def layers(opacity: float, *, count: int = 30, apart: float = 0.002) -> Gaussians:

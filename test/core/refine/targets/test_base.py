@@ -16,8 +16,7 @@ from pw_core.errors import ErrorCode, RefineError
 from pw_core.refine.targets import types as base
 from pw_core.refine.targets.observed import CameraFilm
 from pw_core.refine.targets.types import TargetFrames, TargetRequest, load_provider, provide
-
-from .conftest import H, T, W, camera, make_request
+from support.target_request import H, T, W, camera, make_request
 
 
 class Echo:
@@ -69,8 +68,8 @@ def test_the_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
     line = next(x for x in example.read_text().splitlines() if x.strip().startswith("brighter ="))
     (info / "entry_points.txt").write_text(f"[{base.GROUP}]\n{line.strip().replace(chr(34), '')}\n")
     code = (
-        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parent)!r}]\n"
-        "from conftest import make_request\n"
+        f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[3])!r}]\n"
+        "from support.target_request import make_request\n"
         "from pw_core.refine.targets.types import load_provider, provide, provider_names\n"
         "assert 'brighter' in provider_names()\n"
         "r = make_request()\n"

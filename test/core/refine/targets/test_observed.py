@@ -16,8 +16,7 @@ from pw_core.gaussians import Camera
 from pw_core.refine.targets.footage import read_film
 from pw_core.refine.targets.observed import CameraFilm, Observed, nearest
 from pw_core.refine.targets.types import provide
-
-from .conftest import H, W, camera, make_request
+from support.target_request import H, W, camera, make_request
 
 
 def pictures(levels: list[int], *, height: int = H, width: int = W) -> np.ndarray:

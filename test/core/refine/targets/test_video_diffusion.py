@@ -12,9 +12,8 @@ import pytest
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.refine.targets.types import load_provider, provide
 from pw_core.refine.targets.video_diffusion import VideoDiffusion, resized
-
-from .conftest import H, W, make_request
-from .tiny_video import save_lora, save_pipeline
+from support.target_request import H, W, make_request
+from support.tiny_video import save_lora, save_pipeline
 
 pytestmark = pytest.mark.slow
 SIZE: dict[str, Any] = {"height": 32, "width": 64, "steps": 4}

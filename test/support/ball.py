@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from pw_core.config import SceneConfig
 from pw_core.gaussians import Camera
@@ -80,8 +79,3 @@ def config(*, seen: Camera | None = None, reconstruct: object = None, **changes:
 
 def iou(a: np.ndarray, b: np.ndarray) -> float:
     return float((a & b).sum() / max((a | b).sum(), 1))
-
-
-@pytest.fixture(scope="session")
-def ball_rgbd() -> tuple[Inputs, dict[str, np.ndarray]]:
-    return shots(9, depth=True)

@@ -5,7 +5,6 @@ As a program it is the `pw` command with these in place of a photo and of Genesi
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 import sys
@@ -22,11 +21,7 @@ from pw_core.loop.films import camera_fields
 from pw_core.render.cameras import orbit
 from pw_core.scene import PhysicsState
 from pw_core.world import World
-
-_SPEC = importlib.util.spec_from_file_location("ball", Path(__file__).parents[1] / "conftest.py")
-assert _SPEC and _SPEC.loader
-_BALL = importlib.util.module_from_spec(_SPEC)
-_SPEC.loader.exec_module(_BALL)
+from support.ball_scene import ball_config, ball_scene
 
 DURATION, INTERVAL = 0.25, 0.05
 TIMES = np.arange(6) * INTERVAL
@@ -82,7 +77,7 @@ class SpottedWorld(World):
 
 def spotted(config: SceneConfig):
     """The ball in colours that tell places apart."""
-    scene = _BALL.ball_scene()
+    scene = ball_scene()
     x = (scene.foreground.means - scene.entities[0].origin) / 0.05
     sh = ((0.5 + 0.4 * np.sin(4 * x + [0, 1, 2]) - 0.5) / SH_C0)[:, None].astype(np.float32)
     foreground = replace(scene.foreground, sh=sh, log_scales=np.full_like(scene.foreground.log_scales, np.log(0.006)))
@@ -94,7 +89,7 @@ def write_scene(path: Path, *, rounds: int = 2) -> Path:
     """The scene file: in each round a wind of 1 m/s^2 away from the camera."""
     wind = {"type": "wind", "duration": 1.0, "direction": [1, 0, 0], "magnitude": 1.0}
     fields = {
-        **_BALL.ball_config().model_dump(mode="json", exclude_unset=True),
+        **ball_config().model_dump(mode="json", exclude_unset=True),
         "frame_interval_s": INTERVAL,
         "refine": {"iterations": 4, "nodes": 12, "width_px": 144},
         "rounds": [{"name": f"gust {k + 1}", "duration": DURATION, "actions": [wind]} for k in range(rounds)],

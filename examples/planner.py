@@ -2,7 +2,7 @@
 
 It wants the lump of clay at a target. Each round it asks the node what a push from each of several sides would do,
 takes the one that brings the lump's centre nearest to the target, makes that the world's new state, and goes on from
-there.
+there. A scene that the node has already is worked on again, from its reconstruction; its states stay.
 
     ros2 run pw_ros world_node          # or: python -m pw_ros.node
     python examples/planner.py --target 0.63 0.05
@@ -36,7 +36,8 @@ def candidates(centre: np.ndarray, *, count: int, force_n: float) -> list[Action
 def plan(world: WorldClient, target: np.ndarray, *, scene: str, rounds: int, count: int, force_n: float) -> list[float]:
     """Do it; the distance [m] to the target before the first and after each round."""
     world.wait_until_ready(120)
-    world.reconstruct(scene)
+    world.open_scene(scene)
+    world.call("Reset")  # whatever an earlier run has left: from the reconstruction; no state is lost
     world.rollout([], duration=0.02)
     start = world.result().tracks[0].poses[0].position
     centre = np.array([start.x, start.y, start.z])

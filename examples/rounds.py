@@ -70,10 +70,7 @@ def main() -> int:
         config = SceneConfig.load(args.actions)
         with WorldClient() as world:
             world.wait_until_ready(120)
-            if not args.ledger.is_file():
-                world.reconstruct(args.scene)
-            elif args.scene != world.call("ListScenes").selected:
-                world.call("SelectScene", scene_id=args.scene)
+            world.open_scene(args.scene)
             states = world.states()
             head = next(s.state_id for s in states if s.head)
             ledger = Ledger(args.ledger, scene=args.scene, base=head)

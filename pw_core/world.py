@@ -18,7 +18,7 @@ from pw_core.gaussians import Camera
 from pw_core.progress import Progress
 from pw_core.rollout import Rollout, begin, physics_at
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene, State, Trajectory
-from pw_core.store import Store
+from pw_core.store import ReplacedScene, Store
 from pw_core.tree import ROOT, StateTree
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ class World:
         config_dirs: folders of scene YAML files that `config(name)` finds.
         device: "cpu" or "cuda".
         max_uncommitted_states: what-ifs kept; the oldest leave first.
+        keep_replaced: scenes that were replaced and are kept aside, of each id; the oldest go for good.
     """
 
     def __init__(
@@ -58,8 +59,9 @@ class World:
         config_dirs: Sequence[Path | str] = (),
         device: str = "cpu",
         max_uncommitted_states: int = 16,
+        keep_replaced: int = 10,
     ) -> None:
-        self.store = Store(store)
+        self.store = Store(store, keep_replaced=keep_replaced)
         self.config_dirs = [Path(d) for d in config_dirs]
         self.device = device
         self.max_uncommitted_states = max_uncommitted_states
@@ -94,6 +96,8 @@ class World:
                     config = SceneConfig.load(path)
                 except SceneError:
                     continue  # asked for by name, it says what is wrong
+                if config.name in ids:
+                    continue
                 out.append(SceneEntry(config.name, config.title, False, config, path.stat().st_mtime))
         return out
 
@@ -116,40 +120,63 @@ class World:
 
     def reconstruct(
         self, config: SceneConfig, *, photo: NDArray[np.uint8] | None = None, inputs: Inputs | None = None,
-        progress: Progress | None = None,
+        replace: bool = False, progress: Progress | None = None,
     ) -> Scene:
-        """Make a scene, store it under the config's name (in place of an older one) and select it.
+        """Make a scene, store it under the config's name and select it.
 
         Args:
             photo: in place of the config's, uint8 (H, W, 3).
-            inputs: in place of a photo, whatever pictures there are; `pw_core.reconstruct.views.way` says what is made
-                of them. What a run that was called off has left in `<store>/.views/` is used again; what a finished one
-                leaves is in the scene's folder `reconstruction`.
+            inputs: in place of a photo, whatever pictures there are; `pw_core.reconstruct.routes.many_views.way` says
+                what is made of them. What a run that was called off has left in `<store>/.views/` is used again; what a
+                finished one leaves is in the scene's folder `reconstruction`.
+            replace: it may take the place of a scene with its name, which is kept aside, see `replaced`.
 
         Raises:
             ReconstructError: what was wrong with pictures or prompts; the world is as it was.
-            SceneError: the store cannot be written.
+            SceneError: SCENE_EXISTS, before any work; the store cannot be written.
         """  # fmt: skip
+        self.store.check_free(config.name, replace=replace)
         if inputs is None and not config.reconstruct.more_views.provider:
             from pw_core.reconstruct import reconstruct
 
-            return self.adopt(reconstruct(config, photo=photo, progress=progress))
+            return self.adopt(reconstruct(config, photo=photo, progress=progress), replace=replace)
         from pw_core.reconstruct.inputs import Inputs
         from pw_core.reconstruct.routes.many_views import keep, reconstruct_views
 
         inputs = inputs or Inputs.of_photo(config, photo)
         place = self.store.root / ".views" / config.name
-        scene = self.adopt(reconstruct_views(config, inputs, folder=place, progress=progress))
+        scene = self.adopt(reconstruct_views(config, inputs, folder=place, progress=progress), replace=replace)
         keep(place, self.store.folder(scene.id) / "reconstruction")
         return scene
 
-    def adopt(self, scene: Scene) -> Scene:
-        """Store a scene made elsewhere, as by `pw_core.reconstruct.views`, in place of one with its id; select it."""
-        self.store.save_scene(scene)
+    def adopt(self, scene: Scene, *, replace: bool = False) -> Scene:
+        """Store a scene made elsewhere, as by `reconstruct_views`, and select it.
+
+        Args:
+            replace: it may take the place of a scene with its id, which is kept aside, see `replaced`.
+
+        Raises:
+            SceneError: SCENE_EXISTS; the store cannot be written. The world is as it was.
+        """
         root = State(ROOT, "", 0.0, scene.initial_physics(), created=time.time())
-        self.store.save_state(scene.id, root)
-        self.store.save_tree(scene.id, {"head": ROOT, "committed": [ROOT], "last_trajectory": ""})
+        self.store.save_scene(scene, root=root, replace=replace)
         return self.select(scene.id, _scene=scene)
+
+    def replaced(self) -> list[ReplacedScene]:
+        """Scenes whose place another took, kept whole in the store's `.replaced`, the oldest first."""
+        return self.store.replaced()
+
+    def restore_replaced(self, replaced_id: str, *, replace: bool = False) -> Scene:
+        """Put one of them back with all its states and select it; with `replace`, what has its id now moves aside.
+
+        Raises:
+            SceneError: UNKNOWN_SCENE, SCENE_EXISTS, STORE_FAILED; nothing is changed.
+        """
+        return self.select(self.store.restore_replaced(replaced_id, replace=replace))
+
+    def purge_replaced(self, *replaced_ids: str) -> None:
+        """Remove replaced scenes for good. SceneError: UNKNOWN_SCENE, and then none is removed."""
+        self.store.purge_replaced(*replaced_ids)
 
     def select(self, scene_id: str, *, _scene: Scene | None = None) -> Scene:
         """Work on that scene, from where its head was left; what-ifs of the scene before are dropped.

@@ -127,9 +127,20 @@ class WorldClient:
     def reconstruct(
         self, scene: str = "", *, photo: NDArray[np.uint8] | None = None, timeout: float = 300.0, **fields: Any
     ) -> Any:
-        """A scene of its configuration's photo, or of another, uint8 (H, W, 3) RGB; the response of `Reconstruct`."""
+        """A scene of its configuration's photo, or of another, uint8 (H, W, 3) RGB; the response of `Reconstruct`.
+
+        Fields are those of the request; without `replace=True` a scene that is there is not touched (SCENE_EXISTS).
+        """
         images = [] if photo is None else [numpy_to_image(photo)]
         return self.call("Reconstruct", timeout=timeout, scene=scene, images=images, **fields)
+
+    def open_scene(self, scene: str, *, timeout: float = 300.0) -> None:
+        """Work on that scene as it was left; where the store has none, it is made of its configuration."""
+        listed = self.call("ListScenes")
+        if scene not in {s.scene_id for s in listed.scenes if s.reconstructed}:
+            self.reconstruct(scene, timeout=timeout)
+        elif scene != listed.selected:
+            self.call("SelectScene", scene_id=scene)
 
     def cancel_reconstruct(self) -> bool:
         """Whether one was running."""

@@ -55,6 +55,7 @@ class WorldNode(Node):
                 config_dirs=tuple(d for d in self._value("config_dirs") if d),
                 device=self._value("device"),
                 max_uncommitted_states=self._value("max_uncommitted_states"),
+                keep_replaced=self._value("keep_replaced"),
                 scene=self._value("scene"),
                 world_factory=self._value("world_factory"),
             ),

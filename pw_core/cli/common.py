@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 StoreOption = Annotated[Path, typer.Option("--store", help="Folder of scenes.", envvar="PW_STORE")]
 DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
+ReplaceOption = Annotated[
+    bool, typer.Option("--replace", help="A scene of that id may be replaced; it is kept, see `pw scenes --replaced`.")
+]
 DEFAULT_STORE = Path("out/store")
 CANCELED = 130
 """Exit status after Ctrl-C, as shells have it."""
@@ -118,6 +121,28 @@ def open_world(store: Path, device: str, scene: str = "") -> World:
     from pw_core.world import World
 
     return World.open(store, scene=scene, device=device)
+
+
+def may_replace(world: World, scene_id: str, replace: bool) -> bool:
+    """Whether a scene of that id may be replaced: as the option says, or as the user answers on a terminal.
+
+    Raises:
+        SceneError (SCENE_EXISTS): it is there, and nobody said so.
+    """
+    import sys
+
+    from pw_core.errors import ErrorCode, SceneError
+
+    try:
+        world.store.check_free(scene_id, replace=replace)
+    except SceneError as error:
+        if error.code != ErrorCode.SCENE_EXISTS or not (sys.stdin.isatty() and sys.stdout.isatty()):
+            raise
+        typer.echo(str(error), err=True)
+        if not typer.confirm("Replace it?", err=True):
+            raise
+        return True
+    return replace
 
 
 def parse_settings(given: list[str]) -> dict[str, Any]:

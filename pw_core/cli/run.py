@@ -44,7 +44,7 @@ def run(
     ] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Only the first N rounds; 0: all.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default out/run/<scene>.")] = None,
-    restart: Annotated[bool, typer.Option(help="Forget the run: the scene is made anew and begins again.")] = False,
+    restart: Annotated[bool, typer.Option(help="Forget the run: the scene is made anew (the old one is kept aside).")] = False,
     provider: ProviderOption = "",
     setting: SettingOption = None,
     camera: CameraOption = None,
@@ -108,4 +108,4 @@ def _select(world: World, config: SceneConfig, *, anew: bool) -> None:
             )
         return
     with progress_bar(config.name) as progress:
-        world.reconstruct(config, progress=progress)
+        world.reconstruct(config, replace=anew, progress=progress)

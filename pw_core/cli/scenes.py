@@ -1,4 +1,4 @@
-"""`pw reconstruct`, `rollout`, `view`, `scenes`: a scene, what happens in it, its looks, and which there are."""
+"""`pw reconstruct`, `rollout`, `view`: a scene, what happens in it, and its looks."""
 
 from __future__ import annotations
 
@@ -7,7 +7,16 @@ from typing import Annotated
 
 import typer
 
-from pw_core.cli.common import DEFAULT_STORE, DeviceOption, StoreOption, errors, open_world, progress_bar
+from pw_core.cli.common import (
+    DEFAULT_STORE,
+    DeviceOption,
+    ReplaceOption,
+    StoreOption,
+    errors,
+    may_replace,
+    open_world,
+    progress_bar,
+)  # fmt: skip
 
 
 def reconstruct(
@@ -17,6 +26,7 @@ def reconstruct(
         Path | None,
         typer.Option(help="Many photos: a folder (cameras.json: intrinsics, poses; depth/: RGB-D) or a film."),
     ] = None,
+    replace: ReplaceOption = False,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "cpu",
 ) -> None:
@@ -27,8 +37,9 @@ def reconstruct(
         loaded = SceneConfig.load(config)
         if photo is not None:
             loaded = loaded.model_copy(update={"photo": str(photo.resolve())})
+        world = open_world(store, device)
+        replace = may_replace(world, loaded.name, replace)
         with progress_bar(loaded.name) as progress:
-            world = open_world(store, device)
             inputs = None
             if views is not None:
                 from pw_core.reconstruct.inputs import Inputs
@@ -36,7 +47,7 @@ def reconstruct(
 
                 inputs = Inputs.load(views, max_frames=loaded.reconstruct.views.max_frames)
                 typer.echo(f"{len(inputs.views)} pictures, taken as: {way(loaded, inputs)}")
-            scene = world.reconstruct(loaded, inputs=inputs, progress=progress)
+            scene = world.reconstruct(loaded, inputs=inputs, replace=replace, progress=progress)
         for e in scene.entities:
             typer.echo(
                 f"{e.name}: {e.kind}, {e.material.model}, {e.volume_m3 * 1e6:.0f} cm³, {e.mass_kg:.3f} kg, "
@@ -110,10 +121,3 @@ def view(
             camera = camera.moved(orbit(camera.viewmat, pivot, [math.radians(turn)])[0], name="turned")
         iio.imwrite(out, world.render(camera, state=state).rgb)
         typer.echo(out)
-
-
-def scenes(store: StoreOption = DEFAULT_STORE) -> None:
-    """List the scenes of a store."""
-    with errors():
-        for entry in open_world(store, "cpu").scenes():
-            typer.echo(entry.id)

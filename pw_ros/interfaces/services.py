@@ -11,7 +11,7 @@ import numpy as np
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs import srv
-from pw_msgs.msg import SceneInfo
+from pw_msgs.msg import ReplacedScene, SceneInfo
 from pw_ros.convert.actions import action_to_message
 from pw_ros.convert.cameras import camera_to_info
 from pw_ros.convert.clouds import particles_to_cloud
@@ -42,7 +42,8 @@ class Services:
         self._reconstruction: Any = None
         for name in (
             "Reconstruct", "CancelReconstruct", "RenderView", "GetTrajectory", "PlayTrajectory", "Commit", "ListStates",
-            "DeleteState", "SaveState", "RestoreState", "Reset", "ListScenes", "SelectScene", "Record",
+            "DeleteState", "SaveState", "RestoreState", "Reset", "ListScenes", "SelectScene",
+            "RestoreScene", "Record",
         ):  # fmt: skip
             snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
             node.create_service(
@@ -106,6 +107,7 @@ class Services:
                 "reconstruct",
                 on_event=lambda _, v: node.report(status="reconstructing", stage=v[0], fraction=v[1]),
                 config=config,
+                replace=bool(request.replace),
                 **pictures,
             )
             node.report(status="reconstructing", stage="starting", fraction=0.0)
@@ -309,7 +311,7 @@ class Services:
         response.state_id = self._change("reset", drop_uncommitted=request.drop_uncommitted)
 
     def list_scenes(self, request: Any, response: Any) -> None:
-        """Of the store and the configurations."""
+        """Of the store and the configurations, and what was replaced."""
         snapshot = self.node.worker.snapshot
         for entry in self._read("scenes"):
             if entry.id == snapshot.scene_id and entry.reconstructed:
@@ -323,7 +325,18 @@ class Services:
                         created=seconds_to_time(entry.created),
                     )
                 )
+        response.replaced = [
+            ReplacedScene(
+                id=r.id, scene_id=r.scene_id, replaced=seconds_to_time(r.replaced), states=r.states, size=r.size
+            )
+            for r in self._read("replaced")
+        ]
         response.selected = snapshot.scene_id
+
+    def restore_scene(self, request: Any, response: Any) -> None:
+        """Put a replaced scene back and work on it."""
+        self._change("restore_replaced", replaced_id=request.id, replace=request.replace)
+        response.scene = self._info(self._scene())
 
     def select_scene(self, request: Any, response: Any) -> None:
         """Work on another scene."""

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pw_core.config import SceneConfig
     from pw_core.reconstruct.inputs import Inputs
 
-READS = {"render", "trajectory", "scenes", "config", "snapshot"}
+READS = {"render", "trajectory", "scenes", "replaced", "config", "snapshot"}
 """Operations that change nothing: answered between frames, while kernels compile, and in progress reports of a job."""
 
 
@@ -60,6 +60,7 @@ class Operations:
             config_dirs=[Path(d) for d in options.config_dirs],
             device=options.device,
             max_uncommitted_states=options.max_uncommitted_states,
+            keep_replaced=options.keep_replaced,
         )
         self.live: tuple[float, PhysicsState, str] | None = None  # with the state whose appearance it has
         self.correcting: Correcting | None = None
@@ -73,6 +74,9 @@ class Operations:
                 self.world.select(name)
                 return
             config = self.world.config(name)
+            if config.name in {s.id for s in self.world.scenes() if s.reconstructed}:
+                self.world.select(config.name)  # the file has another name than its scene
+                return
             note(0, f"scene '{name}' is not in the store: making it from its configuration")
             self.world.reconstruct(config)
         except PWError as error:
@@ -132,6 +136,10 @@ class Operations:
         """Scenes and configurations."""
         return list(self.world.scenes())
 
+    def do_replaced(self) -> list[Any]:
+        """Scenes that were replaced."""
+        return list(self.world.replaced())
+
     def do_config(self, name: str) -> Any:
         """A scene configuration by name."""
         return self.world.config(name)
@@ -177,13 +185,14 @@ class Operations:
 
     def do_reconstruct(
         self, config: SceneConfig, photo: NDArray[np.uint8] | None = None, inputs: Inputs | None = None,
-        path: Path | None = None,
+        path: Path | None = None, replace: bool = False,
     ) -> dict[str, Any]:
         """A scene of a photo (none: the configuration's), of pictures, or of what a file or folder holds."""
         from pw_core.reconstruct.inputs import Inputs
         from pw_core.reconstruct.routes.many_views import way
 
         began = time.monotonic()
+        self.world.store.check_free(config.name, replace=replace)
         if path is not None:
             inputs = Inputs.load(path, max_frames=config.reconstruct.views.max_frames)
         route = way(config, inputs)
@@ -195,7 +204,7 @@ class Operations:
                 raise ReconstructError("called off through ~/cancel_reconstruct", code=ErrorCode.RECONSTRUCT_CANCELED)
 
         pictures: dict[str, Any] = {"photo": photo} if inputs is None else {"inputs": inputs}
-        scene = self.world.reconstruct(config, **pictures, progress=progress)
+        scene = self.world.reconstruct(config, **pictures, replace=replace, progress=progress)
         made = scene.provenance
         bound = made.get("figures", {}).get("bound", {}).get("psnr_db", float("nan"))
         return {
@@ -301,6 +310,10 @@ class Operations:
                 if state.id not in self.world.committed and not state.label:
                     self.world.delete(state.id)
         return str(root)
+
+    def do_restore_replaced(self, replaced_id: str, replace: bool = False) -> None:
+        """Put a replaced scene back and work on it."""
+        self.world.restore_replaced(replaced_id, replace=replace)
 
     def do_select(self, scene_id: str) -> None:
         """Work on another scene."""

@@ -20,6 +20,7 @@ class WorkerOptions:
     config_dirs: tuple[str, ...] = ()
     device: str = "cpu"
     max_uncommitted_states: int = 16
+    keep_replaced: int = 10
     scene: str = ""
     world_factory: str = "pw_core.world:World"
 

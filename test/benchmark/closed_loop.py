@@ -57,8 +57,8 @@ def arm(name: str, hidden: Hidden, folder: Path, *, device: str, options: dict[s
     if settings.pop("estimate", False):
         settings["estimate"] = ESTIMATE[hidden.scene]
     refine = RefineConfig.model_validate(settings)
-    world = World(folder / _stem(name), device=device)
-    ours = world.reconstruct(hidden.config.model_copy(update={"refine": refine}))
+    world = World(folder / _stem(name), device=device, keep_replaced=0)
+    ours = world.reconstruct(hidden.config.model_copy(update={"refine": refine}), replace=True)
     if name == "oracle":
         told = replace(world.state(), id="told", parent=world.head, parameters=dict(hidden.constants))
         world.tree.add(told)

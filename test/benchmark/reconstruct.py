@@ -135,7 +135,7 @@ def main() -> None:
         if name in wanted:
             scene = photos(name, device="cpu", steps=STEPS)
             if scene is not None:
-                kept().save_scene(scene)
+                kept().save_scene(scene, replace=True)
         write("reconstruct", keep=True)
     if "poke" in wanted:
         try:
@@ -159,7 +159,7 @@ def main() -> None:
 
 def kept() -> Store:
     """Where the scenes made of photos stay for the parts that use them."""
-    return Store(OUT / "scenes")
+    return Store(OUT / "scenes", keep_replaced=0)
 
 
 if __name__ == "__main__":

@@ -15,8 +15,7 @@ from pw_core.calibrate.gauss_newton import Estimate
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.refine.refinement import Correction, RefineStep
 from pw_core.refine.targets.types import TargetRequest, provide
-from pw_core.scene import PhysicsState, State
-from pw_core.tree import ROOT
+from pw_core.scene import PhysicsState
 from pw_core.world import World
 from support.ball_scene import ball_scene
 
@@ -84,17 +83,14 @@ class Moved:
 
 
 class FakeWorld(World):
-    def reconstruct(self, config, *, photo=None, inputs=None, progress=None):
+    def reconstruct(self, config, *, photo=None, inputs=None, replace=False, progress=None):
+        self.store.check_free(config.name, replace=replace)
         steps = 40 if config.title == "slow" else 2
         for k in range(steps):
             if progress is not None:
                 progress("fit", k / steps)
             time.sleep(0.05)
-        scene = ball_scene().with_id(config.name)
-        self.store.save_scene(scene)
-        self.store.save_state(scene.id, State(ROOT, "", 0.0, scene.initial_physics(), created=time.time()))
-        self.store.save_tree(scene.id, {"head": ROOT, "committed": [ROOT], "last_trajectory": ""})
-        return self.select(scene.id, _scene=scene)
+        return self.adopt(ball_scene().with_id(config.name), replace=replace)
 
     def rollout(self, actions, duration, **options):
         self._compile_s = 2.0 if any(a.name == "slow compile" for a in actions) else 0.0

@@ -106,7 +106,7 @@ def png_of_size(width: int, height: int) -> CompressedImage:
 def test_photos_that_cannot_be_used(world, refused, message, word: str) -> None:
     message = message()
     field = "compressed_images" if isinstance(message, CompressedImage) else "images"
-    refused(lambda: world.call("Reconstruct", timeout=60, scene="clay", **{field: [message]}),
+    refused(lambda: world.call("Reconstruct", timeout=60, scene="clay", replace=True, **{field: [message]}),
             ErrorCode.INVALID_IMAGE, word)  # fmt: skip
 
 
@@ -114,7 +114,8 @@ def test_photo_files_that_cannot_be_used(world, folder, refused, config) -> None
     whole = Path(config["photo"]).read_bytes()
     (folder / "cut.png").write_bytes(whole[: len(whole) // 2])
     for name, word in (("missing.png", "missing.png"), ("cut.png", "not a whole PNG"), (".", "")):
-        refused(lambda n=name: world.reconstruct("clay", input_uri=str(folder / n)), ErrorCode.INVALID_IMAGE, word)
+        asked = {"input_uri": str(folder / name), "replace": True}
+        refused(lambda a=asked: world.reconstruct("clay", **a), ErrorCode.INVALID_IMAGE, word)
     missing = yaml.safe_dump({**config, "photo": str(folder / "none.png")})
     (folder / "configs/gone.yaml").write_text(missing.replace("name: clay", "name: gone"))
     refused(lambda: world.reconstruct("gone"), ErrorCode.INVALID_IMAGE, "none.png")
@@ -126,7 +127,7 @@ def test_grey_and_16_bit_photos_simply_work(world, photo, kind: str) -> None:
 
     picture = photo[..., 1] if kind == "grey" else cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.uint16) * 257
     message = numpy_to_compressed(picture, format="png")
-    done = world.call("Reconstruct", timeout=120, scene="clay", scene_id="grey", compressed_images=[message])
+    done = world.call("Reconstruct", timeout=120, scene="clay", scene_id="grey", replace=True, compressed_images=[message])
     assert done.psnr > 20 and done.entities[0].particles > 400
     seen = world.render()
     assert np.abs(seen.astype(int) - seen.mean(-1, keepdims=True)).max() <= 6  # grey
@@ -149,9 +150,9 @@ def test_grey_and_16_bit_photos_simply_work(world, photo, kind: str) -> None:
 def test_prompts_outside_the_image_or_on_background(world, refused, prompt, word: str) -> None:
     entity = EntityPrompt(name="play_doh", **prompt)
     with pytest.raises(PWError) as caught:
-        world.reconstruct("clay", entities=[entity])
+        world.reconstruct("clay", entities=[entity], replace=True)
     assert caught.value.code in (ErrorCode.INVALID_PROMPT, ErrorCode.INVALID_CONFIG, ErrorCode.RECONSTRUCT_FAILED)
-    refused(lambda: world.reconstruct("clay", entities=[entity]), caught.value.code, word)
+    refused(lambda: world.reconstruct("clay", entities=[entity], replace=True), caught.value.code, word)
 
 
 def test_unknown_names(world, refused) -> None:

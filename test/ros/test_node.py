@@ -62,7 +62,7 @@ def world(client):
     """The client, on a fresh scene."""
     for _ in range(200):  # what an earlier test called off may still be compiling
         try:
-            client.reconstruct("ball")
+            client.reconstruct("ball", replace=True)
             break
         except PWError as error:
             if error.code != ErrorCode.BUSY:
@@ -86,7 +86,7 @@ def until(condition, timeout: float = 10.0) -> None:
 
 
 def test_reconstruct_answers_with_entities_and_root(world) -> None:
-    response = world.reconstruct("ball")
+    response = world.reconstruct("ball", replace=True)
     assert response.scene_id == "ball" and response.state_id == "root"
     assert [(e.name, e.particles) for e in response.entities] == [("ball", 300)]
 
@@ -174,7 +174,7 @@ def test_bad_input_is_refused_with_its_code(world) -> None:
     assert code_of(world.render, state_id="nope") == ErrorCode.UNKNOWN_STATE
     assert code_of(world.call, "SelectScene", scene_id="nope") == ErrorCode.UNKNOWN_SCENE
     assert code_of(world.reconstruct, "nope") == ErrorCode.UNKNOWN_SCENE
-    assert code_of(world.reconstruct, "ball", input_uri="/etc/passwd") == ErrorCode.INVALID_IMAGE
+    assert code_of(world.reconstruct, "ball", input_uri="/etc/passwd", replace=True) == ErrorCode.INVALID_IMAGE
     assert [s.state_id for s in world.states()] == ["root"]
     assert world.status().status == WorldStatus.IDLE
 
@@ -204,7 +204,7 @@ def test_with_tf2_a_table_pose_places_the_scene_and_goals_come_in_the_robots_fra
         bad.header.frame_id = frame
         assert code_of(world.reconstruct, "ball", scene_id="new", table_pose=bad) == ErrorCode.INVALID_FRAME
     assert {s.scene_id for s in world.call("ListScenes").scenes if s.reconstructed} == scenes
-    world.reconstruct("ball", table_pose=table)
+    world.reconstruct("ball", table_pose=table, replace=True)
     until(lambda: node.frames._buffer.can_transform("world", "robot", rclpy.time.Time()))
     action = PhysicalAction(type="wind", duration=1.0, magnitude=1.0, radius=0.5)
     action.header.frame_id, action.direction.y, action.center.x = "robot", 1.0, 1.0
@@ -222,7 +222,7 @@ def test_render_view_answers_while_a_goal_runs(world) -> None:
     until(lambda: world.feedback() is not None and world.feedback().fraction > 0)  # so that it has moved
     assert np.array_equal(world.render("photo"), still) and not world.is_done()
     assert code_of(world.call, "Reset") == ErrorCode.BUSY
-    assert code_of(world.reconstruct, "ball") == ErrorCode.BUSY
+    assert code_of(world.reconstruct, "ball", replace=True) == ErrorCode.BUSY
     assert world.cancel()
     moved = world.result(5)
     assert not np.array_equal(world.render("photo", trajectory_id=moved.trajectory_id, time=9.0), still)
@@ -296,10 +296,12 @@ def test_pictures_come_inline_or_from_below_the_roots(world, node) -> None:
     cv2.imwrite(str(root / "photo.png"), np.full((48, 64, 3), 90, np.uint8))
     (root / "cut.png").write_bytes((root / "photo.png").read_bytes()[:60])
     (root / "way_out").symlink_to("/etc")
-    assert world.reconstruct("ball", input_uri=str(root / "photo.png")).scene_id == "ball"
+    anew = {"input_uri": str(root / "photo.png"), "replace": True}
+    assert world.reconstruct("ball", **anew).scene_id == "ball"
     assert world.reconstruct("ball", photo=np.full((48, 64, 3), 90, np.uint8), scene_id="other").scene_id == "other"
     for name in ("cut.png", "missing.png", "way_out/passwd", "../photo.png"):
-        assert code_of(world.reconstruct, "ball", input_uri=str(root / name)) == ErrorCode.INVALID_IMAGE, name
+        asked = {"input_uri": str(root / name), "replace": True}
+        assert code_of(world.reconstruct, "ball", **asked) == ErrorCode.INVALID_IMAGE, name
     assert code_of(world.reconstruct, config_yaml="name: [") == ErrorCode.INVALID_CONFIG
     assert code_of(world.reconstruct, config_yaml="{name: x, colour: red}") == ErrorCode.INVALID_CONFIG
     assert code_of(world.reconstruct, "ball", scene_id="../x") == ErrorCode.INVALID_CONFIG

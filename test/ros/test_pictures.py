@@ -195,7 +195,7 @@ def test_over_dds_the_way_is_in_the_status_and_the_answer(start_node, tmp_path: 
         assert done.route == "rgbd" and done.scale_from == "given poses or depth" and np.isnan(done.psnr)
         assert done.entities[0].name == "ball" and [s for s in stages if s.startswith("rgbd: ")]
         for v in (request(ball.shots(9, depth=True)[0]), {"input_uri": str(tmp_path / "robot")}):
-            done = client.call("Reconstruct", timeout=240, scene="ball", **_without_frame(v))
+            done = client.call("Reconstruct", timeout=240, scene="ball", replace=True, **_without_frame(v))
             assert done.route == ("posed rgbd" if "images" in v else "rgbd") and not done.left_out
         before = client.call("ListScenes").selected
         twins = request(ball.shots(2, depth=False, poses=False)[0])
@@ -206,7 +206,7 @@ def test_over_dds_the_way_is_in_the_status_and_the_answer(start_node, tmp_path: 
             ({"config_yaml": yaml.safe_dump(told)}, "reconstruct.more_views would run", ErrorCode.INVALID_CONFIG),
             (one | {"scene": "ball", "input_uri": "/x"}, "not both", ErrorCode.INVALID_IMAGE),
         ):  # fmt: skip
-            refused(lambda b=bad: client.call("Reconstruct", timeout=60, **b), match, code)
+            refused(lambda b=bad: client.call("Reconstruct", timeout=60, replace=True, **b), match, code)
         assert client.call("ListScenes").selected == before
 
 

@@ -48,7 +48,7 @@ def client(node):
 def world(client, node):
     """The client, on a fresh scene with one committed rollout of 0.1 s."""
     until(lambda: not node.gate.running)
-    client.reconstruct("ball")
+    client.reconstruct("ball", replace=True)
     wind = parse_action({"type": "wind", "duration": 9, "direction": [0, 1, 0], "magnitude": 1})
     client.rollout([wind], 0.1, commit=True)
     client.result(20)

@@ -87,7 +87,7 @@ def client(node, monkeypatch):
 def opened(client, node, scene: str):
     """The client, on that scene, whose first round is committed."""
     until(lambda: not node.gate.running)  # a cancelled goal is left behind at once, and ends a little later
-    client.reconstruct(scene)
+    client.reconstruct(scene, replace=True)
     config = stand_in.SceneConfig.load(node.configs / f"{scene}.yaml")
     client.rollout(config.rounds[0].actions, stand_in.DURATION, frame_interval=stand_in.INTERVAL, commit=True)
     client.result(60)

@@ -49,7 +49,7 @@ def world(node):
     """A client, on a fresh scene whose first round is committed."""
     with WorldClient() as client:
         client.wait_until_ready()
-        client.reconstruct("ball")
+        client.reconstruct("ball", replace=True)
         config = stand_in.SceneConfig.load(node.get_parameter("config_dirs").value[0] + "/ball.yaml")
         client.rollout(config.rounds[0].actions, stand_in.DURATION, frame_interval=stand_in.INTERVAL, commit=True)
         client.result(60)

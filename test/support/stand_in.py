@@ -66,8 +66,8 @@ class Breeze:
 class SpottedWorld(World):
     """The real one but for photo and physics."""
 
-    def reconstruct(self, config, *, photo=None, progress=None):
-        return self.adopt(spotted(config))
+    def reconstruct(self, config, *, photo=None, replace=False, progress=None):
+        return self.adopt(spotted(config), replace=replace)
 
     def _build(self, progress, parameters):
         simulation = Breeze()

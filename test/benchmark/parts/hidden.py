@@ -84,8 +84,8 @@ def make(scene: str, *, seed: int, device: str, width: int, folder: Path) -> Hid
     rng = np.random.default_rng(seed)
     config = SceneConfig.load(ROOT / "config" / "scenes" / f"{scene}.yaml")
     other, wind, constants = hidden_config(config, rng)
-    world = World(folder / "store", device=device)
-    made = world.reconstruct(other)
+    world = World(folder / "store", device=device, keep_replaced=0)
+    made = world.reconstruct(other, replace=True)
     trajectories = []
     for round_ in config.rounds:
         breeze = {"type": "wind", "duration": round_.duration, "direction": [*wind, 0.0], "magnitude": WIND_M_S2}

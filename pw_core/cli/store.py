@@ -1,0 +1,56 @@
+"""`pw scenes`, `restore-scene`, `purge-scene`: what a store holds, and what was replaced in it."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from pw_core.cli.common import DEFAULT_STORE, ReplaceOption, StoreOption, errors, may_replace, open_world
+
+
+def scenes(
+    store: StoreOption = DEFAULT_STORE,
+    replaced: Annotated[bool, typer.Option("--replaced", help="Those whose place others took, instead.")] = False,
+) -> None:
+    """List the scenes of a store."""
+    with errors():
+        world = open_world(store, "cpu")
+        if not replaced:
+            for entry in world.scenes():
+                typer.echo(entry.id)
+            return
+        for each in world.replaced():
+            states = f"{each.states} state{'s' * (each.states != 1)}"
+            typer.echo(f"{each.id}  {states}, {each.size / 1e6:.1f} MB")
+
+
+def restore_scene(
+    replaced: Annotated[str, typer.Argument(help="As `pw scenes --replaced` lists it.")],
+    replace: ReplaceOption = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Put a scene that was replaced back in its place, with all its states."""
+    with errors():
+        from pw_core.store.replaced import split_id
+
+        world = open_world(store, "cpu")
+        replace = may_replace(world, split_id(replaced)[0], replace)
+        scene = world.restore_replaced(replaced, replace=replace)
+        typer.echo(f"scene '{scene.id}' is back in {store / scene.id}, with {len(world.states())} states")
+
+
+def purge_scene(
+    replaced: Annotated[list[str] | None, typer.Argument(help="As `pw scenes --replaced` lists them.")] = None,
+    all_: Annotated[bool, typer.Option("--all", help="All that were replaced.")] = False,
+    store: StoreOption = DEFAULT_STORE,
+) -> None:
+    """Remove scenes that were replaced, for good."""
+    with errors():
+        world = open_world(store, "cpu")
+        if bool(replaced) == all_:
+            raise typer.BadParameter("name replaced scenes, or --all")
+        doomed = [each.id for each in world.replaced()] if all_ else list(replaced or ())
+        world.purge_replaced(*doomed)
+        for each in doomed:
+            typer.echo(f"{each} is gone")

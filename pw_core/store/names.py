@@ -1,0 +1,38 @@
+"""Names that may be files', and a store's failures as one kind of error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pw_core.config import NAME
+from pw_core.errors import ErrorCode, PWError, SceneError
+
+LONGEST_NAME = 100
+"""Characters of a scene's, state's or trajectory's id; a file's name may have 255 and needs room for its ending."""
+
+
+def check_name(name: str, *, what: str) -> str:
+    """The name, if it may be a file's.
+
+    Raises:
+        SceneError (INVALID_NAME): anything but letters, digits, _ and -, or over 100 characters.
+    """
+    if not re.match(NAME, name) or len(name) > LONGEST_NAME:
+        raise SceneError(
+            f"{what} '{name[:LONGEST_NAME]}' is not a name: use up to {LONGEST_NAME} letters, digits, '_' and '-'",
+            code=ErrorCode.INVALID_NAME,
+        )
+    return name
+
+
+@contextmanager
+def failures(what: str) -> Iterator[None]:
+    """A full disk, missing rights or a broken file as a SceneError (STORE_FAILED)."""
+    try:
+        yield
+    except PWError:
+        raise
+    except Exception as error:  # safetensors, zip and json each raise their own for a broken file
+        raise SceneError(f"{what}: {type(error).__name__}: {error}", code=ErrorCode.STORE_FAILED) from None

@@ -1,0 +1,233 @@
+"""Scenes, states and trajectories on disk, each written aside and renamed, so that a crash leaves the old or the new.
+
+`<store>/<scene>/`: scene.yaml, background.safetensors, entities.safetensors, meshes/*.ply, cameras.json, tree.json,
+states/<id>.safetensors, trajectories/<id>.npz. No pickle anywhere, and no name leaves the store.
+`<store>/.replaced/<scene>-<time>/` is a scene whose place another took.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from pw_core.errors import ErrorCode, SceneError
+from pw_core.files import replace_file
+from pw_core.scene import Scene, State, Trajectory
+from pw_core.store import replaced
+from pw_core.store.names import check_name, failures
+from pw_core.store.replaced import ReplacedScene
+from pw_core.store.scene_files import read_scene, write_scene
+from pw_core.store.state_files import read_state, state_bytes
+from pw_core.store.trajectory_files import read_trajectory, trajectory_bytes
+
+
+class Store:
+    """One folder of scenes. It is made when first written to.
+
+    Args:
+        keep_replaced: of each scene, how many that were replaced are kept; when there are more, the oldest go for good.
+    """
+
+    def __init__(self, root: Path | str, *, keep_replaced: int = 10) -> None:
+        self.root = Path(root)
+        self.keep_replaced = keep_replaced
+        self._new: list[Path] | None = None
+        """Files made since `all_or_nothing` began."""
+
+    def scene_ids(self) -> list[str]:
+        """Ids of the scenes on disk, sorted."""
+        return sorted(p.parent.name for p in self.root.glob("*/scene.yaml") if not p.parent.name.startswith("."))
+
+    def folder(self, scene_id: str) -> Path:
+        """The scene's folder, there or not."""
+        return self.root / check_name(scene_id, what="scene")
+
+    @contextmanager
+    def all_or_nothing(self) -> Iterator[None]:
+        """When what is done inside fails, the state and trajectory files that it made are removed again.
+
+        Files that were there before stay, with what was last written to them.
+        """
+        made: list[Path] = []
+        self._new = made
+        try:
+            yield
+        except BaseException:
+            for path in made:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+            raise
+        finally:
+            self._new = None
+
+    def _put(self, path: Path, data: bytes) -> None:
+        new = not path.exists()
+        replace_file(path, data)
+        if new and self._new is not None:
+            self._new.append(path)
+
+    # --- scenes -------------------------------------------------------------------------------------------------------
+
+    def check_free(self, scene_id: str, *, replace: bool = False) -> None:
+        """Whether a scene of that id may be written; to be asked before long work, `save_scene` asks again.
+
+        Raises:
+            SceneError: INVALID_NAME; SCENE_EXISTS where a folder of that name is there and not to be replaced.
+        """
+        folder = self.folder(scene_id)
+        if replace or not os.path.lexists(folder):
+            return
+        states = len(self.state_ids(scene_id))
+        what = f"{states} state{'s' * (states != 1)}" if (folder / "scene.yaml").is_file() else "no scene.yaml"
+        raise SceneError(
+            f"scene '{scene_id}' is in {self.root} already, with {what}: select it, take another id, or ask for it to "
+            f"be replaced (it is then kept in {replaced.FOLDER})",
+            code=ErrorCode.SCENE_EXISTS,
+        )
+
+    def save_scene(self, scene: Scene, *, root: State | None = None, replace: bool = False) -> None:
+        """Write the whole scene, with `root` (if given) as the one state and head of its tree.
+
+        Args:
+            replace: it may take the place of one with its id, which is kept aside whole, see `replaced`.
+
+        Raises:
+            SceneError: SCENE_EXISTS; STORE_FAILED: disk full, no rights. What was there stays as it was.
+        """
+        self.check_free(scene.id, replace=replace)
+        with failures(f"scene '{scene.id}' cannot be written to {self.root}"):
+            self.root.mkdir(parents=True, exist_ok=True)
+            new = Path(tempfile.mkdtemp(prefix=f".new-{scene.id}.", dir=self.root))
+            try:
+                write_scene(new, scene)
+                if root is not None:
+                    (new / _state_path(root.id)).write_bytes(state_bytes(root))
+                    tree = {"head": root.id, "committed": [root.id], "last_trajectory": ""}
+                    (new / "tree.json").write_bytes(_tree_bytes(tree))
+                self.check_free(scene.id, replace=replace)  # it may have come while this one was written
+                replaced.swap_in(self.root, scene.id, new)
+            finally:
+                shutil.rmtree(new, ignore_errors=True)
+            replaced.purge_beyond(self.root, scene.id, self.keep_replaced)
+
+    def load_scene(self, scene_id: str) -> Scene:
+        """Raises:
+        SceneError: UNKNOWN_SCENE, or STORE_FAILED for a broken file.
+        """
+        folder = self.folder(scene_id)
+        if not (folder / "scene.yaml").is_file():
+            raise SceneError(
+                f"scene '{scene_id}' is not in {self.root}; there are: {', '.join(self.scene_ids()) or 'none'}",
+                code=ErrorCode.UNKNOWN_SCENE,
+            )
+        with failures(f"scene '{scene_id}' in {self.root} cannot be read"):
+            return read_scene(folder, scene_id)
+
+    # --- scenes that were replaced ------------------------------------------------------------------------------------
+
+    def replaced(self) -> list[ReplacedScene]:
+        """Scenes whose place another took, the oldest first."""
+        return replaced.replaced_scenes(self.root)
+
+    def restore_replaced(self, replaced_id: str, *, replace: bool = False) -> str:
+        """Put a replaced scene back, with all it had; its id. With `replace`, one that has this id now moves aside.
+
+        Raises:
+            SceneError: UNKNOWN_SCENE, INVALID_NAME, SCENE_EXISTS, STORE_FAILED; nothing is changed.
+        """
+        folder = replaced.replaced_folder(self.root, replaced_id)
+        scene_id = replaced.split_id(replaced_id)[0]
+        self.check_free(scene_id, replace=replace)
+        with failures(f"scene '{replaced_id}' cannot be put back in {self.root}"):
+            read_scene(folder, scene_id)  # a broken one takes nobody's place
+            replaced.swap_in(self.root, scene_id, folder)
+            replaced.purge_beyond(self.root, scene_id, self.keep_replaced)
+        return scene_id
+
+    def purge_replaced(self, *replaced_ids: str) -> None:
+        """Remove replaced scenes for good.
+
+        Raises:
+            SceneError: UNKNOWN_SCENE, INVALID_NAME: then none is removed; STORE_FAILED.
+        """
+        with failures(f"replaced scenes cannot be removed from {self.root}"):
+            replaced.purge(self.root, list(replaced_ids))
+
+    # --- states and the tree ------------------------------------------------------------------------------------------
+
+    def save_state(self, scene_id: str, state: State) -> None:
+        """Write one state; SceneError (STORE_FAILED) when it cannot be."""
+        path = self.folder(scene_id) / _state_path(state.id)
+        with failures(f"state '{state.id}' cannot be written to {path.parent}"):
+            self._put(path, state_bytes(state))
+
+    def load_state(self, scene_id: str, state_id: str) -> State:
+        """Raises:
+        SceneError: UNKNOWN_STATE, or STORE_FAILED for a broken file.
+        """
+        path = self.folder(scene_id) / _state_path(state_id)
+        if not path.is_file():
+            raise SceneError(f"state '{state_id}' is not in {path.parent}", code=ErrorCode.UNKNOWN_STATE)
+        with failures(f"{path} cannot be read"):
+            return read_state(path)
+
+    def state_ids(self, scene_id: str) -> list[str]:
+        """Ids of the states on disk, sorted."""
+        return sorted(p.stem for p in (self.folder(scene_id) / "states").glob("*.safetensors"))
+
+    def delete_state(self, scene_id: str, state_id: str) -> None:
+        """Remove the file if it is there."""
+        path = self.folder(scene_id) / _state_path(state_id)
+        with failures(f"{path} cannot be removed"):
+            path.unlink(missing_ok=True)
+
+    def save_tree(self, scene_id: str, tree: dict[str, Any]) -> None:
+        """Head, committed states and labels, in one small file."""
+        path = self.folder(scene_id) / "tree.json"
+        with failures(f"{path} cannot be written"):
+            self._put(path, _tree_bytes(tree))
+
+    def load_tree(self, scene_id: str) -> dict[str, Any]:
+        """What `save_tree` wrote; empty if nothing was."""
+        path = self.folder(scene_id) / "tree.json"
+        if not path.is_file():
+            return {}
+        with failures(f"{path} cannot be read"):
+            return dict(json.loads(path.read_text()))
+
+    # --- trajectories -------------------------------------------------------------------------------------------------
+
+    def save_trajectory(self, scene_id: str, trajectory: Trajectory) -> Path:
+        """Write `trajectories/<id>.npz`; SceneError (STORE_FAILED) when it cannot be."""
+        path = self.folder(scene_id) / _trajectory_path(trajectory.id)
+        with failures(f"trajectory '{trajectory.id}' cannot be written to {path.parent}"):
+            self._put(path, trajectory_bytes(trajectory))
+        return path
+
+    def load_trajectory(self, scene_id: str, trajectory_id: str) -> Trajectory:
+        """Raises:
+        SceneError: UNKNOWN_TRAJECTORY, or STORE_FAILED for a broken file.
+        """
+        path = self.folder(scene_id) / _trajectory_path(trajectory_id)
+        if not path.is_file():
+            raise SceneError(f"trajectory '{trajectory_id}' is not in {path.parent}", code=ErrorCode.UNKNOWN_TRAJECTORY)
+        with failures(f"{path} cannot be read"):
+            return read_trajectory(path)
+
+
+def _state_path(state_id: str) -> Path:
+    return Path("states") / f"{check_name(state_id, what='state')}.safetensors"
+
+
+def _trajectory_path(trajectory_id: str) -> Path:
+    return Path("trajectories") / f"{check_name(trajectory_id, what='trajectory')}.npz"
+
+
+def _tree_bytes(tree: dict[str, Any]) -> bytes:
+    return json.dumps(tree, indent=1).encode()

@@ -123,20 +123,25 @@ def open_world(store: Path, device: str, scene: str = "") -> World:
     return World.open(store, scene=scene, device=device)
 
 
+def on_terminal() -> bool:
+    """Whether somebody is there to be asked."""
+    import sys
+
+    return sys.stdin.isatty() and sys.stdout.isatty()
+
+
 def may_replace(world: World, scene_id: str, replace: bool) -> bool:
     """Whether a scene of that id may be replaced: as the option says, or as the user answers on a terminal.
 
     Raises:
         SceneError (SCENE_EXISTS): it is there, and nobody said so.
     """
-    import sys
-
     from pw_core.errors import ErrorCode, SceneError
 
     try:
         world.store.check_free(scene_id, replace=replace)
     except SceneError as error:
-        if error.code != ErrorCode.SCENE_EXISTS or not (sys.stdin.isatty() and sys.stdout.isatty()):
+        if error.code != ErrorCode.SCENE_EXISTS or not on_terminal():
             raise
         typer.echo(str(error), err=True)
         if not typer.confirm("Replace it?", err=True):

@@ -44,7 +44,9 @@ def run(
     ] = None,
     rounds: Annotated[int, typer.Option(min=0, help="Only the first N rounds; 0: all.")] = 0,
     out: Annotated[Path | None, typer.Option(help="Folder of the run; default out/run/<scene>.")] = None,
-    restart: Annotated[bool, typer.Option(help="Forget the run: the scene is made anew (the old one is kept aside).")] = False,
+    restart: Annotated[
+        bool, typer.Option(help="The run begins again, with the scene made anew; the old is kept.")
+    ] = False,
     provider: ProviderOption = "",
     setting: SettingOption = None,
     camera: CameraOption = None,

@@ -1,4 +1,4 @@
-"""Scenes that others took the place of: moved whole to `<store>/.replaced/<scene>-<stamp>`, listed, put back, purged."""
+"""Scenes whose place others took: moved whole to `<store>/.replaced/<scene>-<stamp>`, listed, put back, purged."""
 
 from __future__ import annotations
 
@@ -69,8 +69,8 @@ def replaced_folder(root: Path, replaced_id: str) -> Path:
     split_id(replaced_id)
     folder = root / FOLDER / replaced_id
     if not folder.is_dir():
-        there = ", ".join(r.id for r in replaced_scenes(root)) or "none"
-        raise SceneError(f"no replaced scene '{replaced_id}' in {root}; there are: {there}", code=ErrorCode.UNKNOWN_SCENE)
+        ids = ", ".join(r.id for r in replaced_scenes(root)) or "none"
+        raise SceneError(f"no replaced scene '{replaced_id}' in {root}; there are: {ids}", code=ErrorCode.UNKNOWN_SCENE)
     return folder
 
 

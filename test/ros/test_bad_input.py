@@ -127,7 +127,8 @@ def test_grey_and_16_bit_photos_simply_work(world, photo, kind: str) -> None:
 
     picture = photo[..., 1] if kind == "grey" else cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY).astype(np.uint16) * 257
     message = numpy_to_compressed(picture, format="png")
-    done = world.call("Reconstruct", timeout=120, scene="clay", scene_id="grey", replace=True, compressed_images=[message])
+    asked = {"scene": "clay", "scene_id": "grey", "replace": True, "compressed_images": [message]}
+    done = world.call("Reconstruct", timeout=120, **asked)
     assert done.psnr > 20 and done.entities[0].particles > 400
     seen = world.render()
     assert np.abs(seen.astype(int) - seen.mean(-1, keepdims=True)).max() <= 6  # grey

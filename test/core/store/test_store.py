@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pw_core import store as store_module
 from pw_core.errors import ErrorCode, PWError
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
+from pw_core.store import store as store_module
 from pw_core.tree import ROOT, StateTree
 
 
@@ -38,14 +38,14 @@ def files(tree: StateTree) -> dict[str, bytes]:
 
 
 def full_when_writing(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    write = store_module._replace
+    write = store_module.replace_file
 
-    def replace(path: Path, data: bytes) -> None:
+    def replace(path: Path, data: bytes, **options) -> None:
         if str(path).endswith(ending):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, data)
+        write(path, data, **options)
 
-    monkeypatch.setattr(store_module, "_replace", replace)
+    monkeypatch.setattr(store_module, "replace_file", replace)
 
 
 @pytest.mark.parametrize("ending", ["t-1.npz", "s-1.safetensors", "t-2.npz", "s-2.safetensors", "tree.json"])

@@ -8,7 +8,8 @@ Install it beside this package, with these lines in its pyproject.toml; then say
 
 import numpy as np
 
-from pw_core.refine.targets.types import Progress, TargetFrames, TargetRequest
+from pw_core.progress import Progress
+from pw_core.refine.targets.types import TargetFrames, TargetRequest
 
 
 class Brighter:

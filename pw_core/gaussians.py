@@ -73,8 +73,8 @@ class Camera:
 
     def contains(self, uv: F64, depth: F64) -> NDArray[np.bool_]:
         """Which of the pixels `uv` [px] (..., 2) at `depth` [m] (...) lie before the camera and in its picture."""
-        size = np.array([self.width, self.height])
-        return np.asarray((depth > 0) & ((uv >= 0) & (uv < size)).all(-1))
+        x, y = uv[..., 0], uv[..., 1]  # column by column: NumPy takes ten times as long over rows of two
+        return np.asarray((depth > 0) & (x >= 0) & (y >= 0) & (x < self.width) & (y < self.height))
 
     def pixels(self, points: NDArray[np.floating]) -> tuple[I64, F64, NDArray[np.bool_]]:
         """Where `points` [m] (..., 3) fall: pixels (..., 2) as column and row, depths (...) [m], and which are seen.

@@ -69,7 +69,6 @@ class World:
         self._tree: StateTree | None = None
         self._appearance: Appearance | None = None
         self._simulation: Simulation | None = None
-        self._applied: dict[str, float] = {}
 
     @classmethod
     def open(cls, store: Path | str, *, scene: str = "", **options: Any) -> World:
@@ -282,17 +281,15 @@ class World:
 
     def _build(self, progress: Progress | None, parameters: dict[str, float]) -> Simulation:
         """The scene's simulation, built once, with these constants and the config's others."""
-        from pw_core.calibrate.constants import HEADROOM, apply
+        from pw_core.calibrate.constants import ConstantsOptions
         from pw_core.simulate import Simulation
 
         scene = self._need_scene()
         if self._simulation is None:
-            headroom = HEADROOM if scene.config.refine.estimate else 1.0
+            headroom = ConstantsOptions().headroom if scene.config.refine.estimate else 1.0
             self._simulation = Simulation.build(scene, device=self.device, headroom=headroom, progress=progress)
-            self._applied = {}
-        if parameters != self._applied:
-            apply(self._simulation, scene, parameters)
-            self._applied = dict(parameters)
+        if self._simulation.constants != parameters:  # a refinement leaves it with those that it tried last
+            self._simulation.set_constants(parameters)
         return self._simulation
 
     def refine(
@@ -334,7 +331,7 @@ class World:
             views = list(of_films(scene.cameras)) if of_films is not None else [scene.cameras[0]]
         work = Refinement(
             scene, found, start, end, provider=provider, cameras=views, config=config or scene.config.refine,
-            simulation=lambda: self._for_refinement(start), device=self.device, progress=progress,
+            simulation=lambda: self._build(None, start.parameters), device=self.device, progress=progress,
         )  # fmt: skip
 
         def keep(state: State, corrected: Trajectory) -> None:
@@ -343,12 +340,6 @@ class World:
                 self.commit(state.id)
 
         return Refining(work, keep, keep_best=keep_best)
-
-    def _for_refinement(self, start: State) -> Simulation:
-        """The simulation, which refinement may give other constants: they are put back before the next rollout."""
-        simulation = self._build(None, start.parameters)
-        self._applied = {"": 0.0}
-        return simulation
 
     def trajectory(self, trajectory_id: str = "") -> Trajectory:
         """That trajectory; empty: the last committed. SceneError (UNKNOWN_TRAJECTORY) if there is none."""

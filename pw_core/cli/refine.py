@@ -138,5 +138,5 @@ def _kept(world: World, running: Refining, *, commit: bool) -> None:
         f"{figures['seconds']:.0f} s"
     )
     for e in running.estimates:
-        told = "" if e.told else " (the films could not tell)"
-        typer.echo(f"{e.name}: {e.before:.4g} → {e.value:.4g} ± {e.error:.2g}{told}")
+        limit = "" if e.observable else " (the films could not tell)"
+        typer.echo(f"{e.name}: {e.before:.4g} → {e.value:.4g} ± {e.error:.2g}{limit}")

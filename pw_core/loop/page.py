@@ -138,8 +138,9 @@ def _errors(run: Rounds, number: int, truth: Truth | None) -> dict[str, str]:
 
 
 def _estimate(estimate: dict[str, Any]) -> tuple[str, str]:
-    told = "" if estimate["told"] else " (the films could not tell)"
-    text = f"{estimate['before']:.4g} → {estimate['value']:.4g} ± {estimate['error']:.2g}{told}"
+    # Ledgers of before say `told`.
+    limit = "" if estimate.get("observable", estimate.get("told")) else " (the films could not tell)"
+    text = f"{estimate['before']:.4g} → {estimate['value']:.4g} ± {estimate['error']:.2g}{limit}"
     return f"fitted {estimate['name']}", text
 
 

@@ -10,7 +10,8 @@ from pydantic import ValidationError
 from pw_core.config import RefineConfig
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.refine.targets.observed import CameraFilm
-from pw_core.refine.targets.types import TargetProvider, load_provider
+from pw_core.refine.targets.registry import load_provider
+from pw_core.refine.targets.types import TargetProvider
 
 
 def changed(base: RefineConfig, changes: Mapping[str, Any]) -> RefineConfig:

@@ -9,6 +9,18 @@ import numpy as np
 from pw_core.gaussians import F32, F64
 
 
+@dataclass(frozen=True, kw_only=True)
+class BasisOptions:
+    """How a body is given control nodes."""
+
+    particles_per_node: int = 8
+    """A body gets no more nodes than its particles over this: a bump of fewer is noise."""
+    fewest_nodes: int = 4
+    """With less, the affine part alone stays."""
+    bump_width: float = 0.8
+    """Standard deviation of a bump, in the nodes' spacing: neighbours overlap, and the field is smooth."""
+
+
 @dataclass(frozen=True)
 class Basis:
     """`u = values @ c` displaces J particles, c [m] (K, 3).
@@ -29,7 +41,7 @@ class Basis:
         return self.values.shape[1]
 
     @classmethod
-    def spread(cls, positions: F32, *, nodes: int) -> Basis:
+    def spread(cls, positions: F32, *, nodes: int, options: BasisOptions = BasisOptions()) -> Basis:
         """Nodes farthest from each other among `positions` [m] (J, 3), where the round begins.
 
         The bumps are Gaussians of the nodes' spacing, normalised: the field is smooth everywhere, so that what is seen
@@ -38,14 +50,13 @@ class Basis:
         x = positions.astype(np.float64)
         centre, radius = x.mean(0), max(float(np.sqrt(((x - x.mean(0)) ** 2).sum(1).mean())), 1e-6)
         linear = np.concatenate([np.ones((len(x), 1)), (x - centre) / radius], axis=1)
-        count = min(nodes, len(x) // 8)
-        if count < 4:
+        count = min(nodes, len(x) // options.particles_per_node)
+        if count < options.fewest_nodes:
             return cls(linear.astype(np.float32), 4, np.zeros((4, 4)), radius)
         at = x[_farthest(x, count)]
         gaps = np.linalg.norm(at[:, None] - at[None], axis=-1)
-        nearest = np.sort(gaps + 1e9 * np.eye(count), axis=1)[:, : min(6, count - 1)]
-        spacing = float(np.median(nearest[:, 0]))
-        squares = ((x[:, None] - at[None]) ** 2).sum(-1) / (2 * (0.8 * spacing) ** 2)
+        spacing = float(np.median((gaps + 1e9 * np.eye(count)).min(1)))
+        squares = ((x[:, None] - at[None]) ** 2).sum(-1) / (2 * (options.bump_width * spacing) ** 2)
         bumps = np.exp(-(squares - squares.min(1, keepdims=True)))
         bumps /= bumps.sum(1, keepdims=True)
         near = np.exp(-((gaps / spacing) ** 2) / 2) * (1 - np.eye(count))

@@ -6,11 +6,13 @@ import numpy as np
 
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
-from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.refine.tracking.film import Film
 
 
-def figures(model: Model, motion: Motion, shade: Shade, film: Film, *, when: str, step: int = 3) -> dict[str, float]:
+def figures(
+    model: Model, motion: Motion, shadow_gain: ShadowGain, film: Film, *, when: str, step: int = 3
+) -> dict[str, float]:
     """Over every `step`-th frame from the last and all views: `psnr_<when>` [dB] inside the targets' masks,
     `psnr_image_<when>` [dB] over all that was observed, `mask_iou_<when>`: intersection over union of the entities'
     silhouettes, over the pixels of which it is certain what they show (NaN where no view shows any)."""
@@ -22,7 +24,7 @@ def figures(model: Model, motion: Motion, shade: Shade, film: Film, *, when: str
         for v in range(len(film.cameras)):
             valid, masks = film.valid[v, t], film.masks[v, t]
             cover = np.clip(drawn.alpha[v].sum(-1, keepdims=True), 0, 1)
-            gap = ((drawn.rgb[v] + (1 - cover) * shade.plain(v) - film.rgb[v, t]) ** 2).mean(-1)
+            gap = ((drawn.rgb[v] + (1 - cover) * shadow_gain.plain(v) - film.rgb[v, t]) ** 2).mean(-1)
             for sums, where in ((inside, valid & (masks > 0)), (whole, valid)):
                 sums += float(gap[where].sum()), int(where.sum())
             certain = valid & (masks >= 0)
@@ -36,7 +38,7 @@ def figures(model: Model, motion: Motion, shade: Shade, film: Film, *, when: str
 
 
 def errors_of_entities(
-    model: Model, motions: tuple[Motion, ...], shade: Shade, film: Film, *, step: int = 3
+    model: Model, motions: tuple[Motion, ...], shadow_gain: ShadowGain, film: Film, *, step: int = 3
 ) -> dict[str, tuple[float, ...]]:
     """Mean squared error of the pictures 0 to 1 where an entity is, for each motion: over every `step`-th frame and all
     views, where the target's mask or any of the motions shows it. One tuple for each entity that is seen."""
@@ -50,7 +52,7 @@ def errors_of_entities(
             gaps = []
             for d in drawn:
                 cover = np.clip(d.alpha[v].sum(-1, keepdims=True), 0, 1)
-                gaps.append(((d.rgb[v] + (1 - cover) * shade.plain(v) - film.rgb[v, t]) ** 2).mean(-1))
+                gaps.append(((d.rgb[v] + (1 - cover) * shadow_gain.plain(v) - film.rgb[v, t]) ** 2).mean(-1))
             for e in entities:
                 where = film.masks[v, t] == e.id + 1
                 for d in drawn:

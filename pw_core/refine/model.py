@@ -22,13 +22,25 @@ class Drawn:
     features: F32 | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
+class ModelOptions:
+    """How it is drawn."""
+
+    least_depth_alpha: float = 0.3
+    """Less covered pixels have no depth: the mean over a few grazing Gaussians lies on nothing."""
+
+
 class Model:
     """What of a scene stays the same while refinement looks for where it was."""
 
-    def __init__(self, scene: Scene, appearance: AppearanceParameters, *, device: str = "cpu") -> None:
+    def __init__(
+        self, scene: Scene, appearance: AppearanceParameters, *, device: str = "cpu",
+        options: ModelOptions = ModelOptions(),
+    ) -> None:  # fmt: skip
         self.scene = scene
         self.appearance = appearance
         self.device = device
+        self.options = options
         self.near = scene.neighbours()
         self.binding = appearance.bind(scene)
         self.covariances = scene.foreground.covariances()
@@ -82,8 +94,9 @@ class Model:
         depth = out.depth[..., 0].cpu().numpy()
         alpha = out.alpha[..., 0].cpu().numpy()
         blended = out.features.cpu().numpy()
+        depth = np.where(alpha > self.options.least_depth_alpha, depth, np.inf)
         return Drawn(
-            out.rgb.cpu().numpy(), blended[..., :entities], np.where(alpha > 0.3, depth, np.inf),
+            out.rgb.cpu().numpy(), blended[..., :entities], depth,
             None if features is None else blended[..., entities:],
         )  # fmt: skip
 

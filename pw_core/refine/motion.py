@@ -1,4 +1,4 @@
-"""Where refinement believes things are: a displacement field of each deformable, a pose of each rigid one, by frame."""
+"""Where refinement has things: a displacement field of each deformable, a pose of each rigid one, by frame."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from pw_core.scene import Trajectory
 
 @dataclass
 class Motion:
-    """Where refinement believes things are. coefficients: per deformable (T, K, 3) [m]; shifts [m] (T, 3) and turns
+    """Where refinement has things. coefficients: per deformable (T, K, 3) [m]; shifts [m] (T, 3) and turns
     [rad] (T, 3), as rotation vectors about the predicted centre, per rigid entity; commanded (T,): the frames in which
     a rigid entity's pose is known without looking, and is not corrected."""
 

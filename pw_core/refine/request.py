@@ -12,22 +12,25 @@ from numpy.typing import NDArray
 from pw_core.config import RefineConfig
 from pw_core.gaussians import F32, Camera
 from pw_core.refine.model import Model
-from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.photometric.shadow_gain import ShadowGain
+from pw_core.refine.targets.masks import MaskTrackingOptions, track_masks
 from pw_core.refine.targets.types import TargetFrames, TargetRequest
 from pw_core.scene import State, Trajectory
 
 
 def request(
-    model: Model, gaussians: Callable[[int], tuple[F32, F32]], shade: Shade, trajectory: Trajectory, start: State, *,
-    cameras: tuple[Camera, ...], stage: str, strengths: Sequence[float], config: RefineConfig, flow: bool,
+    model: Model, gaussians: Callable[[int], tuple[F32, F32]], shadow_gain: ShadowGain, trajectory: Trajectory,
+    start: State, *, cameras: tuple[Camera, ...], stage: str, strengths: Sequence[float], config: RefineConfig,
+    flow: bool, least_cover: float = 0.5,
 ) -> TargetRequest:  # fmt: skip
     """Draw all frames through `cameras`.
 
     Args:
         gaussians: means and covariances of frame t.
-        shade: the background of the same cameras.
+        shadow_gain: the background of the same cameras.
         strengths: of each view, 0 to 1.
         flow: draw the optical flow too; zero otherwise.
+        least_cover: a pixel is an entity's in the masks if entities cover more than this of it.
     """
     count, v = len(trajectory), len(cameras)
     h, w = cameras[0].height, cameras[0].width
@@ -40,9 +43,9 @@ def request(
         drawn = model.draw(means, covariances, cameras)
         cover = np.clip(drawn.alpha.sum(-1, keepdims=True), 0, 1)
         for i in range(v):
-            frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shade.plain(i)) * 255 + 0.5, 0, 255)
+            frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shadow_gain.plain(i)) * 255 + 0.5, 0, 255)
         # A provider may hand these on as its own masks: they must be as large as what is drawn.
-        masks[:, t] = np.where(cover[..., 0] > 0.5, drawn.alpha.argmax(-1) + 1, 0)
+        masks[:, t] = np.where(cover[..., 0] > least_cover, drawn.alpha.argmax(-1) + 1, 0)
         if before is not None and flow:
             flows[:, t - 1] = _flow(model, *before, means, covariances, cameras)
         before = (means, covariances)
@@ -55,15 +58,17 @@ def request(
     )  # fmt: skip
 
 
-def followed_masks(targets: TargetFrames, asked: TargetRequest, shade: Shade) -> NDArray[np.int32]:
+def followed_masks(
+    targets: TargetFrames, asked: TargetRequest, shadow_gain: ShadowGain, *,
+    options: MaskTrackingOptions,
+) -> NDArray[np.int32]:  # fmt: skip
     """Masks (V, T, H, W) followed through the targets themselves: never from the render that is fitted to them."""
-    from pw_core.refine.targets.masks import track_masks
 
     def follow(v: int) -> NDArray[np.int32]:
-        behind = np.clip(shade.plain(v) * 255 + 0.5, 0, 255).astype(np.uint8)
+        background = np.clip(shadow_gain.plain(v) * 255 + 0.5, 0, 255).astype(np.uint8)
         return track_masks(
-            targets.frames[v], start_masks=asked.masks[v, 0], predicted_masks=asked.masks[v], background=behind,
-            valid=targets.valid[v],
+            targets.frames[v], start_masks=asked.masks[v, 0], predicted_masks=asked.masks[v], background=background,
+            valid=targets.valid[v], options=options,
         )  # fmt: skip
 
     with ThreadPoolExecutor(len(asked.cameras)) as pool:

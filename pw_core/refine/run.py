@@ -1,4 +1,4 @@
-"""A refinement as it runs: steps to iterate over, and the state that it leaves."""
+"""A refinement as it runs: steps to iterate over, what it has reached meanwhile, and the state that it leaves."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from pw_core.calibrate.gauss_newton import Estimate
 from pw_core.errors import RefineError
-from pw_core.refine.preview import Instant, instant
-from pw_core.refine.refinement import Correction, Refinement, RefineStep
+from pw_core.refine.refinement import Refinement
+from pw_core.refine.types import Correction, Instant, RefineStep
 from pw_core.scene import State, Trajectory
 
 
@@ -37,7 +37,7 @@ class Refining:
 
     def instant(self, *, frame: int = -1) -> Instant:
         """A frame (default: the last) as corrected so far, to be drawn while it runs."""
-        return instant(self._work, frame=frame)
+        return self._work.instant(frame=frame)
 
     def _run(self) -> Iterator[RefineStep]:
         stopped = True
@@ -50,9 +50,9 @@ class Refining:
             raise
         finally:
             if self._work.correction is not None and (self._keep_best or not stopped):
-                self._settle(self._work.correction)
+                self._hand_over(self._work.correction)
 
-    def _settle(self, correction: Correction) -> None:
+    def _hand_over(self, correction: Correction) -> None:
         old, end = self._work.trajectory, self._work.end
         state_id, trajectory_id = f"s-{uuid.uuid4().hex[:10]}", f"t-{uuid.uuid4().hex[:10]}"
         trajectory = replace(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -12,8 +12,18 @@ from pw_core.scene import AppearanceParameters, Body, Entity, Particles, Physics
 
 Velocity = Literal["inherit", "estimate"]
 Stress = Literal["by_material", "transport", "relax"]
-SLOPE_FRAMES = 5
-"""Over how many of the last frames the correction's rate is taken."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WritebackOptions:
+    """How a corrected motion becomes a state."""
+
+    rate_frames: int = 5
+    """Over how many of the last frames the correction's rate is taken."""
+    wall_gap_m: float = 1e-4
+    """Nothing is put nearer to the domain's walls: a particle at a wall counts as out of bounds."""
+    table_gap_ratio: float = 0.25
+    """No particle is put lower over the table than so much of its size, unless the simulator had it there itself."""
 
 
 def write_back(
@@ -26,6 +36,7 @@ def write_back(
     inside: tuple[F64, F64],
     velocity: Velocity = "estimate",
     stress: Stress = "by_material",
+    options: WritebackOptions = WritebackOptions(),
 ) -> PhysicsState:
     """The state `base` with its matter moved by the last of `corrections`.
 
@@ -58,22 +69,42 @@ def write_back(
             continue
         u = corrections[-1, s]
         if u.any():
-            positions[s] = _within(p.positions[s] + u, p.positions[s], e, inside)
+            positions[s] = _within(p.positions[s] + u, p.positions[s], e, inside, options)
             if e.material.model != "liquid":
                 G = deformations(p.positions, _moved(p.positions, s, positions[s]), near)[s]
-                carried = stress == "transport" or (stress == "by_material" and e.material.model == "elastic")
-                F[s] = (G if stress == "transport" else _isochoric(G) if carried else _turn(G)) @ F[s]
-                if e.material.model == "plastic" and carried:
+                transported = stress == "transport" or (stress == "by_material" and e.material.model == "elastic")
+                F[s] = (G if stress == "transport" else _isochoric(G) if transported else _turn(G)) @ F[s]
+                if e.material.model == "plastic" and transported:
                     F[s] = yielded(F[s], e)
         if velocity == "estimate":
-            rate = _rate(corrections[:, s], times)
+            rate = _rate(corrections[:, s], times, options.rate_frames)
             if rate.any():
                 velocities[s] = velocities[s] + rate
     particles = Particles(positions, velocities, p.C, F, Jp, p.active)
     return PhysicsState(particles, {**base.bodies, **bodies})
 
 
-def settle_offsets(
+def written_body(
+    rows: F64, predicted: F64, times: F64, *, velocity: Velocity = "estimate",
+    options: WritebackOptions = WritebackOptions(),
+) -> Body:  # fmt: skip
+    """The corrected pose of a rigid entity at the end, from rows (T, 13) as in `Trajectory.bodies` at `times` [s] (T,);
+    its twist is the predicted one, plus the rate of the correction if estimated."""
+    row = rows[-1].copy()
+    if velocity == "estimate" and (rows != predicted).any() and len(times) > 1:
+        from scipy.spatial.transform import Rotation
+
+        k = min(options.rate_frames, len(times))
+        t = times[-k:] - times[-k:].mean()
+        slope = t / (t @ t)
+        row[7:10] += slope @ (rows[-k:, :3] - predicted[-k:, :3])
+        xyzw = [4, 5, 6, 3]
+        turn = Rotation.from_quat(rows[-k:][:, xyzw]) * Rotation.from_quat(predicted[-k:][:, xyzw]).inv()
+        row[10:13] += slope @ turn.as_rotvec()
+    return Body(row[0:3], row[3:7], row[7:10], row[10:13])
+
+
+def transfer_offsets(
     scene: Scene, before: AppearanceParameters, after: AppearanceParameters, A: F32
 ) -> tuple[F32, AppearanceParameters]:
     """Hand the common part of each particle's changed offsets to the particle: shifts [m] (J, 3), and the appearance
@@ -120,12 +151,13 @@ def yielded(F: F32, entity: Entity) -> F32:
     return out
 
 
-def _within(wanted: F32, was: F32, entity: Entity, inside: tuple[F64, F64]) -> F32:
+def _within(
+    wanted: F32, was: F32, entity: Entity, inside: tuple[F64, F64], options: WritebackOptions
+) -> F32:
     """Positions kept in the domain and above the table; what the simulator itself had lower may stay so low."""
     low, high = inside
-    gap = 1e-4
-    out = np.clip(wanted, low + gap, high - gap)
-    out[:, 2] = np.maximum(out[:, 2], np.minimum(was[:, 2], 0.25 * entity.particle_size_m))
+    out = np.clip(wanted, low + options.wall_gap_m, high - options.wall_gap_m)
+    out[:, 2] = np.maximum(out[:, 2], np.minimum(was[:, 2], options.table_gap_ratio * entity.particle_size_m))
     return np.asarray(out, np.float32)
 
 
@@ -152,9 +184,9 @@ def _turn(G: F32) -> F32:
     return np.asarray(u @ vt, np.float32)
 
 
-def _rate(corrections: F32, times: F64) -> F32:
+def _rate(corrections: F32, times: F64, frames: int) -> F32:
     """Slope [m/s] (J, 3) of the corrections (T, J, 3) over the last frames, by least squares."""
-    k = min(SLOPE_FRAMES, len(times))
+    k = min(frames, len(times))
     if k < 2:
         return np.zeros_like(corrections[-1])
     t = times[-k:] - times[-k:].mean()

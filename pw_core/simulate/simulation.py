@@ -10,8 +10,8 @@ import numpy as np
 from pw_core.actions import Action
 from pw_core.config import Material
 from pw_core.errors import ErrorCode, RolloutError
-from pw_core.gaussians import F32
-from pw_core.progress import Progress
+from pw_core.gaussians import F32, F64
+from pw_core.progress import Progress, no_progress
 from pw_core.scene import Body, Entity, Particles, PhysicsState, Scene
 from pw_core.simulate import engine
 from pw_core.simulate.actions import Active, Schedule, check_actions, weights
@@ -48,6 +48,7 @@ class Simulation:
             for name, handle in handles.items()
         }
         self._wind = np.zeros(3)
+        self._constants: dict[str, float] = {}
         self.reset(scene.initial_physics())
         self.set_actions(())
 
@@ -66,20 +67,49 @@ class Simulation:
             RolloutError (UNSTABLE): the configured substep is above the limit.
         """
         settings = choose_settings(scene, headroom=headroom)
-        tell = progress or (lambda stage, fraction: None)
-        tell("compiling", 0.0)
+        done = progress or no_progress
+        done("compiling", 0.0)
         made = cls(scene, settings, device=device)
-        tell("compiling", 0.5)
+        done("compiling", 0.5)
         made.step()
         made.read()
         made.reset(scene.initial_physics())
-        tell("compiling", 1.0)
+        done("compiling", 1.0)
         return made
 
     @property
     def step_s(self) -> float:
         """Length of a step [s]; it divides the scene's frame interval."""
         return self.settings.step_s
+
+    @property
+    def constants(self) -> dict[str, float]:
+        """What `set_constants` gave last; all others are the config's. A copy."""
+        return dict(self._constants)
+
+    def set_constants(self, constants: dict[str, float]) -> None:
+        """Give these physical constants, and the config's for all that is not among them, until they are set again.
+
+        Args:
+            constants: by name: `<entity>.<field of Material>` of a deformable entity, `floor_friction`, `wind_x`,
+                `wind_y`, `wind_z` [m/s²].
+
+        Raises:
+            RolloutError: as `set_materials`, `set_floor_friction` and `set_wind`; then nothing is changed.
+        """
+        config = self.scene.config
+        friction = constants.get("floor_friction", config.simulation.floor_friction)
+        wind = (constants.get("wind_x", 0.0), constants.get("wind_y", 0.0), constants.get("wind_z", 0.0))
+        _check_friction(friction)
+        _check_wind(wind)
+        materials = {}
+        for e in self._soft:
+            own = {k.rpartition(".")[2]: v for k, v in constants.items() if k.rpartition(".")[0] == e.name}
+            materials[e.name] = config.entity(e.name).material.model_copy(update=own)
+        self.set_materials(materials)
+        self.set_floor_friction(friction)
+        self.set_wind(wind)
+        self._constants = dict(constants)
 
     def set_materials(self, materials: dict[str, Material]) -> None:
         """Give deformable entities other stiffness, viscosity or yield stress, and rigid ones other friction, at once.
@@ -128,20 +158,14 @@ class Simulation:
 
     def set_floor_friction(self, friction: float) -> None:
         """Coulomb's coefficient of everything against the table, from now on. RolloutError (INVALID_ACTION) below 0."""
-        if not friction >= 0:
-            raise RolloutError(f"floor friction must be 0 or more, got {friction}", code=ErrorCode.INVALID_ACTION)
+        _check_friction(friction)
         engine.write_friction(self._world, engine.FLOOR, friction)
         for body in self._bodies.values():
             body.friction = friction
 
     def set_wind(self, acceleration: tuple[float, float, float]) -> None:
         """A steady acceleration [m/s²] (3,) of everything beside the actions, until it is set again."""
-        wind = np.array(acceleration, np.float64)
-        if wind.shape != (3,) or not np.isfinite(wind).all():
-            raise RolloutError(
-                f"wind must be three finite numbers [m/s²], got {acceleration}", code=ErrorCode.INVALID_ACTION
-            )
-        self._wind = wind
+        self._wind = wind = _check_wind(acceleration)
         self._schedule.wind = wind
 
     def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
@@ -318,3 +342,17 @@ class Simulation:
             change += dt * weights(state["positions"][where], a.center, a.radius, a.falloff)[:, None] * a.acceleration
         state["velocities"][where] += change.astype(np.float32)
         engine.write_arrays(self._solver, self._world, state)
+
+
+def _check_friction(friction: float) -> None:
+    if not friction >= 0:
+        raise RolloutError(f"floor friction must be 0 or more, got {friction}", code=ErrorCode.INVALID_ACTION)
+
+
+def _check_wind(acceleration: tuple[float, float, float]) -> F64:
+    wind = np.array(acceleration, np.float64)
+    if wind.shape != (3,) or not np.isfinite(wind).all():
+        raise RolloutError(
+            f"wind must be three finite numbers [m/s²], got {acceleration}", code=ErrorCode.INVALID_ACTION
+        )
+    return wind

@@ -153,7 +153,7 @@ def estimate_to_message(estimate: Any, applied: dict[str, float]) -> ParameterEs
     deviation = estimate.error if key.startswith("wind") else estimate.error * abs(estimate.value)
     return ParameterEstimate(
         name=name, entity=entity, unit=unit, before=estimate.before, after=estimate.value,
-        deviation=deviation if estimate.told else math.inf, applied=estimate.name in applied,
+        deviation=deviation if estimate.observable else math.inf, applied=estimate.name in applied,
     )  # fmt: skip
 
 

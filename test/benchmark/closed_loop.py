@@ -105,8 +105,8 @@ def corrected(
         now = time.perf_counter()
         stages[step.stage] = stages.get(step.stage, 0.0) + now - at
         at = now
-    told = {e.name: (e.before, e.value, e.error, e.told) for e in running.estimates}
-    return {**running.figures, "stages_s": stages, **({"estimates": told} if told else {})}
+    found = {e.name: (e.before, e.value, e.error, e.observable) for e in running.estimates}
+    return {**running.figures, "stages_s": stages, **({"estimates": found} if found else {})}
 
 
 def _short(row: dict[str, Any]) -> str:

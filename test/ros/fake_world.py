@@ -13,8 +13,9 @@ import numpy as np
 
 from pw_core.calibrate.gauss_newton import Estimate
 from pw_core.errors import ErrorCode, RolloutError
-from pw_core.refine.refinement import Correction, RefineStep
-from pw_core.refine.targets.types import TargetRequest, provide
+from pw_core.refine.targets.registry import provide
+from pw_core.refine.targets.types import TargetRequest
+from pw_core.refine.types import Correction, RefineStep
 from pw_core.scene import PhysicsState
 from pw_core.world import World
 from support.ball_scene import ball_scene

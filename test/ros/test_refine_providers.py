@@ -14,7 +14,7 @@ from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
 
 from pw_core.errors import ErrorCode, PWError
-from pw_core.refine.targets.types import GROUP
+from pw_core.refine.targets.registry import PROVIDERS
 from pw_msgs.msg import CameraView, RecordSource, RefineView, TargetFrame
 from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
@@ -36,7 +36,7 @@ def installed(tmp_path_factory):
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1\n")
     line = next(x for x in example.splitlines() if x.strip().startswith("brighter ="))
-    (info / "entry_points.txt").write_text(f"[{GROUP}]\n{line.strip().replace(chr(34), '')}\n")
+    (info / "entry_points.txt").write_text(f"[{PROVIDERS.group}]\n{line.strip().replace(chr(34), '')}\n")
     sys.path.append(str(site))  # the spawned worker inherits it
     yield site
     sys.path.remove(str(site))

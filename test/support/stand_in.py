@@ -35,14 +35,8 @@ class Breeze:
     settings = SimpleNamespace(inside=(np.array([-1.0, -1, -0.1]), np.array([2.0, 1, 1])))
     wind = np.zeros(3)
 
-    def set_materials(self, materials):
-        pass
-
-    def set_floor_friction(self, friction):
-        pass
-
-    def set_wind(self, wind):
-        self.wind = np.array(wind)
+    def set_constants(self, constants):
+        self.wind = np.array([constants.get(f"wind_{a}", 0.0) for a in "xyz"])
 
     def reset(self, physics, *, time_s=0.0):
         self.start, self.t = physics, 0.0
@@ -71,7 +65,7 @@ class SpottedWorld(World):
 
     def _build(self, progress, parameters):
         simulation = Breeze()
-        simulation.set_wind([parameters.get(f"wind_{a}", 0.0) for a in "xyz"])
+        simulation.set_constants(parameters)
         return simulation
 
 
@@ -108,11 +102,11 @@ def cameras_of(scene):
 def write_films(folder: Path, config: SceneConfig, *, rounds: int = 2, seed: int = 0) -> None:
     """`targets/round-<k>` and `truth/round-<k>.npz` of what really happens, with the hidden wind and noise."""
     from pw_core.refine.model import Model
-    from pw_core.refine.photometric.shadow_gain import Shade
+    from pw_core.refine.photometric.shadow_gain import ShadowGain
 
     scene = spotted(config)
     cameras, model, rng = cameras_of(scene), Model(scene, scene.initial_appearance()), np.random.default_rng(seed)
-    shade = Shade(scene, model.appearance, cameras, scene.rest[None], device="cpu")
+    shadow_gain = ShadowGain(scene, model.appearance, cameras, scene.rest[None], device="cpu")
     (folder / "truth").mkdir(parents=True)
     at = scene.rest
     for k in range(1, rounds + 1):
@@ -125,7 +119,7 @@ def write_films(folder: Path, config: SceneConfig, *, rounds: int = 2, seed: int
         for t, p in enumerate(real):
             drawn = model.draw(*model.gaussians_at(p, {}), cameras)
             for v in range(len(cameras)):
-                picture = drawn.rgb[v] + (1 - drawn.alpha[v][..., :1]) * shade.plain(v)
+                picture = drawn.rgb[v] + (1 - drawn.alpha[v][..., :1]) * shadow_gain.plain(v)
                 frames[v, t] = np.clip(picture * 255 + rng.normal(0, 3, picture.shape), 0, 255)
         for v, camera in enumerate(cameras):
             np.savez(out / f"{camera.name}.npz", stamps=TIMES + 100 * k, frames=frames[v])

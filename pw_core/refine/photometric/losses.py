@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from torch import Tensor
 
+SSIM_C1, SSIM_C2 = 0.01**2, 0.03**2
+"""The index's own constants (Wang et al. 2004, equation 12, for pictures 0 to 1)."""
+
 
 def ssim(a: Tensor, b: Tensor, *, window: int = 7) -> Tensor:
     """Structural similarity of pictures 0 to 1, [B, H, W, 3] to a map [B, H, W] (Wang et al. 2004), over a box.
@@ -19,8 +22,8 @@ def ssim(a: Tensor, b: Tensor, *, window: int = 7) -> Tensor:
 
     mx, my = mean(x), mean(y)
     vx, vy, cov = mean(x * x) - mx * mx, mean(y * y) - my * my, mean(x * y) - mx * my
-    c1, c2 = 0.01**2, 0.03**2
-    top, bottom = (2 * mx * my + c1) * (2 * cov + c2), (mx * mx + my * my + c1) * (vx + vy + c2)
+    top = (2 * mx * my + SSIM_C1) * (2 * cov + SSIM_C2)
+    bottom = (mx * mx + my * my + SSIM_C1) * (vx + vy + SSIM_C2)
     return (top / bottom).mean(1)
 
 

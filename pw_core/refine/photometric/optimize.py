@@ -3,7 +3,8 @@
     loss = (L1 + SSIM) foreground + (L1 + SSIM) background + mask term + lambda_sim mean |u|^2 / delta^2 + smoothness
 
 (PerpetualWonder, arXiv 2602.04876; design section 5). Each step draws a few random frames through all cameras in one
-call. The background's geometry is frozen: it is one picture a view, under a smooth shade on the table (shade.py).
+call. The background's geometry is frozen: it is one picture a view, under a smooth gain on the table
+(shadow_gain.py).
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pw_core.gaussians import F32, F64
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
 from pw_core.refine.photometric.losses import mean_over, picture_error
-from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.refine.tracking.film import Film
 from pw_core.scene import AppearanceParameters
 
@@ -27,22 +28,61 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-RATE = 0.005
-"""Learning rate of the motion: of displacements in particle sizes, and five times that of turns [rad]."""
+@dataclass(frozen=True, kw_only=True)
+class PhotometricOptions:
+    """Weights of the loss's terms, and learning rates (of Adam) of what is optimised."""
 
+    foreground_weight: float = 1.0
+    """Of the picture where the target shows an entity."""
+    background_weight: float = 0.3
+    """Of the picture elsewhere."""
+    mask_weight: float = 0.5
+    """Of the squared difference of each entity's cover and its mask."""
+    simulation_weight: float = 1e-4
+    """Of displacements from the simulation, squared, in particle sizes; `RefineConfig.lambda_sim` goes before it."""
+    smooth_weight: float = 1e-2
+    """Of bumps of the field that move apart, in `smooth_spacing_ratio` of their spacing, squared."""
+    smooth_spacing_ratio: float = 0.1
+    """See `smooth_weight`."""
+    steady_weight: float = 1e-2
+    """Of accelerations of the correction from frame to frame, squared, in particle sizes."""
+    offset_weight: float = 1e-2
+    """Of changes of the Gaussians' raw offsets, squared."""
+    shadow_weight: float = 1e-2
+    """Of the shadow gain's roughness."""
 
-@dataclass(frozen=True)
-class Weights:
-    """Of the loss's terms."""
+    motion_rate: float = 0.005
+    """Of displacements, in particle sizes."""
+    turn_rate: float = 0.001
+    """Of rigid entities' turns [rad]."""
+    offset_rate: float = 0.01
+    """Of raw offsets."""
+    opacity_rate: float = 0.02
+    """Of opacity logits."""
+    color_rate: float = 0.015
+    """Of spherical harmonics."""
+    shadow_rate: float = 0.01
+    """Of the logarithmic shadow gain."""
+    time_rate: float = 0.02
+    """Of temporal opacity: of its centre in spans of the trajectory, and of its logarithmic width."""
+    adam_betas: tuple[float, float] = (0.9, 0.99)
+    """Second moments forget faster than usual: a round has some hundred iterations."""
+    last_rate: float = 0.1
+    """Rates fall exponentially to this share of themselves."""
 
-    foreground: float = 1.0
-    background: float = 0.3
-    mask: float = 0.5
-    sim: float = 1e-4
-    smooth: float = 1e-2
-    steady: float = 1e-2
-    detail: float = 1e-2
-    shade: float = 1e-2
+    default_particle_size_m: float = 0.01
+    """Stands for the particle size where a scene has rigid entities alone."""
+    first_duration: float = 3.0
+    """Width of a Gaussian's time, in spans of the trajectory, that temporal opacity begins with: nearly always
+    there."""
+    shortest_span_s: float = 1e-3
+    """A trajectory of one frame counts as so long."""
+    stretch_visits: int = 2
+    """Deformations hardly change any more: each serves for so many visits of its frame ..."""
+    stretch_iterations: int = 25
+    """... and for at least so many iterations."""
+    window_pad_px: int = 16
+    """Pictures are compared in a window round the entities, so much wider on each side."""
 
 
 @dataclass(frozen=True)
@@ -54,18 +94,23 @@ class Step:
     psnr: float
 
 
-class Polish:
-    """All that is optimised, as tensors; `run` steps, `write` hands the result to motion and appearance."""
+class PhotometricOptimizer:
+    """All that is optimised, as tensors; `run` steps, `motion_now` and `appearance_now` hold what is reached.
+
+    Args:
+        double: in double precision, to check gradients; gsplat has none.
+    """
 
     def __init__(
-        self, model: Model, film: Film, motion: Motion, shade: Shade, *, weights: Weights = Weights(),
-        iterations: int = 201, frames_per_step: int = 1, temporal_opacity: bool = False, motion_free: bool = True,
-        seed: int = 0, double: bool = False,
+        self, model: Model, film: Film, motion: Motion, shadow_gain: ShadowGain, *,
+        options: PhotometricOptions = PhotometricOptions(), iterations: int = 201, frames_per_step: int = 1,
+        temporal_opacity: bool = False, seed: int = 0, double: bool = False,
     ) -> None:  # fmt: skip
         import torch
 
-        self._dtype = torch.float64 if double else torch.float32  # double: to check gradients; gsplat has none
-        self.model, self.film, self.motion, self.shade, self.weights = model, film, motion, shade, weights
+        self._dtype = torch.float64 if double else torch.float32
+        self.model, self.film, self.motion, self.shadow_gain = model, film, motion, shadow_gain
+        self.options = options
         self.iterations, self.frames_per_step = iterations, frames_per_step
         self.temporal_opacity, self.rng = temporal_opacity, np.random.default_rng(seed)
         scene, appearance = model.scene, model.appearance
@@ -82,10 +127,11 @@ class Polish:
             for of in (motion.shifts, motion.turns)
         )  # fmt: skip
         self.raw, self.opacities, self.sh = free(appearance.raw), free(appearance.opacities), free(appearance.sh)
-        self.grid = free(shade.gain)
+        self.grid = free(shadow_gain.gain)
         span = float(motion.trajectory.times[-1] - motion.trajectory.times[0])
         self.mu = free(np.full(len(appearance.raw), span / 2))
-        self.log_s = free(np.full(len(appearance.raw), math.log(3 * max(span, 1e-3))))
+        width = options.first_duration * max(span, options.shortest_span_s)
+        self.log_s = free(np.full(len(appearance.raw), math.log(width)))
         self._values = {n: self._tensor(b.values) for n, b in motion.bases.items()}
         self._stiff = {n: self._tensor(b.stiffness) for n, b in motion.bases.items()}
         self._rest, self._delta = self._tensor(scene.rest), self._tensor(model.binding.delta)
@@ -96,22 +142,27 @@ class Polish:
         self._onehot = self._tensor(np.eye(len(scene.entities), dtype=np.float32)[model.entity_of])
         self._raw0 = self.raw.detach().clone()
         self._stretches: dict[int, Tensor] = {}
-        size = min((e.particle_size_m for e in scene.entities if e.kind == "deformable"), default=0.01)
-        rates = [(_flat(self.c), RATE * size), (_flat(self.shifts), RATE * size),
-                 (_flat(self.turns), RATE / 5)] if motion_free else []  # fmt: skip
-        rates += [([self.raw], 0.01), ([self.opacities], 0.02), ([self.sh], 0.015), ([self.grid], 0.01)]
-        if temporal_opacity:
-            rates += [([self.mu], 0.02 * span), ([self.log_s], 0.02)]
-        groups = [{"params": params, "lr": rate} for params, rate in rates if params]
-        self._adam = torch.optim.Adam(groups, betas=(0.9, 0.99), fused=model.device != "cpu")
-        steps = iterations
-
-        def decay(i: int) -> float:
-            return 0.1 ** (i / max(steps, 1))
-
-        self._schedule = torch.optim.lr_scheduler.LambdaLR(self._adam, decay)
-        self._views = [_View(film, v, self._tensor) for v in range(len(film.cameras))]
+        self._adam = torch.optim.Adam(
+            self._groups(span), betas=options.adam_betas, fused=model.device != "cpu"
+        )
+        self._schedule = torch.optim.lr_scheduler.LambdaLR(
+            self._adam, lambda i: options.last_rate ** (i / max(iterations, 1))
+        )
+        self._views = [_View(film, v, self._tensor, pad=options.window_pad_px) for v in range(len(film.cameras))]
         self._seen = np.array([any(film.seen(v, t) for v in range(len(film.cameras))) for t in range(film.frames)])
+
+    def _groups(self, span: float) -> list[dict[str, Any]]:
+        """Tensors and their learning rates, as Adam takes them; span [s]: of the trajectory."""
+        o = self.options
+        soft = [e for e in self.model.scene.entities if e.kind == "deformable"]
+        size = min((e.particle_size_m for e in soft), default=o.default_particle_size_m)
+        rates = [(_flat(self.c), o.motion_rate * size), (_flat(self.shifts), o.motion_rate * size),
+                 (_flat(self.turns), o.turn_rate)]  # fmt: skip
+        rates += [([self.raw], o.offset_rate), ([self.opacities], o.opacity_rate), ([self.sh], o.color_rate),
+                  ([self.grid], o.shadow_rate)]  # fmt: skip
+        if self.temporal_opacity:
+            rates += [([self.mu], o.time_rate * span), ([self.log_s], o.time_rate)]
+        return [{"params": params, "lr": rate} for params, rate in rates if params]
 
     def _tensor(self, a: Any) -> Tensor:
         import torch
@@ -176,7 +227,7 @@ class Polish:
         """The whole loss over these frames, and PSNR [dB] of their foreground."""
         import torch
 
-        w = self.weights
+        o = self.options
         total = torch.zeros((), device=self.model.device)
         squares, pixels = torch.zeros_like(total), torch.zeros_like(total)
         pairs = [self.gaussians(t) for t in frames]
@@ -187,11 +238,11 @@ class Polish:
             target, masks, valid = (x[frames] for x in (view.target, view.masks, view.valid))
             fg, bg = ((masks > 0) & valid).float(), ((masks == 0) & valid).float()
             error = picture_error(drawn, target)
-            each = w.foreground * mean_over(error, fg) + w.background * mean_over(error, bg)
+            each = o.foreground_weight * mean_over(error, fg) + o.background_weight * mean_over(error, bg)
             certain = ((masks >= 0) & valid).float()
             for e in self.model.scene.entities:
                 wrong = (alpha[..., e.id] - (masks == e.id + 1).float()) ** 2
-                each = each + w.mask * mean_over(wrong, certain)
+                each = each + o.mask_weight * mean_over(wrong, certain)
             total = total + self.film.weights[v] * each.sum() / len(frames) / len(self._views)
             with torch.no_grad():  # no figure is read here: that would wait for the device
                 squares += (((drawn - target) ** 2).mean(-1) * fg).sum()
@@ -210,17 +261,17 @@ class Polish:
         view = self._views[v]
         out = rasterize(
             means, None, None, opacity, self.sh, view.viewmat, view.K, view.width, view.height,
-            covars=covars, sh_degree=int(math.sqrt(self.sh.shape[1])) - 1, features=self._onehot,
+            covars=covars, sh_degree=math.isqrt(self.sh.shape[1]) - 1, features=self._onehot,
         )  # fmt: skip
         assert out.features is not None
-        behind = torch.stack([self.shade.picture(v, self.grid[t], window=view.window) for t in frames])
-        return out.rgb[:, 0] + (1 - out.alpha[:, 0]) * behind, out.features[:, 0]
+        back = torch.stack([self.shadow_gain.picture(v, self.grid[t], window=view.window) for t in frames])
+        return out.rgb[:, 0] + (1 - out.alpha[:, 0]) * back, out.features[:, 0]
 
     def _priors(self, frames: list[int]) -> Tensor:
-        """What is believed without looking, over the frames drawn and their neighbours."""
+        """What is known without looking, over the frames drawn and their neighbours."""
         import torch
 
-        w = self.weights
+        o = self.options
         total = torch.zeros((), device=self.model.device)
         last = self.film.frames - 1
         for e in self.model.scene.entities:
@@ -229,14 +280,14 @@ class Polish:
             c, basis = self.c[e.name], self.motion.bases[e.name]
             for t in frames:
                 u = self._values[e.name] @ c[t]
-                total = total + w.sim * (u**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
-                bend = (c[t] * (self._stiff[e.name] @ c[t])).sum() / (0.1 * basis.spacing_m) ** 2
-                total = total + w.smooth * bend / c[t].shape[0] / len(frames)
+                total = total + o.simulation_weight * (u**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
+                bend = (c[t] * (self._stiff[e.name] @ c[t])).sum() / (o.smooth_spacing_ratio * basis.spacing_m) ** 2
+                total = total + o.smooth_weight * bend / c[t].shape[0] / len(frames)
                 if 0 < t < last:
                     jerk = self._values[e.name] @ (c[t - 1] - 2 * c[t] + c[t + 1])
-                    total = total + w.steady * (jerk**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
-        total = total + w.detail * ((self.raw - self._raw0) ** 2).sum(-1).mean()
-        return total + w.shade * self.shade.roughness(self.grid)
+                    total = total + o.steady_weight * (jerk**2).sum(-1).mean() / e.particle_size_m**2 / len(frames)
+        total = total + o.offset_weight * ((self.raw - self._raw0) ** 2).sum(-1).mean()
+        return total + o.shadow_weight * self.shadow_gain.roughness(self.grid)
 
     # --- running ------------------------------------------------------------------------------------------------------
 
@@ -244,8 +295,8 @@ class Polish:
         """Optimise; one step a yield. Stopping to iterate leaves what is reached."""
         order: list[int] = []
         usable = np.flatnonzero(self._seen)
-        # Deformations hardly change any more: each serves for two visits of its frame.
-        again = max(25, 2 * math.ceil(len(usable) / self.frames_per_step))
+        visit = math.ceil(len(usable) / self.frames_per_step)
+        again = max(self.options.stretch_iterations, self.options.stretch_visits * visit)
         for i in range(self.iterations if len(usable) else 0):
             if len(order) < self.frames_per_step:
                 order = [*order, *self.rng.permutation(usable).tolist()]
@@ -284,7 +335,7 @@ class Polish:
         if self.temporal_opacity:
             opacities = torch.logit(self.opacity(self.film.frames - 1).clamp(1e-4, 1 - 1e-4))
         gain = array(self.grid)
-        return AppearanceParameters(array(self.raw), array(opacities), array(self.sh), self.shade.baked(gain[-1]))
+        return AppearanceParameters(array(self.raw), array(opacities), array(self.sh), self.shadow_gain.baked(gain[-1]))
 
 
 def _flat(rows: dict[str, list[Tensor]]) -> list[Tensor]:
@@ -304,10 +355,10 @@ def _rotation(vector: Tensor) -> Tensor:
 class _View:
     """What one view compares, kept where it is needed: the window (rows, columns) in which anything moves."""
 
-    def __init__(self, film: Film, v: int, tensor: Callable[[Any], Tensor]) -> None:
+    def __init__(self, film: Film, v: int, tensor: Callable[[Any], Tensor], *, pad: int) -> None:
         import torch
 
-        top, bottom, left, right = _crop(film, v)
+        top, bottom, left, right = _crop(film, v, pad=pad)
         self.window = slice(top, bottom), slice(left, right)
         self.height, self.width = bottom - top, right - left
         camera = film.cameras[v]
@@ -321,7 +372,7 @@ class _View:
         self.valid = torch.from_numpy(np.ascontiguousarray(valid)).to(self.target.device)
 
 
-def _crop(film: Film, v: int, *, pad: int = 16) -> tuple[int, int, int, int]:
+def _crop(film: Film, v: int, *, pad: int) -> tuple[int, int, int, int]:
     """Top, bottom, left, right of where anything moves in view v, over all frames."""
     shown = (film.masks[v] > 0).any(0)
     h, w = shown.shape

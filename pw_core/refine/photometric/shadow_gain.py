@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,12 +13,26 @@ from pw_core.scene import AppearanceParameters, Scene
 if TYPE_CHECKING:
     from torch import Tensor
 
-CELLS = 24
-MARGIN_M = 0.15
-"""How far about the entities a shadow may fall."""
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowGainOptions:
+    """Where shadows may fall, and how smooth they are."""
+
+    cells: int = 24
+    """Of the gain's grid, along each side: too coarse to draw an object."""
+    margin_m: float = 0.15
+    """How far about the entities a shadow may fall."""
+    table_thickness_m: float = 0.01
+    """What of the background is so near to z = 0 lies on the table, and is shaded."""
+    smoothness: float = 4.0
+    """Steps of the logarithmic gain, from cell to cell and frame to frame, count so many times as much as its size."""
 
 
-class Shade:
+_OUTSIDE = 9.0
+"""A place on no grid: those reach from -1 to 1."""
+
+
+class ShadowGain:
     """Logarithmic gain on a grid over the table round all entities, one grid a frame: gain (T, G, G).
 
     Smooth by its size, and it cannot draw an object: a gain has no texture and no colour.
@@ -25,15 +40,15 @@ class Shade:
 
     def __init__(
         self, scene: Scene, appearance: AppearanceParameters, cameras: tuple[Camera, ...], positions: F32, *,
-        device: str,
+        device: str, options: ShadowGainOptions = ShadowGainOptions(),
     ) -> None:  # fmt: skip
         import torch
 
-        self.scene, self.appearance = scene, appearance
+        self.scene, self.appearance, self.options = scene, appearance, options
         flat = positions.reshape(-1, 3)
-        low, high = flat.min(0)[:2] - MARGIN_M, flat.max(0)[:2] + MARGIN_M
+        low, high = flat.min(0)[:2] - options.margin_m, flat.max(0)[:2] + options.margin_m
         self.low, self.size = low, np.maximum(high - low, 1e-6)
-        self.gain: F32 = np.zeros((len(positions), CELLS, CELLS), np.float32)
+        self.gain: F32 = np.zeros((len(positions), options.cells, options.cells), np.float32)
         self.device = device
         drawn = [_draw(scene, appearance, c, device) for c in cameras]
         self._pictures = [torch.from_numpy(rgb).to(device) for rgb, _ in drawn]
@@ -43,7 +58,7 @@ class Shade:
             points = camera.unproject(np.stack([x, y], -1), depth)
             at = 2 * (points[..., :2] - low) / self.size - 1
             # Only what lies on the table is shaded; elsewhere the place is outside the grid, where the gain is 0.
-            at[np.abs(points[..., 2]) > 0.01] = 9.0
+            at[np.abs(points[..., 2]) > options.table_thickness_m] = _OUTSIDE
             self._places.append(torch.from_numpy(at.astype(np.float32)).to(device))
 
     def picture(self, view: int, gain: Tensor, *, window: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
@@ -61,8 +76,9 @@ class Shade:
 
     def roughness(self, gain: Tensor) -> Tensor:
         """Mean squared steps of the gain in place and time, and its size."""
-        out = (gain**2).mean() + 4 * (gain.diff(dim=1) ** 2).mean() + 4 * (gain.diff(dim=2) ** 2).mean()
-        return out + 4 * (gain.diff(dim=0) ** 2).mean() if len(gain) > 1 else out
+        k = self.options.smoothness
+        out = (gain**2).mean() + k * (gain.diff(dim=1) ** 2).mean() + k * (gain.diff(dim=2) ** 2).mean()
+        return out + k * (gain.diff(dim=0) ** 2).mean() if len(gain) > 1 else out
 
     def baked(self, gain: F32) -> F32:
         """The background's spherical harmonics (M, K, 3) under that gain (G, G)."""
@@ -73,7 +89,7 @@ class Shade:
 
         means = self.scene.background.means
         at = 2 * (means[:, :2] - self.low) / self.size - 1
-        at[np.abs(means[:, 2]) > 0.01] = 9.0
+        at[np.abs(means[:, 2]) > self.options.table_thickness_m] = _OUTSIDE
         field = torch.from_numpy(gain)[None, None]
         grid = torch.from_numpy(at.astype(np.float32))[None, None]
         g = F.grid_sample(field, grid, align_corners=False, padding_mode="zeros")[0, 0, 0].exp().numpy()

@@ -3,18 +3,62 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F32
 
-GAIN = (0.35, 2.4)
-"""A shadow that comes or goes multiplies the background by this much, at the least and at the most."""
-GAIN_SPREAD = 0.3
-"""Standard deviation of that gain's logarithm where a shadow may fall."""
-WINDOW = 11
-"""Shadows are smooth: one gain in a window of so many pixels."""
+
+@dataclass(frozen=True, kw_only=True)
+class BackdropOptions:
+    """What a still camera's background may do. Colours are 0 to 255, lengths in pixels."""
+
+    gain_range: tuple[float, float] = (0.35, 2.4)
+    """A shadow that comes or goes multiplies the background by this much, at the least and at the most."""
+    gain_deviation: float = 0.3
+    """Standard deviation of that gain's logarithm where a shadow may fall."""
+    shadow_window_px: int = 11
+    """Shadows are smooth: one gain in a window of so many pixels."""
+    gain_floor: float = 8.0
+    """Added to brightness where pixels are weighed for a window's gain: dark ones say little of it."""
+    own_gain_floor: float = 4.0
+    """The same where a pixel has its own gain."""
+    shadow_penalty: float = 1.0
+    """Of the logarithmic density, for a background in shadow instead of as it was."""
+    own_gain_penalty: float = 3.0
+    """The same, for a gain that only the pixel itself knows."""
+    outlier_share: float = 0.02
+    """Pixels that are further off than Gaussian noise ..."""
+    outlier_deviation: float = 3.0
+    """... have so many times its spread."""
+    slope_px: float = 0.35
+    """By how much of a pixel the picture may be shifted: edges are as uncertain as they are steep."""
+    relative_noise: float = 0.015
+    """Noise that grows with brightness, a share of it."""
+    unshadowed_gain: float = 0.97
+    """The background is learnt where the gain is above this: no shadow lies there."""
+    relit_gain: float = 1.04
+    """Where it is above this, what was learnt was in a shadow that has gone, and is forgotten."""
+    most_frames: int = 16
+    """The picture is a mean over so many frames; older ones fade."""
+    render_window_px: int = 61
+    """A rendered background is as wrong where it stands in as it is on average within this window beside it."""
+    render_fewest_px: int = 50
+    """With less free pixels in the window, as in the whole picture."""
+    render_unknown_error: float = 30.0
+    """Its error where there is no free pixel at all."""
+    render_error_factor: float = 1.5
+    """And so much more, since it is a guess from beside."""
+    match_fewest_px: int = 100
+    """With less pixels the render keeps its own colours."""
+    match_least_contrast: float = 3.0
+    """A background of less contrast is matched by an offset alone: a slope would be noise."""
+    match_outlier_ratio: float = 2.5
+    """Pixels off by more than so many median errors do not count ..."""
+    match_reweightings: int = 3
+    """... in the next of so many fits."""
 
 
 def noise_level(picture: F32) -> float:
@@ -29,25 +73,31 @@ class Backdrop:
     """The background's picture (H, W, 3) as it is learnt; `sigma` (H, W): how far off it may be, 0 to 255; `known`
     (H, W): whether there is one at all."""
 
-    def __init__(self, first: F32, free: NDArray[np.bool_], render: F32 | None, *, noise: float) -> None:
+    def __init__(
+        self, first: F32, free: NDArray[np.bool_], render: F32 | None, *, noise: float,
+        options: BackdropOptions = BackdropOptions(),
+    ) -> None:  # fmt: skip
         """`first`: the first frame (H, W, 3); `free`: where nothing stands in it; `render`: the background drawn by
         the scene, for the rest, brought to the frame's colours where both are known."""
         import cv2
 
         self.noise = noise
+        self.options = o = options
         self.picture = first.copy()
         self.known = free.copy()
         self.sigma = np.full(free.shape, noise, np.float32)
         self.weight = free.astype(np.float32)
         if render is not None:
-            fitted = _matched(render, first, free)
+            fitted = _matched(render, first, free, options)
             off = np.abs(fitted - first).max(-1)
+            window = (o.render_window_px, o.render_window_px)
             # As wrong inside as it is nearby.
-            near = cv2.boxFilter(np.where(free, off, 0), -1, (61, 61), normalize=False)
-            count = cv2.boxFilter(free.astype(np.float32), -1, (61, 61), normalize=False)
-            wrong = np.where(count > 50, near / np.maximum(count, 1), off[free].mean() if free.any() else 30.0)
+            near = cv2.boxFilter(np.where(free, off, 0), -1, window, normalize=False)
+            count = cv2.boxFilter(free.astype(np.float32), -1, window, normalize=False)
+            overall = off[free].mean() if free.any() else o.render_unknown_error
+            wrong = np.where(count > o.render_fewest_px, near / np.maximum(count, 1), overall)
             self.picture[~free] = fitted[~free]
-            self.sigma[~free] = np.maximum(1.5 * wrong, noise)[~free]
+            self.sigma[~free] = np.maximum(o.render_error_factor * wrong, noise)[~free]
             self.known[:] = True
         self._slopes()
 
@@ -63,35 +113,39 @@ class Backdrop:
         import cv2
 
         b, f = self.picture.mean(-1), frame.mean(-1)
-        w = (free * self.known + 1e-3) * (b + 8)
-        size = (WINDOW, WINDOW)
+        w = (free * self.known + 1e-3) * (b + self.options.gain_floor)
+        size = (self.options.shadow_window_px, self.options.shadow_window_px)
         ratio = cv2.boxFilter(w * f * b, -1, size) / np.maximum(cv2.boxFilter(w * b * b, -1, size), 1e-3)
-        return np.asarray(np.clip(ratio, *GAIN), dtype=np.float32)
+        return np.asarray(np.clip(ratio, *self.options.gain_range), dtype=np.float32)
 
     def log_density(self, frame: F32, free: F32) -> F32:
         """How likely the frame's colours are if the background is seen, with or without a shadow: log of a density in
         colour space, per level cubed, (H, W). Where there is no picture yet: NaN."""
+        o = self.options
         best = np.full(frame.shape[:2], -np.inf, np.float32)
         smooth = self.gain(frame, free)
         # What a window cannot say (its middle half covered), the pixel itself may.
-        own = np.clip((frame.mean(-1) + 4) / (self.picture.mean(-1) + 4), *GAIN)
-        sigma = np.sqrt(self.sigma**2 + self.noise**2 + (0.35 * self.slope) ** 2 + (0.015 * self.picture.mean(-1)) ** 2)
-        for gain, doubt in ((np.ones_like(smooth), 0.0), (smooth, 1.0), (own, 3.0)):
+        own = np.clip(
+            (frame.mean(-1) + o.own_gain_floor) / (self.picture.mean(-1) + o.own_gain_floor), *o.gain_range
+        )
+        edges, bright = (o.slope_px * self.slope) ** 2, (o.relative_noise * self.picture.mean(-1)) ** 2
+        sigma = np.sqrt(self.sigma**2 + self.noise**2 + edges + bright)
+        ways = ((np.ones_like(smooth), 0.0), (smooth, o.shadow_penalty), (own, o.own_gain_penalty))
+        for gain, penalty in ways:
             square = ((frame - gain[..., None] * self.picture) ** 2).sum(-1) / sigma**2
-            # A few pixels are further off than Gaussian noise: 2 % have three times its spread.
             near = -0.5 * square
-            far = -0.5 * square / 9 - math.log(50 * 27)
-            shade = -0.5 * (np.log(gain) / GAIN_SPREAD) ** 2
-            best = np.maximum(best, np.logaddexp(near, far) + shade - doubt)
+            far = -0.5 * square / o.outlier_deviation**2 - math.log(o.outlier_deviation**3 / o.outlier_share)
+            likely = -0.5 * (np.log(gain) / o.gain_deviation) ** 2
+            best = np.maximum(best, np.logaddexp(near, far) + likely - penalty)
         best -= 1.5 * math.log(2 * math.pi) + 3 * np.log(sigma)
         return np.where(self.known, best, np.nan).astype(np.float32)
 
     def learn(self, frame: F32, free: NDArray[np.bool_]) -> None:
         """Take in what is seen where surely nothing stands, (H, W); shadows do not count."""
         gain = self.gain(frame, free.astype(np.float32))
-        lit = free & ((gain > 0.97) | ~self.known)
-        self.weight[lit & (gain > 1.04)] = 0  # it was learnt in a shadow that has gone
-        self.weight[lit] = np.minimum(self.weight[lit] + 1, 16)
+        lit = free & ((gain > self.options.unshadowed_gain) | ~self.known)
+        self.weight[lit & (gain > self.options.relit_gain)] = 0  # it was learnt in a shadow that has gone
+        self.weight[lit] = np.minimum(self.weight[lit] + 1, self.options.most_frames)
         share = np.where(lit, 1 / np.maximum(self.weight, 1), 0).astype(np.float32)[..., None]
         self.picture += share * (frame - self.picture)
         self.sigma[lit] = self.noise / np.sqrt(self.weight[lit])
@@ -99,18 +153,18 @@ class Backdrop:
         self._slopes()
 
 
-def _matched(render: F32, first: F32, free: NDArray[np.bool_]) -> F32:
+def _matched(render: F32, first: F32, free: NDArray[np.bool_], options: BackdropOptions) -> F32:
     """The render with the frame's colours: gain and offset of each channel where both show the background."""
     out = np.empty_like(render)
     for c in range(3):
         x, y = render[..., c][free], first[..., c][free]
         slope, offset = 1.0, 0.0
-        if len(x) > 100:
+        if len(x) > options.match_fewest_px:
             keep = np.ones(len(x), np.bool_)
-            for _ in range(3):
-                flat = x[keep].std() < 3
+            for _ in range(options.match_reweightings):
+                flat = x[keep].std() < options.match_least_contrast
                 slope, offset = (1.0, np.median((y - x)[keep])) if flat else np.polyfit(x[keep], y[keep], 1)
                 rest = np.abs(y - slope * x - offset)
-                keep = rest <= 2.5 * max(float(np.median(rest)), 1.0)
+                keep = rest <= options.match_outlier_ratio * max(float(np.median(rest)), 1.0)
         out[..., c] = slope * render[..., c] + offset
     return out

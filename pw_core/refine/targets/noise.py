@@ -21,14 +21,21 @@ from pw_core.gaussians import F32
 if TYPE_CHECKING:
     import torch
 
-GAP = 2.0
-"""A pixel that no particle reached takes noise from one landed at most so far away [px]; else its noise is new."""
-
-DITHER = (5**0.5 - 1) / 2
+GOLDEN = (5**0.5 - 1) / 2
 """Steps of the thresholds: multiples of the golden ratio, of which any stretch is spread evenly from 0 to 1. Steady
 motion is then off by 0.4 px on the average and by 1.5 px at most, at any time in 49 frames."""
 
 I64 = NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoiseOptions:
+    """How noise follows motion."""
+
+    gap_px: float = 2.0
+    """A pixel that no particle reached takes noise from one landed at most so far away; else its noise is new."""
+    first_threshold: float = 0.7
+    """At which flow is rounded up in the first frame."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,12 +46,14 @@ class Edges:
     target: I64
 
 
-def whole_moves(flow: F32, frame: int) -> I64:
+def whole_moves(flow: F32, frame: int, *, options: NoiseOptions = NoiseOptions()) -> I64:
     """Flow [px] (H, W, 2) in whole pixels: floor(flow + u), u from 0 to 1 drawn by the frame's number alone."""
-    return np.asarray(np.floor(flow + (0.7 + frame * DITHER) % 1), dtype=np.int64)
+    return np.asarray(np.floor(flow + (options.first_threshold + frame * GOLDEN) % 1), dtype=np.int64)
 
 
-def edges(moves: I64, *, front: NDArray[np.integer] | None = None) -> Edges:
+def edges(
+    moves: I64, *, front: NDArray[np.integer] | None = None, options: NoiseOptions = NoiseOptions()
+) -> Edges:
     """From moves [px] (H, W, 2).
 
     front (H, W): where particles of different `front` meet, only those of the largest stay.
@@ -65,14 +74,14 @@ def edges(moves: I64, *, front: NDArray[np.integer] | None = None) -> Edges:
     last = np.full(h * w, -1, np.int64)
     last[target] = source
     gap, there = ndimage.distance_transform_edt((last < 0).reshape(h, w), return_indices=True)
-    empty = np.flatnonzero((gap > 0) & (gap <= GAP))
+    empty = np.flatnonzero((gap > 0) & (gap <= options.gap_px))
     # A gap's content was where the motion of the pixel beside it, backwards, leads to ...
     beside = last[(there[0] * w + there[1]).ravel()[empty]]
     step = moves.reshape(-1, 2)[beside]
     fx, fy = empty % w - step[:, 0], empty // w - step[:, 1]
     known = (fy >= 0) & (fy < h) & (fx >= 0) & (fx < w)
     empty, beside, origin = empty[known], beside[known], (fy * w + fx)[known]
-    # ... if that moves along. If not, something moved away from what is behind it.
+    # ... if that moves along. If not, something moved away and laid bare what was hidden.
     along = (np.abs(moves.reshape(-1, 2)[origin] - step[known]) <= 1).all(-1) & (level[origin] == level[beside])
     return Edges(np.concatenate([source, origin[along]]), np.concatenate([target, empty[along]]))
 
@@ -145,6 +154,7 @@ def warp_noise(
     front: NDArray[np.integer] | None = None,
     seed: int = 0,
     device: str = "cpu",
+    options: NoiseOptions = NoiseOptions(),
 ) -> torch.Tensor:
     """Noise (L, channels, H / downscale, W / downscale), unit Gaussian and white in each frame, that follows `flow`.
 
@@ -165,7 +175,8 @@ def warp_noise(
     out = []
     for k in range(t):
         if k > 0:
-            links = edges(whole_moves(flow[k - 1], k - 1), front=None if front is None else front[k - 1])
+            moves = whole_moves(flow[k - 1], k - 1, options=options)
+            links = edges(moves, front=None if front is None else front[k - 1], options=options)
             noise, density = step(noise, density, links, generator)
         if k in kept:
             out.append(pool(noise.T.reshape(channels, h, w), size=downscale))

@@ -12,7 +12,7 @@ from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F64, Camera
 from pw_core.progress import Progress
 from pw_core.refine.targets.checks import as_frames, check_not_black, check_shape, check_times
-from pw_core.refine.targets.types import Frames, Masks, TargetFrames, TargetRequest
+from pw_core.refine.targets.types import UNCERTAIN, Frames, Masks, TargetFrames, TargetRequest
 
 
 @dataclass(frozen=True, eq=False)
@@ -64,6 +64,24 @@ class CameraFilm:
         return self.camera if isinstance(self.camera, str) else self.camera.name
 
 
+@dataclass(frozen=True, kw_only=True)
+class ObservedOptions:
+    """When a film counts as one of the request's camera and times."""
+
+    least_interval_s: float = 0.02
+    """Frames count for times within half of an interval, and no interval is shorter than this."""
+    same_lens_px: float = 1.0
+    """By which intrinsics may differ."""
+    same_pose: float = 1e-3
+    """By which entries of the pose may differ (m, or a rotation's)."""
+    same_aspect: float = 0.01
+    """By which width over height may differ, a share of it."""
+    least_label_share: float = 0.75
+    """A scaled pixel has a label if at least so much of it had."""
+    least_valid_share: float = 0.99
+    """It was observed if so much of it was."""
+
+
 class Observed:
     """The provider `observed`.
 
@@ -90,6 +108,7 @@ class Observed:
         time_origin: float = 0.0,
         tolerance: float | None = None,
         blend: bool = False,
+        options: ObservedOptions = ObservedOptions(),
     ) -> None:
         if not films:
             raise RefineError("provider 'observed': found no film, expected one or more", code=ErrorCode.INVALID_TARGET)
@@ -110,6 +129,7 @@ class Observed:
         self.time_origin = time_origin
         self.tolerance = tolerance
         self.blend = blend
+        self.options = options
 
     def cameras(self, known: Sequence[Camera]) -> tuple[Camera, ...]:
         """The films' cameras, with the films' sizes; those given by name are looked up among the scene's `known`.
@@ -128,7 +148,7 @@ class Observed:
                         f"{', '.join(by_name) or 'none'}",
                         code=ErrorCode.TARGET_CAMERA_UNKNOWN,
                     )
-                camera = _fitted(by_name[camera], film)
+                camera = _fitted(by_name[camera], film, self.options)
             out.append(camera)
         return tuple(out)
 
@@ -143,7 +163,7 @@ class Observed:
         frames = np.zeros((v, t, h, w, 3), np.uint8)
         valid = np.zeros((v, t, h, w), np.bool_)
         with_masks = all(self.films[c.name].masks is not None for c in request.cameras if c.name in self.films)
-        masks = np.full((v, t, h, w), -1, np.int32) if with_masks else None
+        masks = np.full((v, t, h, w), UNCERTAIN, np.int32) if with_masks else None
         for i, camera in enumerate(request.cameras):
             if progress is not None:
                 progress(f"observed frames of camera '{camera.name}'", i / v)
@@ -161,11 +181,11 @@ class Observed:
                 f"view {view}: there is no film of camera '{camera.name}'; there are films of: {', '.join(self.films)}",
                 code=ErrorCode.TARGET_CAMERA_UNKNOWN,
             )
-        own = film.camera if isinstance(film.camera, Camera) else _fitted(camera, film)
+        own = film.camera if isinstance(film.camera, Camera) else _fitted(camera, film, self.options)
         scaled = own.resized(camera.width, camera.height)
         lens = float(np.abs(scaled.K - camera.K).max())
         away = float(np.abs(own.viewmat - camera.viewmat).max())
-        if lens > 1.0 or away > 1e-3:
+        if lens > self.options.same_lens_px or away > self.options.same_pose:
             raise RefineError(
                 f"view {view}: the film of camera '{camera.name}' was taken with another camera: intrinsics differ by "
                 f"{lens:.3g} px, the pose by {away:.3g}; expected the same",
@@ -177,7 +197,7 @@ class Observed:
         stamps = film.stamps - self.time_origin
         tolerance = self.tolerance
         if tolerance is None:
-            tolerance = 0.5 * max(_interval(stamps), _interval(times), 0.02)
+            tolerance = 0.5 * max(_interval(stamps), _interval(times), self.options.least_interval_s)
         near = nearest(stamps, times)
         found = np.abs(stamps[near] - times) <= tolerance + 1e-9
         if not found.any():
@@ -190,21 +210,21 @@ class Observed:
         h, w = size
         frames = np.zeros((1, len(times), h, w, 3), np.uint8)
         valid = np.zeros((1, len(times), h, w), np.bool_)
-        masks = None if film.masks is None else np.full((1, len(times), h, w), -1, np.int32)
+        masks = None if film.masks is None else np.full((1, len(times), h, w), UNCERTAIN, np.int32)
         for k in np.flatnonzero(found):
             i = int(near[k])
-            frames[0, k], valid[0, k], mask = _sized(film, i, size)
+            frames[0, k], valid[0, k], mask = _sized(film, i, size, self.options)
             if masks is not None and mask is not None:
                 masks[0, k] = mask
             j = i + (1 if times[k] > stamps[i] else -1)
             if self.blend and 0 <= j < len(stamps) and abs(stamps[j] - times[k]) <= 2 * tolerance:
-                other, seen, mask = _sized(film, j, size)
+                other, seen, mask = _sized(film, j, size, self.options)
                 share = abs(times[k] - stamps[i]) / abs(stamps[j] - stamps[i])
                 mixed = frames[0, k] * (1 - share) + other * share
                 frames[0, k] = np.rint(mixed).astype(np.uint8)
                 valid[0, k] &= seen
                 if masks is not None and mask is not None and share > 0:
-                    masks[0, k][masks[0, k] != mask] = -1
+                    masks[0, k][masks[0, k] != mask] = UNCERTAIN
         return TargetFrames(frames, valid, masks)
 
 
@@ -221,10 +241,10 @@ def _interval(times: F64) -> float:
     return float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-def _fitted(camera: Camera, film: CameraFilm) -> Camera:
+def _fitted(camera: Camera, film: CameraFilm, options: ObservedOptions) -> Camera:
     """The scene's camera with as many pixels as the film; RefineError where the film has another shape."""
     height, width = film.frames.shape[1:3]
-    if abs(camera.width / camera.height - width / height) > 0.01 * width / height:
+    if abs(camera.width / camera.height - width / height) > options.same_aspect * width / height:
         raise RefineError(
             f"film of camera '{film.name}': found pictures of {width} x {height} px, expected the shape of "
             f"{camera.width} x {camera.height} px",
@@ -233,7 +253,9 @@ def _fitted(camera: Camera, film: CameraFilm) -> Camera:
     return camera.resized(width, height)
 
 
-def _sized(film: CameraFilm, i: int, size: tuple[int, int]) -> tuple[Frames, NDArray[np.bool_], Masks | None]:
+def _sized(
+    film: CameraFilm, i: int, size: tuple[int, int], options: ObservedOptions
+) -> tuple[Frames, NDArray[np.bool_], Masks | None]:
     """Frame i of a film, scaled to size (H, W): pixels, what of them is wholly observed, masks (-1 where they mix)."""
     import cv2
 
@@ -248,8 +270,8 @@ def _sized(film: CameraFilm, i: int, size: tuple[int, int]) -> tuple[Frames, NDA
     share = cv2.resize(seen.astype(np.float32), (w, h), interpolation=way)
     out = None
     if mask is not None:
-        out = np.full(size, -1, np.int32)
+        out = np.full(size, UNCERTAIN, np.int32)
         for label in np.unique(mask):
             part = cv2.resize((mask == label).astype(np.float32), (w, h), interpolation=way)
-            out[part > 0.75] = label
-    return np.asarray(cv2.resize(picture, (w, h), interpolation=way), np.uint8), share > 0.99, out
+            out[part > options.least_label_share] = label
+    return np.asarray(cv2.resize(picture, (w, h), interpolation=way), np.uint8), share > options.least_valid_share, out

@@ -1,29 +1,23 @@
-"""What every target provider is given and gives back, and how one is found by name."""
+"""What every target provider is given and gives back."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib.metadata import entry_points
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.errors import ErrorCode, PWError, RefineError
+from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F32, Camera
 from pw_core.progress import Progress
+from pw_core.refine.targets.checks import check_shape, check_strengths, check_times, view_names
 
 Frames = NDArray[np.uint8]
 Masks = NDArray[np.int32]
 
-GROUP = "pw_core.target_providers"
-"""The entry-point group in which other packages announce theirs."""
-
-BUILT_IN = {
-    "observed": "pw_core.refine.targets.observed:Observed",
-    "video_diffusion": "pw_core.refine.targets.video_diffusion:VideoDiffusion",
-}
+UNCERTAIN = -1
+"""In masks: a pixel of which it is not known what it shows. 0 is the background, others are entity ids + 1."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,9 +45,37 @@ class TargetRequest:
     first_frames: Frames | None = None
 
     def __post_init__(self) -> None:
-        from pw_core.refine.targets.checks import check_request
-
-        check_request(self)
+        views = view_names(self.cameras)
+        times = check_times(self.times, what="the trajectory's times")
+        frames = self.frames
+        if not views:
+            raise RefineError("a request needs one view or more", code=ErrorCode.INVALID_TARGET)
+        for view, c in zip(views, self.cameras):
+            if not (np.isfinite(c.K).all() and np.isfinite(c.viewmat).all()):
+                raise RefineError(f"{view}: the camera's K or viewmat holds NaN", code=ErrorCode.INVALID_TARGET)
+        v, t = len(views), len(times)
+        h, w = frames.shape[2:4] if isinstance(frames, np.ndarray) and frames.ndim == 5 else (0, 0)
+        check_shape("predicted frames", frames, (v, t, h, w, 3), np.uint8)
+        check_shape("flow", self.flow, (v, t - 1, h, w, 2), np.float32)
+        check_shape("predicted masks", self.masks, (v, t, h, w), np.int32)
+        if self.first_frames is not None:
+            check_shape("first frames", self.first_frames, (v, h, w, 3), np.uint8)
+        for i, view in enumerate(views):
+            c = self.cameras[i]
+            if (c.height, c.width) != (h, w):
+                raise RefineError(
+                    f"{view}: the camera has {c.width} x {c.height} px, its predicted frames {w} x {h} px",
+                    code=ErrorCode.INVALID_TARGET,
+                )
+            bad = np.flatnonzero(~np.isfinite(self.flow[i]).all((1, 2, 3)))
+            if len(bad):
+                raise RefineError(f"{view}, frame {bad[0]}: the flow holds NaN", code=ErrorCode.INVALID_TARGET)
+        if self.masks.min(initial=0) < 0:
+            raise RefineError(
+                f"predicted masks: found {self.masks.min()}, expected entity id + 1, or 0",
+                code=ErrorCode.INVALID_TARGET,
+            )
+        check_strengths(self.strengths, views=views)
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -88,90 +110,3 @@ class TargetProvider(Protocol):
     def frames(self, request: TargetRequest, *, progress: Progress | None = None) -> TargetFrames:
         """Targets for that request, of its shape. Called once for each stage of a refinement."""
         ...
-
-
-def provider_names() -> list[str]:
-    """Built-in and installed ones."""
-    return sorted({*BUILT_IN, *(e.name for e in entry_points(group=GROUP))})
-
-
-def load_provider(name: str, **settings: Any) -> TargetProvider:
-    """The provider of that name, made from its settings. Built-in names go first.
-
-    Raises:
-        RefineError: UNKNOWN_PROVIDER for a name nobody has; PROVIDER_FAILED for one that cannot be imported or made;
-            and what the provider itself says of its settings.
-    """
-    if name in BUILT_IN:
-        from importlib import import_module
-
-        module, _, attribute = BUILT_IN[name].partition(":")
-        make: Callable[..., object] = getattr(import_module(module), attribute)
-    else:
-        found = [e for e in entry_points(group=GROUP) if e.name == name]
-        if not found:
-            raise RefineError(
-                f"target provider '{name}' is not known; there are: {', '.join(provider_names())}. Others announce "
-                f"themselves in the entry-point group '{GROUP}'",
-                code=ErrorCode.UNKNOWN_PROVIDER,
-            )
-        try:
-            make = found[0].load()
-        except Exception as error:
-            raise RefineError(
-                f"target provider '{name}' ({found[0].value}) cannot be imported: {error}",
-                code=ErrorCode.PROVIDER_FAILED,
-            ) from error
-    try:
-        made = make(**settings)
-    except TypeError as error:
-        raise RefineError(
-            f"target provider '{name}' does not take the settings {sorted(settings)}: {error}",
-            code=ErrorCode.PROVIDER_FAILED,
-        ) from error
-    if not isinstance(made, TargetProvider):
-        raise RefineError(
-            f"target provider '{name}' makes a {type(made).__name__}, which lacks `name` or `frames(request, *, "
-            "progress)`",
-            code=ErrorCode.PROVIDER_FAILED,
-        )
-    return made
-
-
-def provide(provider: TargetProvider, request: TargetRequest, *, progress: Progress | None = None) -> TargetFrames:
-    """The provider's targets, checked against the request.
-
-    Raises:
-        RefineError: INVALID_TARGET for targets that do not fit; PROVIDER_FAILED where the provider itself broke.
-            Whatever `progress` raises to cancel passes through.
-    """
-    from pw_core.refine.targets.checks import check_targets
-
-    cancelled: list[BaseException] = []
-
-    def report(what: str, fraction: float) -> None:
-        if progress is not None:
-            try:
-                progress(what, fraction)
-            except BaseException as error:
-                cancelled.append(error)
-                raise
-
-    try:
-        targets = provider.frames(request, progress=report)
-    except PWError:
-        raise
-    except Exception as error:
-        if error in cancelled:
-            raise
-        raise RefineError(
-            f"target provider '{provider.name}' failed in stage '{request.stage}': {type(error).__name__}: {error}",
-            code=ErrorCode.PROVIDER_FAILED,
-        ) from error
-    check_targets(targets, request, source=f"target provider '{provider.name}'")
-    return targets
-
-
-def view_names(cameras: Sequence[Camera]) -> list[str]:
-    """Names for messages: "view 0 ('photo')"."""
-    return [f"view {i} ('{c.name}')" for i, c in enumerate(cameras)]

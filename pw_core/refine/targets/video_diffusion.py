@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import torch
 
 MAX_FRAMES = 49
+"""What the model was made for; a property of its weights."""
 
 
 class VideoDiffusion:

@@ -14,7 +14,7 @@ from scipy.spatial import cKDTree
 
 from pw_core.gaussians import Camera
 from pw_core.refine.model import Model
-from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.scene import Scene, Trajectory
 
 NOISE = 3.0
@@ -30,7 +30,7 @@ class Filming:
 
         self.scene, self.cameras = scene, cameras
         self.model = Model(scene, scene.initial_appearance())
-        self._behind = Shade(scene, self.model.appearance, cameras, scene.rest[None], device="cpu")
+        self._background = ShadowGain(scene, self.model.appearance, cameras, scene.rest[None], device="cpu")
         self._stage = gs.Scene(
             show_viewer=False, show_FPS=False,
             vis_options=gs.options.VisOptions(
@@ -84,6 +84,6 @@ class Filming:
                 rgb = np.asarray(shot.render(rgb=True)[0])[..., :3].astype(np.float32)
                 # Debug meshes have no depth, so a key colour tells where nothing stands; edges hold a part of it.
                 free = np.clip((rgb[..., 1] - rgb[..., [0, 2]].max(-1)) / 255, 0, 1)[..., None]
-                picture = rgb - free * KEY + free * self._behind.plain(v) * 255
+                picture = rgb - free * KEY + free * self._background.plain(v) * 255
                 out[v, t] = np.clip(picture + rng.normal(0, NOISE, picture.shape), 0, 255)
         return out

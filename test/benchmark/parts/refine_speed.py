@@ -21,8 +21,8 @@ from parts.records import record
 from parts.speed_scene import SMALL, Size, film_of, filmed, scene_of, still
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
-from pw_core.refine.photometric.optimize import Polish
-from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.photometric.optimize import PhotometricOptimizer
+from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.refine.tracking.film import Film
 from pw_core.refine.tracking.track import track
 from pw_core.scene import Scene
@@ -160,16 +160,18 @@ def ours(
         for _ in track(model, part, motion):
             pass
     with clocks["setting up"]:
-        shade = Shade(scene, appearance, film.cameras, motion.trajectory.positions, device=device)
-        polish = Polish(model, part, motion, shade, iterations=size.iterations, frames_per_step=each)
+        shadow_gain = ShadowGain(scene, appearance, film.cameras, motion.trajectory.positions, device=device)
+        optimizer = PhotometricOptimizer(
+            model, part, motion, shadow_gain, iterations=size.iterations, frames_per_step=each
+        )
     behind = sum(c.seconds for c in clocks.values())
 
     def psnr() -> float:
         with torch.no_grad():
-            squares = [_error(polish, v, t, film) for v in range(len(film.cameras)) for t in picked]
+            squares = [_error(optimizer, v, t, film) for v in range(len(film.cameras)) for t in picked]
         return _decibel(squares)
 
-    levels, steps = [(behind, psnr())], polish.run()
+    levels, steps = [(behind, psnr())], optimizer.run()
     for i in range(size.iterations):
         with clocks["polishing"]:
             next(steps)
@@ -184,17 +186,17 @@ def _first(film: Film, count: int) -> Film:
     return Film(film.cameras, film.rgb[:, span], film.valid[:, span], film.masks[:, span], film.weights)
 
 
-def _error(polish: Polish, v: int, t: int, film: Film) -> tuple[float, float]:
+def _error(optimizer: PhotometricOptimizer, v: int, t: int, film: Film) -> tuple[float, float]:
     """Sum of squared differences inside the mask, and pixels, of a whole picture."""
     from pw_core.render import rasterize
 
-    camera, device = film.cameras[v], polish.model.device
-    means, covars = polish.gaussians(t)
+    camera, device = film.cameras[v], optimizer.model.device
+    means, covars = optimizer.gaussians(t)
     out = rasterize(
-        means, None, None, polish.opacity(t), polish.sh, _tensor(camera.viewmat, device)[None],
+        means, None, None, optimizer.opacity(t), optimizer.sh, _tensor(camera.viewmat, device)[None],
         _tensor(camera.K, device)[None], camera.width, camera.height, covars=covars, sh_degree=0,
     )  # fmt: skip
-    return _inside(out.rgb[0] + (1 - out.alpha[0]) * polish.shade.picture(v, polish.grid[t]), film, v, t)
+    return _inside(out.rgb[0] + (1 - out.alpha[0]) * optimizer.shadow_gain.picture(v, optimizer.grid[t]), film, v, t)
 
 
 def _inside(picture: Tensor, film: Film, v: int, t: int) -> tuple[float, float]:

@@ -14,7 +14,7 @@ def sdedit() -> None:
     """Strength 0, strength 1, the same seed."""
     import torch
 
-    from pw_core.refine.targets.types import provide
+    from pw_core.refine.targets.registry import provide
     from pw_core.refine.targets.video_diffusion import VideoDiffusion, resized
     from support.target_request import H, W, make_request
     from support.tiny_video import save_pipeline

@@ -11,7 +11,7 @@ import numpy as np
 
 from pw_core.gaussians import F32, SH_C0, Camera, Gaussians
 from pw_core.refine.model import Model
-from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.refine.tracking.film import Film
 from pw_core.render.cameras import orbit
 from pw_core.scene import Scene, Trajectory
@@ -102,7 +102,7 @@ def filmed(scene: Scene, cameras: tuple[Camera, ...], size: Size, device: str) -
     other = 1 + 0.1 * np.sin(3 * x + [2, 0, 1])
     colour = (0.5 + SH_C0 * scene.foreground.sh[:, 0]) * other
     model = Model(scene, replace(scene.initial_appearance(), sh=_sh(colour)), device=device)
-    shade = Shade(scene, model.appearance, cameras, truth(scene, size), device=device)
+    shadow_gain = ShadowGain(scene, model.appearance, cameras, truth(scene, size), device=device)
     noise = torch.Generator(device).manual_seed(0)
     v, h, w = len(cameras), size.height, size.width
     frames = np.zeros((v, size.frames, h, w, 3), np.uint8)
@@ -112,7 +112,7 @@ def filmed(scene: Scene, cameras: tuple[Camera, ...], size: Size, device: str) -
         for i in range(v):
             alpha = drawn.alpha[i][..., :1]
             rough = torch.randn((h, w, 3), generator=noise, device=device).cpu().numpy() * NOISE
-            picture = (drawn.rgb[i] + (1 - alpha) * shade.plain(i)) * 255 + rough
+            picture = (drawn.rgb[i] + (1 - alpha) * shadow_gain.plain(i)) * 255 + rough
             frames[i, t] = np.clip(picture + 0.5, 0, 255)
             masks[i, t] = np.where(alpha[..., 0] > 0.9, 1, np.where(alpha[..., 0] < 0.1, 0, -1))
     return frames, masks

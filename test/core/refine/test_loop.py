@@ -19,13 +19,13 @@ from pw_core.gaussians import SH_C0
 from pw_core.refine.measure import errors_of_entities
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion, commanded
-from pw_core.refine.photometric.color_correction import tinted
-from pw_core.refine.photometric.optimize import Polish
-from pw_core.refine.photometric.shadow_gain import Shade
+from pw_core.refine.photometric.color_correction import corrected_colors
+from pw_core.refine.photometric.optimize import PhotometricOptimizer
+from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.refine.targets.observed import CameraFilm, Observed
 from pw_core.refine.tracking.film import Film
 from pw_core.refine.tracking.track import track
-from pw_core.refine.writeback import settle_offsets, write_back, yielded
+from pw_core.refine.writeback import transfer_offsets, write_back, yielded
 from pw_core.render.cameras import orbit
 from pw_core.scene import Body, PhysicsState, State, Trajectory
 from pw_core.store import Store
@@ -71,7 +71,7 @@ def still(scene) -> Trajectory:
 def filmed(scene, cameras, positions) -> tuple[np.ndarray, np.ndarray]:
     """Pictures and masks (V, T, H, W) of the truth, with noise."""
     model = Model(scene, scene.initial_appearance())
-    shade = Shade(scene, model.appearance, cameras, positions, device="cpu")
+    shadow_gain = ShadowGain(scene, model.appearance, cameras, positions, device="cpu")
     rng = np.random.default_rng(0)
     frames = np.zeros((len(cameras), FRAMES, cameras[0].height, cameras[0].width, 3), np.uint8)
     masks = np.zeros(frames.shape[:-1], np.int32)
@@ -79,13 +79,13 @@ def filmed(scene, cameras, positions) -> tuple[np.ndarray, np.ndarray]:
         drawn = model.draw(*model.gaussians_at(positions[t], {}), cameras)
         for v in range(len(cameras)):
             alpha = drawn.alpha[v][..., :1]
-            picture = drawn.rgb[v] + (1 - alpha) * shade.plain(v)
+            picture = drawn.rgb[v] + (1 - alpha) * shadow_gain.plain(v)
             frames[v, t] = np.clip(picture * 255 + rng.normal(0, 3, picture.shape), 0, 255)
             masks[v, t] = np.where(alpha[..., 0] > 0.9, 1, np.where(alpha[..., 0] < 0.1, 0, -1))
     return frames, masks
 
 
-def test_tracking_and_polishing_find_what_is_far_off(spotted) -> None:
+def test_tracking_and_photometric_optimisation_find_what_is_far_off(spotted) -> None:
     scene, cameras = spotted
     real = truth(scene)
     frames, masks = filmed(scene, cameras, real)
@@ -100,14 +100,14 @@ def test_tracking_and_polishing_find_what_is_far_off(spotted) -> None:
     assert list(track(model, film, motion)) == list(range(FRAMES))
     tracked = error(motion)
     assert tracked < 0.15 * open_loop
-    shade = Shade(scene, model.appearance, film.cameras, real, device="cpu")
-    polish = Polish(model, film, motion, shade, iterations=30)
-    losses = [step.loss for step in polish.run()]
+    shadow_gain = ShadowGain(scene, model.appearance, film.cameras, real, device="cpu")
+    optimizer = PhotometricOptimizer(model, film, motion, shadow_gain, iterations=30)
+    losses = [step.loss for step in optimizer.run()]
     assert np.mean(losses[-6:]) < np.mean(losses[:6])
-    assert error(polish.motion_now()) < max(1.2 * tracked, 1e-3)
+    assert error(optimizer.motion_now()) < max(1.2 * tracked, 1e-3)
 
 
-def test_masks_that_are_a_rim_too_wide_do_not_blow_a_body_up(spotted) -> None:
+def test_silhouettes_that_are_too_wide_do_not_blow_a_body_up(spotted) -> None:
     scene, cameras = spotted
     frames, masks = filmed(scene, cameras, truth(scene))
     wide = ((ndimage.maximum_filter(masks, (0, 0, 3, 3)) > 0) & (masks >= 0)).astype(np.int32)
@@ -126,13 +126,13 @@ def test_masks_that_are_a_rim_too_wide_do_not_blow_a_body_up(spotted) -> None:
 def test_pictures_tell_a_right_correction_from_a_wrong_one(spotted) -> None:
     scene, cameras = spotted
     model = Model(scene, scene.initial_appearance())
-    shade = Shade(scene, model.appearance, cameras, still(scene).positions, device="cpu")
+    shadow_gain = ShadowGain(scene, model.appearance, cameras, still(scene).positions, device="cpu")
     moved = replace(still(scene), positions=truth(scene))
     for real, before, after in ((truth(scene), still(scene), moved), (still(scene).positions, moved, still(scene))):
         frames, masks = filmed(scene, cameras, real)
         film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=192, weights=(1, 1, 1))
         motions = (Motion.start(model, before, nodes=4), Motion.start(model, after, nodes=4))
-        wrong, right = errors_of_entities(model, motions, shade, film)["ball"]
+        wrong, right = errors_of_entities(model, motions, shadow_gain, film)["ball"]
         assert right < 0.3 * wrong and right < 2e-3
 
 
@@ -148,14 +148,16 @@ def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
     film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=96, weights=(1, 0.5, 0.5))
     model = Model(scene, scene.initial_appearance())
     motion = Motion.start(model, still(scene), nodes=8)
-    shade = Shade(scene, model.appearance, film.cameras, motion.trajectory.positions, device="cpu")
-    polish = Polish(model, film, motion, shade, iterations=1, temporal_opacity=True, double=True)
+    shadow_gain = ShadowGain(scene, model.appearance, film.cameras, motion.trajectory.positions, device="cpu")
+    optimizer = PhotometricOptimizer(model, film, motion, shadow_gain, iterations=1, temporal_opacity=True, double=True)
     at = [2, 3]
-    polish.loss(at)  # deformations are kept from here on
+    optimizer.loss(at)  # deformations are kept from here on
     # Where nothing is corrected yet, priors have no slope: begin a little beside it.
     rng = torch.Generator().manual_seed(0)
-    groups = {"field": polish.c["ball"][2], "offsets": polish.raw, "opacity": polish.opacities, "colour": polish.sh,
-              "shade": polish.grid, "time": polish.mu, "duration": polish.log_s}  # fmt: skip
+    groups = {
+        "field": optimizer.c["ball"][2], "offsets": optimizer.raw, "opacity": optimizer.opacities,
+        "colour": optimizer.sh, "shadow gain": optimizer.grid, "time": optimizer.mu, "duration": optimizer.log_s,
+    }  # fmt: skip
     ways = {n: torch.randn(x.shape, generator=rng, dtype=x.dtype) for n, x in groups.items()}
     size = {"field": 1e-3, "time": 1e-2}
     with torch.no_grad():
@@ -164,13 +166,13 @@ def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
     for n, x in groups.items():
         for y in groups.values():
             y.grad = None
-        polish.loss(at)[0].backward()
+        optimizer.loss(at)[0].backward()
         slope, step = float((x.grad * ways[n]).sum()), 1e-6 * size.get(n, 3e-2)
         with torch.no_grad():
             x += step * ways[n]
-            up = float(polish.loss(at)[0])
+            up = float(optimizer.loss(at)[0])
             x -= 2 * step * ways[n]
-            down = float(polish.loss(at)[0])
+            down = float(optimizer.loss(at)[0])
             x += step * ways[n]
         assert slope == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-8), n
 
@@ -183,8 +185,8 @@ def test_light_seen_on_one_side_holds_for_the_other(spotted) -> None:
     frames, masks = filmed(lit, cameras[:1], real)
     film = Film.scaled(cameras[:1], frames, np.ones(masks.shape, bool), masks, width=192, weights=(1,))
     model = Model(scene, scene.initial_appearance())
-    shade = Shade(scene, model.appearance, film.cameras, real, device="cpu")
-    found = tinted(model, film, Motion.start(model, still(scene), nodes=4), shade, frames=[0, 3])
+    shadow_gain = ShadowGain(scene, model.appearance, film.cameras, real, device="cpu")
+    found = corrected_colors(model, film, Motion.start(model, still(scene), nodes=4), shadow_gain, frames=[0, 3])
     changed = (found - scene.foreground.sh)[:, 0] * SH_C0
     away = (scene.rest - cameras[0].centre)[model.own] @ (scene.entities[0].origin - cameras[0].centre)
     unseen = away > np.quantile(away, 0.7)
@@ -197,7 +199,7 @@ def test_no_correction_changes_nothing(spotted) -> None:
     zero = np.zeros((FRAMES, *scene.rest.shape), np.float32)
     appearance = scene.initial_appearance()
     A = np.tile(np.eye(3, dtype=np.float32), (len(scene.rest), 1, 1))
-    shifts, same = settle_offsets(scene, appearance, appearance, A)
+    shifts, same = transfer_offsets(scene, appearance, appearance, A)
     assert not shifts.any() and same is appearance
     for stress in ("by_material", "transport", "relax"):
         for velocity in ("inherit", "estimate"):
@@ -246,14 +248,12 @@ class Still:
 
     settings = SimpleNamespace(inside=INSIDE)
 
-    def set_materials(self, materials) -> None:
-        pass
+    def __init__(self) -> None:
+        self.set_constants({})
 
-    def set_floor_friction(self, friction) -> None:
-        pass
-
-    def set_wind(self, wind) -> None:
-        self.wind = np.array(wind)
+    def set_constants(self, constants: dict[str, float]) -> None:
+        self.constants = dict(constants)
+        self.wind = np.array([constants.get(f"wind_{a}", 0.0) for a in "xyz"])
 
     def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
         self.start, self.t = physics, 0.0
@@ -351,7 +351,6 @@ def world(spotted, tmp_path: Path) -> World:
     store.save_state(scene.id, State(ROOT, "", 0.0, scene.initial_physics()))
     world = World.open(store.root, scene=scene.id)
     world._simulation = Still()
-    world._simulation.set_wind((0, 0, 0))
     list(world.rollout([parse_action({"type": "wind", "duration": 1, "direction": [1, 0, 0], "magnitude": 1})],
                        float(TIMES[-1]), frame_interval=0.05, commit=True))  # fmt: skip
     return world

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from pw_core.loop.films import read_films
-from pw_core.refine.targets.types import Progress, TargetFrames, TargetRequest
+from pw_core.progress import Progress
+from pw_core.refine.targets.types import TargetFrames, TargetRequest
 from support import stand_in
 
 

@@ -82,6 +82,21 @@ def test_wind_and_floor_friction(built) -> None:
         simulation.set_wind((0.0, float("nan"), 0.0))
 
 
+def test_constants_set_what_they_name_and_the_configs_for_the_rest(built) -> None:
+    scene, simulation = built
+    constants = {"ball.youngs_modulus_pa": 2e3, "wind_y": 1.0}
+    simulation.set_constants(constants)
+    assert simulation.constants == constants
+    assert simulation.scene.entities[0].material.youngs_modulus_pa == 2e3
+    for bad in ({"floor_friction": -1.0}, {"wind_x": float("inf")}, {"ball.youngs_modulus_pa": 1e7}):
+        with pytest.raises(RolloutError):
+            simulation.set_constants({"ball.youngs_modulus_pa": 3e3, **bad})
+        assert simulation.constants == constants
+        assert simulation.scene.entities[0].material.youngs_modulus_pa == 2e3
+    simulation.set_constants({})
+    assert simulation.scene.entities[0].material == scene.config.entity("ball").material
+
+
 def test_any_finite_state_is_put_in_place_exactly(built) -> None:
     scene, simulation = built
     rng = np.random.default_rng(0)

@@ -12,10 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pw_core import plugins
 from pw_core.errors import ErrorCode, RefineError
-from pw_core.refine.targets import types as base
+from pw_core.progress import Progress
 from pw_core.refine.targets.observed import CameraFilm
-from pw_core.refine.targets.types import TargetFrames, TargetRequest, load_provider, provide
+from pw_core.refine.targets.registry import PROVIDERS, load_provider, provide, provider_names
+from pw_core.refine.targets.types import TargetFrames, TargetRequest
 from support.target_request import H, T, W, camera, make_request
 
 
@@ -25,7 +27,7 @@ class Echo:
     def __init__(self, **changes: Any) -> None:
         self.changes = changes
 
-    def frames(self, request: TargetRequest, *, progress: base.Progress | None = None) -> TargetFrames:
+    def frames(self, request: TargetRequest, *, progress: Progress | None = None) -> TargetFrames:
         if progress is not None:
             progress("echo", 0.5)
         valid = np.ones(request.shape, np.bool_)
@@ -33,18 +35,18 @@ class Echo:
 
 
 class Broken(Echo):
-    def frames(self, request: TargetRequest, *, progress: base.Progress | None = None) -> TargetFrames:
+    def frames(self, request: TargetRequest, *, progress: Progress | None = None) -> TargetFrames:
         raise ZeroDivisionError("no luck")
 
 
 def announce(monkeypatch: pytest.MonkeyPatch, **named: str) -> None:
-    points = [EntryPoint(n, v, base.GROUP) for n, v in named.items()]
-    monkeypatch.setattr(base, "entry_points", lambda *, group: points if group == base.GROUP else [])
+    points = [EntryPoint(n, v, PROVIDERS.group) for n, v in named.items()]
+    monkeypatch.setattr(plugins, "entry_points", lambda *, group: points if group == PROVIDERS.group else [])
 
 
 def test_providers_are_found_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     announce(monkeypatch, lost="no_such_module:Thing", dull="builtins:dict", mine="fractions:Fraction")
-    assert base.provider_names() == ["dull", "lost", "mine", "observed", "video_diffusion"]
+    assert provider_names() == ["dull", "lost", "mine", "observed", "video_diffusion"]
     film = CameraFilm("cam0", np.zeros(1), make_request().frames[0, :1])
     assert load_provider("observed", films=[film]).name == "observed"
     for name, settings, code, words in (
@@ -66,11 +68,11 @@ def test_the_example_is_found_by_its_entry_point(tmp_path: Path) -> None:
     info.mkdir()
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: third-party\nVersion: 1\n")
     line = next(x for x in example.read_text().splitlines() if x.strip().startswith("brighter ="))
-    (info / "entry_points.txt").write_text(f"[{base.GROUP}]\n{line.strip().replace(chr(34), '')}\n")
+    (info / "entry_points.txt").write_text(f"[{PROVIDERS.group}]\n{line.strip().replace(chr(34), '')}\n")
     code = (
         f"import sys; sys.path[:0] = [{str(tmp_path)!r}, {str(Path(__file__).parents[3])!r}]\n"
         "from support.target_request import make_request\n"
-        "from pw_core.refine.targets.types import load_provider, provide, provider_names\n"
+        "from pw_core.refine.targets.registry import load_provider, provide, provider_names\n"
         "assert 'brighter' in provider_names()\n"
         "r = make_request()\n"
         "out = provide(load_provider('brighter', gain=1.5), r)\n"

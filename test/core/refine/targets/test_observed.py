@@ -15,7 +15,7 @@ from pw_core.export.film import write_film
 from pw_core.gaussians import Camera
 from pw_core.refine.targets.footage import read_film
 from pw_core.refine.targets.observed import CameraFilm, Observed, nearest
-from pw_core.refine.targets.types import provide
+from pw_core.refine.targets.registry import provide
 from support.target_request import H, W, camera, make_request
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from pw_core.errors import ErrorCode, RefineError
-from pw_core.refine.targets.types import load_provider, provide
+from pw_core.refine.targets.registry import load_provider, provide
 from pw_core.refine.targets.video_diffusion import VideoDiffusion, resized
 from support.target_request import H, W, make_request
 from support.tiny_video import save_lora, save_pipeline

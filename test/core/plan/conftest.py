@@ -7,8 +7,7 @@ from pw_core.plan.executors.serial import Serial
 from pw_core.plan.moment import Moment, Setting
 from pw_core.plan.objective import Objective
 from pw_core.scene import State
-
-from .sliding import Sliding
+from support.sliding import Sliding
 
 
 @pytest.fixture

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -19,6 +22,9 @@ class Sliding:
         self.scene, self.friction = scene, friction
         self.steps = 0
         self.resets = 0
+
+    def set_constants(self, constants: dict[str, float]) -> None:
+        self.friction = constants.get("floor_friction", 0.3)
 
     def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
         self.positions = physics.particles.positions.astype(np.float64)
@@ -53,3 +59,15 @@ class Sliding:
     def read(self) -> PhysicsState:
         arrays = {"positions": self.positions.astype(np.float32), "velocities": self.velocities.astype(np.float32)}
         return PhysicsState(replace(self.physics.particles, **arrays), self.physics.bodies)
+
+
+class Mortal(Sliding):
+    """Takes its process down when it is pushed with 66 N; with 67 N only the first time, which a file remembers."""
+
+    def set_actions(self, actions) -> None:
+        super().set_actions(actions)
+        for a in self.actions:
+            mark = Path(os.environ["PW_TEST_MORTAL"])
+            if a.magnitude == 66 or (a.magnitude == 67 and not mark.exists()):
+                mark.touch()
+                os.kill(os.getpid(), signal.SIGKILL)

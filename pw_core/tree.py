@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Sequence
 from dataclasses import replace
 
 from pw_core.errors import ErrorCode, SceneError
@@ -10,6 +12,8 @@ from pw_core.store import Store
 
 ROOT = "root"
 """The id of the state that the reconstruction made."""
+REMEMBERED = 1000
+"""Ids of dropped what-ifs that are told apart from ones that never were."""
 
 
 class StateTree:
@@ -28,6 +32,8 @@ class StateTree:
         self._states = {i: store.load_state(scene_id, i) for i in store.state_ids(scene_id)}
         self._states.setdefault(ROOT, root)
         self._trajectories: dict[str, Trajectory] = {}
+        self._held: set[str] = set()
+        self._dropped: deque[str] = deque(maxlen=REMEMBERED)
         self.committed = {ROOT, *(i for i in tree.get("committed", []) if i in self._states)}
         self.head = tree.get("head", ROOT) if tree.get("head", ROOT) in self._states else ROOT
         self._last_committed_trajectory = tree.get("last_trajectory", "")
@@ -40,8 +46,12 @@ class StateTree:
         """That state; empty: the head. SceneError (UNKNOWN_STATE) if there is none."""
         wanted = state_id or self.head
         if wanted not in self._states:
+            why = (
+                f"was a what-if and has left: the oldest go when there are more than {self.max_uncommitted}, see "
+                "max_uncommitted_states" if wanted in self._dropped else "is not known"
+            )  # fmt: skip
             raise SceneError(
-                f"state '{wanted}' is not known; there are: {', '.join(self._states)}", code=ErrorCode.UNKNOWN_STATE
+                f"state '{wanted}' {why}; there are: {', '.join(self._states)}", code=ErrorCode.UNKNOWN_STATE
             )
         return self._states[wanted]
 
@@ -118,9 +128,19 @@ class StateTree:
             self._trajectories[wanted] = self.store.load_trajectory(self.scene_id, wanted)
         return self._trajectories[wanted]
 
+    def hold(self, results: Sequence[tuple[State, Trajectory]]) -> None:
+        """Add what-ifs that a result names, in place of those of the result before. They are not dropped as old ones
+        until a newer result comes."""
+        for state, trajectory in results:
+            self._states[state.id] = state
+            self._trajectories[trajectory.id] = trajectory
+        self._held = {state.id for state, _ in results}
+        self._drop_old()
+
     def _drop_old(self) -> None:
-        parents = {s.parent for s in self._states.values()}
-        loose = [s for s in self.states() if s.id not in self.committed and not s.label and s.id not in parents]
+        kept = {s.parent for s in self._states.values()} | self.committed | self._held
+        loose = [s for s in self.states() if s.id not in kept and not s.label]
         for state in loose[: max(len(loose) - self.max_uncommitted, 0)]:
             del self._states[state.id]
+            self._dropped.append(state.id)
             self._trajectories.pop(state.trajectory_id, None)

@@ -20,6 +20,10 @@ if TYPE_CHECKING:
     from pw_core.simulate import Simulation
 
 
+MAX_CANDIDATES = 10_000
+"""In one call: a tenth of a gigabyte of actions at most, and hours on two cores."""
+
+
 @dataclass(frozen=True)
 class Candidate:
     """What may be done, and the physical constants to try it under (names as in `pw_core.calibrate.constants`; empty:
@@ -86,7 +90,7 @@ class Outcome:
     frames: tuple[Frame, ...] = ()
 
 
-def check_candidates(candidates: Sequence[Candidate], scene: Scene, *, most: int) -> None:
+def check_candidates(candidates: Sequence[Candidate], scene: Scene, *, most: int = MAX_CANDIDATES) -> None:
     """That there are some, not too many, and that each acts on entities of the scene.
 
     Raises:

@@ -20,6 +20,8 @@ WIND = parse_action({"type": "wind", "duration": 1, "direction": [0, 1, 0], "mag
 class Drift:
     """Carries every particle along y at 1 m/s while there are actions."""
 
+    constants: dict[str, float] = {}  # noqa: RUF012  (never written to)
+
     def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
         self.physics, self.time = physics, time_s
 

@@ -1,4 +1,4 @@
-"""World: scenes, a tree of immutable states, rollouts that branch from any of them. The file that knows all parts."""
+"""The scenes of a store: made, selected, replaced and put back; and the tree of the selected one's states."""
 
 from __future__ import annotations
 
@@ -11,23 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.actions import Action
-from pw_core.config import RefineConfig, SceneConfig
-from pw_core.errors import ErrorCode, RenderError, SceneError
-from pw_core.gaussians import Camera
+from pw_core.config import SceneConfig
+from pw_core.errors import ErrorCode, SceneError
 from pw_core.progress import Progress
-from pw_core.rollout import Rollout, begin, physics_at
-from pw_core.scene import AppearanceParameters, PhysicsState, Scene, State, Trajectory
+from pw_core.scene import Scene, State, Trajectory
 from pw_core.store import ReplacedScene, Store
 from pw_core.tree import ROOT, StateTree
 
 if TYPE_CHECKING:
-    from pw_core.appearance import Appearance, EntityPose, View
-    from pw_core.reconstruct.inputs import Inputs
-    from pw_core.refine.run import Refining
-    from pw_core.refine.targets.types import TargetProvider
-    from pw_core.simulate import Simulation
+    from typing_extensions import Self
 
+    from pw_core.appearance import Appearance
+    from pw_core.reconstruct.inputs import Inputs
+    from pw_core.simulate import Simulation
 
 
 @dataclass(frozen=True)
@@ -41,8 +37,8 @@ class SceneEntry:
     created: float
 
 
-class World:
-    """One store of scenes, one of them selected.
+class Scenes:
+    """One store of scenes, one of them selected, and the tree of its states.
 
     Args:
         store: folder of scenes; made when first written to.
@@ -64,14 +60,14 @@ class World:
         self.store = Store(store, keep_replaced=keep_replaced)
         self.config_dirs = [Path(d) for d in config_dirs]
         self.device = device
-        self.max_uncommitted_states = max_uncommitted_states
+        self._max_uncommitted = max_uncommitted_states
         self.scene: Scene | None = None
         self._tree: StateTree | None = None
         self._appearance: Appearance | None = None
         self._simulation: Simulation | None = None
 
     @classmethod
-    def open(cls, store: Path | str, *, scene: str = "", **options: Any) -> World:
+    def open(cls, store: Path | str, *, scene: str = "", **options: Any) -> Self:
         """A world with `scene` selected, where it was left."""
         world = cls(store, **options)
         if scene:
@@ -185,7 +181,7 @@ class World:
         """
         scene = self.store.load_scene(scene_id) if _scene is None else _scene
         root = State(ROOT, "", 0.0, scene.initial_physics())
-        tree = StateTree(self.store, scene_id, root, max_uncommitted=self.max_uncommitted_states)
+        tree = StateTree(self.store, scene_id, root, max_uncommitted=self._max_uncommitted)
         if self.scene is None or scene is not self.scene:
             self._appearance = None
             self._simulation = None
@@ -206,6 +202,17 @@ class World:
         self._need_scene()
         assert self._tree is not None
         return self._tree
+
+    @property
+    def max_uncommitted_states(self) -> int:
+        """What-ifs that are kept, beside those that the last result of `evaluate` or `plan` names; may be set."""
+        return self._max_uncommitted
+
+    @max_uncommitted_states.setter
+    def max_uncommitted_states(self, most: int) -> None:
+        self._max_uncommitted = most
+        if self._tree is not None:
+            self._tree.max_uncommitted = most
 
     @property
     def head(self) -> str:
@@ -245,160 +252,6 @@ class World:
         """Make a state, looked for on disk too, the head."""
         return self.tree.restore(state_id)
 
-    # --- rollouts -----------------------------------------------------------------------------------------------------
-
-    def rollout(
-        self,
-        actions: Sequence[Action],
-        duration: float,
-        *,
-        start: str = "",
-        frame_interval: float | None = None,
-        commit: bool = False,
-        progress: Progress | None = None,
-    ) -> Rollout:
-        """What happens if: `duration` [s] of physics under `actions`, from state `start` (empty: the head).
-
-        Nothing runs before the first frame is asked for; the first frame is the start itself. With `commit`, the end
-        becomes the head.
-
-        Raises:
-            RolloutError: INVALID_DURATION, UNKNOWN_ENTITY here; INVALID_ACTION, UNSTABLE, OUT_OF_BOUNDS as it runs.
-            SceneError: UNKNOWN_STATE, NO_SCENE.
-        """
-        scene = self._need_scene()
-        origin = self.state(start)
-
-        def keep(trajectory: Trajectory, state: State, finished: bool) -> None:
-            self.tree.add(state, trajectory)
-            if commit and finished:
-                self.commit(state.id)
-
-        return begin(
-            scene, origin, actions, duration, simulation=lambda: self._build(progress, origin.parameters), keep=keep,
-            frame_interval=frame_interval,
-        )  # fmt: skip
-
-    def _build(self, progress: Progress | None, parameters: dict[str, float]) -> Simulation:
-        """The scene's simulation, built once, with these constants and the config's others."""
-        from pw_core.calibrate.constants import ConstantsOptions
-        from pw_core.simulate import Simulation
-
-        scene = self._need_scene()
-        if self._simulation is None:
-            headroom = ConstantsOptions().headroom if scene.config.refine.estimate else 1.0
-            self._simulation = Simulation.build(scene, device=self.device, headroom=headroom, progress=progress)
-        if self._simulation.constants != parameters:  # a refinement leaves it with those that it tried last
-            self._simulation.set_constants(parameters)
-        return self._simulation
-
-    def refine(
-        self,
-        provider: TargetProvider,
-        *,
-        trajectory: str = "",
-        cameras: Sequence[Camera | str] = (),
-        config: RefineConfig | None = None,
-        commit: bool = False,
-        keep_best: bool = False,
-        progress: Progress | None = None,
-    ) -> Refining:
-        """Correct a trajectory (empty: the last committed) by target frames; the corrected end is a new state.
-
-        Nothing runs before the first step is asked for. The new state's parent is the trajectory's end, which stays.
-
-        Args:
-            provider: where the target frames come from, see `pw_core.refine.targets`.
-            cameras: the views, by name or as they are; empty: those of the provider's films, or the photo's.
-            config: settings; None: those of the scene.
-            commit: make the corrected state the head.
-            keep_best: a refinement that is closed before its end leaves what it has as an uncommitted state.
-            progress: told what a provider is doing.
-
-        Raises:
-            RefineError: targets that do not fit, here or as it runs; nothing is changed.
-            SceneError: UNKNOWN_TRAJECTORY, UNKNOWN_STATE, NO_SCENE. RenderError: UNKNOWN_CAMERA.
-        """
-        from pw_core.refine.refinement import Refinement
-        from pw_core.refine.run import Refining
-
-        scene = self._need_scene()
-        found = self.trajectory(trajectory)
-        start, end = self.state(found.start), self.state(found.end)
-        views = [self._camera(c) if isinstance(c, str) else c for c in cameras]
-        if not views:
-            of_films = getattr(provider, "cameras", None)
-            views = list(of_films(scene.cameras)) if of_films is not None else [scene.cameras[0]]
-        work = Refinement(
-            scene, found, start, end, provider=provider, cameras=views, config=config or scene.config.refine,
-            simulation=lambda: self._build(None, start.parameters), device=self.device, progress=progress,
-        )  # fmt: skip
-
-        def keep(state: State, corrected: Trajectory) -> None:
-            self.tree.add(state, corrected)
-            if commit:
-                self.commit(state.id)
-
-        return Refining(work, keep, keep_best=keep_best)
-
     def trajectory(self, trajectory_id: str = "") -> Trajectory:
         """That trajectory; empty: the last committed. SceneError (UNKNOWN_TRAJECTORY) if there is none."""
         return self.tree.trajectory(trajectory_id)
-
-    def physics_at(self, trajectory: Trajectory, time_s: float) -> PhysicsState:
-        """What a trajectory holds of the frame nearest to `time_s` [s]: enough to draw it."""
-        return physics_at(self._need_scene(), trajectory, time_s)
-
-    # --- looking ------------------------------------------------------------------------------------------------------
-
-    @property
-    def appearance(self) -> Appearance:
-        """What draws the selected scene."""
-        if self._appearance is None:
-            from pw_core.appearance import Appearance
-
-            self._appearance = Appearance(self._need_scene(), device=self.device)
-        return self._appearance
-
-    def render(
-        self,
-        camera: Camera | str = "",
-        *,
-        physics: PhysicsState | None = None,
-        state: str = "",
-        appearance: AppearanceParameters | None = None,
-    ) -> View:
-        """The picture a camera (its name in the scene; empty: the photo's) takes of a state (empty: the head).
-
-        Args:
-            physics: drawn in place of the state's, as in a frame of a rollout.
-            appearance: drawn in place of the state's.
-
-        Raises:
-            RenderError: UNKNOWN_CAMERA, or a camera that cannot be drawn.
-        """
-        if isinstance(camera, str):
-            camera = self._camera(camera)
-        if physics is None or appearance is None:
-            shown = self.state(state)
-            physics, appearance = physics or shown.physics, appearance or shown.appearance
-        return self.appearance.render(camera, physics, appearance=appearance)
-
-    def _camera(self, name: str) -> Camera:
-        cameras = {c.name: c for c in self._need_scene().cameras}
-        name = name or next(iter(cameras))
-        if name not in cameras:
-            raise RenderError(
-                f"camera '{name}' is not in the scene; there are: {', '.join(cameras)}", code=ErrorCode.UNKNOWN_CAMERA
-            )
-        return cameras[name]
-
-    def entity_poses(self, physics: PhysicsState) -> list[EntityPose]:
-        """Where every entity is."""
-        from pw_core.appearance import entity_poses
-
-        return entity_poses(self._need_scene(), physics)
-
-    def particle_colors(self) -> NDArray[np.uint8]:
-        """RGB of each particle, shape (J, 3)."""
-        return self.appearance.particle_colors()

@@ -1,0 +1,256 @@
+"""World: rollouts that branch from any state, plans, refinements, pictures. The file that knows all parts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.actions import Action
+from pw_core.config import RefineConfig
+from pw_core.errors import ErrorCode, RenderError
+from pw_core.gaussians import Camera
+from pw_core.progress import Progress
+from pw_core.rollout import Rollout, begin, physics_at
+from pw_core.scene import AppearanceParameters, PhysicsState, State, Trajectory
+from pw_core.world.scenes import Scenes
+
+if TYPE_CHECKING:
+    from pw_core.appearance import Appearance, EntityPose, View
+    from pw_core.plan.candidates import Candidate, Job
+    from pw_core.plan.executors.types import Executor
+    from pw_core.plan.objective import Objective
+    from pw_core.plan.running import Evaluating, Planning
+    from pw_core.plan.search import Budget, SearchOptions
+    from pw_core.plan.template import Template
+    from pw_core.refine.run import Refining
+    from pw_core.refine.targets.types import TargetProvider
+    from pw_core.simulate import Simulation
+
+
+class World(Scenes):
+    """Scenes and their states, and what can be asked of the selected one. Made as `Scenes` is."""
+
+    # --- rollouts -----------------------------------------------------------------------------------------------------
+
+    def rollout(
+        self,
+        actions: Sequence[Action],
+        duration: float,
+        *,
+        start: str = "",
+        frame_interval: float | None = None,
+        commit: bool = False,
+        progress: Progress | None = None,
+    ) -> Rollout:
+        """What happens if: `duration` [s] of physics under `actions`, from state `start` (empty: the head).
+
+        Nothing runs before the first frame is asked for; the first frame is the start itself. With `commit`, the end
+        becomes the head.
+
+        Raises:
+            RolloutError: INVALID_DURATION, UNKNOWN_ENTITY here; INVALID_ACTION, UNSTABLE, OUT_OF_BOUNDS as it runs.
+            SceneError: UNKNOWN_STATE, NO_SCENE.
+        """
+        scene = self._need_scene()
+        origin = self.state(start)
+
+        def keep(trajectory: Trajectory, state: State, finished: bool) -> None:
+            self.tree.add(state, trajectory)
+            if commit and finished:
+                self.commit(state.id)
+
+        return begin(
+            scene, origin, actions, duration, simulation=lambda: self._build(progress, origin.parameters), keep=keep,
+            frame_interval=frame_interval,
+        )  # fmt: skip
+
+    def _build(self, progress: Progress | None, parameters: dict[str, float]) -> Simulation:
+        """The scene's simulation, built once, with these constants and the config's others."""
+        from pw_core.calibrate.constants import ConstantsOptions
+        from pw_core.simulate import Simulation
+
+        scene = self._need_scene()
+        if self._simulation is None:
+            headroom = ConstantsOptions().headroom if scene.config.refine.estimate else 1.0
+            self._simulation = Simulation.build(scene, device=self.device, headroom=headroom, progress=progress)
+        if self._simulation.constants != parameters:  # a refinement leaves it with those that it tried last
+            self._simulation.set_constants(parameters)
+        return self._simulation
+
+    def evaluate(
+        self, candidates: Sequence[Candidate | Sequence[Action]], duration: float, *, objective: Objective,
+        start: str = "", keep: int = 1, frame_interval: float | None = None, prune: bool = False,
+        executor: Executor | None = None, stopped: Callable[[], None] | None = None, progress: Progress | None = None,
+    ) -> Evaluating:  # fmt: skip
+        """What each action sequence would cost: `duration` [s] of physics from state `start` (empty: the head).
+
+        Nothing runs before the first step is asked for. The best `keep` become what-if states, which stay until the
+        next result; all others leave their score alone.
+
+        Args:
+            prune: give up what can no longer be among the best `keep`; its cost is then a lower bound.
+            executor: where they run; None: one after the other in this process.
+            stopped: asked between frames; what it raises ends the batch.
+
+        Raises:
+            PlanError: INVALID_CANDIDATES, UNKNOWN_ENTITY, INVALID_OBJECTIVE here; EXECUTOR_FAILED as it runs. A
+                candidate that fails raises nothing: its score says why.
+            RolloutError (INVALID_DURATION). SceneError: UNKNOWN_STATE, NO_SCENE.
+        """
+        from pw_core.plan.candidates import Candidate, check_candidates
+        from pw_core.plan.running import Evaluating
+
+        scene = self._need_scene()
+        given = [c if isinstance(c, Candidate) else Candidate(tuple(c)) for c in candidates]
+        check_candidates(given, scene)
+        job = self._job(objective, duration, start, frame_interval)
+        return Evaluating(
+            job, given, executor or self._serial(progress), self.tree.hold, best=keep, prune=prune, stopped=stopped
+        )
+
+    def plan(
+        self, template: Template, objective: Objective, duration: float, *, budget: Budget, start: str = "",
+        options: SearchOptions | None = None, warm: Sequence[float] | None = None, frame_interval: float | None = None,
+        executor: Executor | None = None, stopped: Callable[[], None] | None = None, progress: Progress | None = None,
+    ) -> Planning:  # fmt: skip
+        """Search the template's free numbers for the least cost; the best becomes a what-if state.
+
+        Nothing runs before the first step is asked for; whoever stops iterating has the best so far.
+
+        Args:
+            warm: a point of the template's unit cube to start from, e.g. `template.point(last.values)`.
+            executor, stopped: as in `evaluate`.
+
+        Raises:
+            PlanError: INVALID_TEMPLATE, INVALID_OBJECTIVE, INVALID_BUDGET, UNKNOWN_ENTITY; EXECUTOR_FAILED as it runs.
+            RolloutError (INVALID_DURATION). SceneError: UNKNOWN_STATE, NO_SCENE.
+        """
+        from pw_core.plan.running import Planning
+        from pw_core.plan.search import SearchOptions
+
+        return Planning(
+            self._job(objective, duration, start, frame_interval), template, executor or self._serial(progress),
+            self.tree.hold, budget=budget, options=options or SearchOptions(), warm=warm, stopped=stopped,
+        )  # fmt: skip
+
+    def _job(self, objective: Objective, duration: float, start: str, frame_interval: float | None) -> Job:
+        from pw_core.plan.candidates import Job
+
+        scene = self._need_scene()
+        interval = min(scene.config.frame_interval_s, duration) if frame_interval is None else frame_interval
+        return Job.of(scene, self.state(start), objective, duration=duration, frame_interval=interval)
+
+    def _serial(self, progress: Progress | None) -> Executor:
+        from pw_core.plan.executors.serial import Serial
+
+        return Serial(lambda constants: self._build(progress, constants))
+
+    def refine(
+        self,
+        provider: TargetProvider,
+        *,
+        trajectory: str = "",
+        cameras: Sequence[Camera | str] = (),
+        config: RefineConfig | None = None,
+        commit: bool = False,
+        keep_best: bool = False,
+        progress: Progress | None = None,
+    ) -> Refining:
+        """Correct a trajectory (empty: the last committed) by target frames; the corrected end is a new state.
+
+        Nothing runs before the first step is asked for. The new state's parent is the trajectory's end, which stays.
+
+        Args:
+            provider: where the target frames come from, see `pw_core.refine.targets`.
+            cameras: the views, by name or as they are; empty: those of the provider's films, or the photo's.
+            config: settings; None: those of the scene.
+            commit: make the corrected state the head.
+            keep_best: a refinement that is closed before its end leaves what it has as an uncommitted state.
+            progress: told what a provider is doing.
+
+        Raises:
+            RefineError: targets that do not fit, here or as it runs; nothing is changed.
+            SceneError: UNKNOWN_TRAJECTORY, UNKNOWN_STATE, NO_SCENE. RenderError: UNKNOWN_CAMERA.
+        """
+        from pw_core.refine.refinement import Refinement
+        from pw_core.refine.run import Refining
+
+        scene = self._need_scene()
+        found = self.trajectory(trajectory)
+        start, end = self.state(found.start), self.state(found.end)
+        views = [self._camera(c) if isinstance(c, str) else c for c in cameras]
+        if not views:
+            of_films = getattr(provider, "cameras", None)
+            views = list(of_films(scene.cameras)) if of_films is not None else [scene.cameras[0]]
+        work = Refinement(
+            scene, found, start, end, provider=provider, cameras=views, config=config or scene.config.refine,
+            simulation=lambda: self._build(None, start.parameters), device=self.device, progress=progress,
+        )  # fmt: skip
+
+        def keep(state: State, corrected: Trajectory) -> None:
+            self.tree.add(state, corrected)
+            if commit:
+                self.commit(state.id)
+
+        return Refining(work, keep, keep_best=keep_best)
+
+    def physics_at(self, trajectory: Trajectory, time_s: float) -> PhysicsState:
+        """What a trajectory holds of the frame nearest to `time_s` [s]: enough to draw it."""
+        return physics_at(self._need_scene(), trajectory, time_s)
+
+    # --- looking ------------------------------------------------------------------------------------------------------
+
+    @property
+    def appearance(self) -> Appearance:
+        """What draws the selected scene."""
+        if self._appearance is None:
+            from pw_core.appearance import Appearance
+
+            self._appearance = Appearance(self._need_scene(), device=self.device)
+        return self._appearance
+
+    def render(
+        self,
+        camera: Camera | str = "",
+        *,
+        physics: PhysicsState | None = None,
+        state: str = "",
+        appearance: AppearanceParameters | None = None,
+    ) -> View:
+        """The picture a camera (its name in the scene; empty: the photo's) takes of a state (empty: the head).
+
+        Args:
+            physics: drawn in place of the state's, as in a frame of a rollout.
+            appearance: drawn in place of the state's.
+
+        Raises:
+            RenderError: UNKNOWN_CAMERA, or a camera that cannot be drawn.
+        """
+        if isinstance(camera, str):
+            camera = self._camera(camera)
+        if physics is None or appearance is None:
+            shown = self.state(state)
+            physics, appearance = physics or shown.physics, appearance or shown.appearance
+        return self.appearance.render(camera, physics, appearance=appearance)
+
+    def _camera(self, name: str) -> Camera:
+        cameras = {c.name: c for c in self._need_scene().cameras}
+        name = name or next(iter(cameras))
+        if name not in cameras:
+            raise RenderError(
+                f"camera '{name}' is not in the scene; there are: {', '.join(cameras)}", code=ErrorCode.UNKNOWN_CAMERA
+            )
+        return cameras[name]
+
+    def entity_poses(self, physics: PhysicsState) -> list[EntityPose]:
+        """Where every entity is."""
+        from pw_core.appearance import entity_poses
+
+        return entity_poses(self._need_scene(), physics)
+
+    def particle_colors(self) -> NDArray[np.uint8]:
+        """RGB of each particle, shape (J, 3)."""
+        return self.appearance.particle_colors()

@@ -42,12 +42,11 @@ def reconstruct(
         with progress_bar(loaded.name) as progress:
             inputs = None
             if views is not None:
-                from pw_core.reconstruct.inputs import Inputs
-                from pw_core.reconstruct.routes.many_views import way
+                from pw_core.reconstruct import Inputs, describe_route
 
                 inputs = Inputs.load(views, max_frames=loaded.reconstruct.views.max_frames)
-                typer.echo(f"{len(inputs.views)} pictures, taken as: {way(loaded, inputs)}")
-            scene = world.reconstruct(loaded, inputs=inputs, replace=replace, progress=progress)
+                typer.echo(f"{len(inputs.views)} pictures, taken as: {describe_route(loaded, inputs)}")
+            scene = world.reconstruct(loaded, inputs, replace=replace, progress=progress)
         for e in scene.entities:
             typer.echo(
                 f"{e.name}: {e.kind}, {e.material.model}, {e.volume_m3 * 1e6:.0f} cm³, {e.mass_kg:.3f} kg, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -10,9 +11,15 @@ from numpy.typing import NDArray
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.types import Rgb
 
-MIN_SIDE_PX = 32
-MAX_SIDE_PX = 16384
 
+@dataclass(frozen=True, kw_only=True)
+class PhotoOptions:
+    """Which photos can be used."""
+
+    min_side_px: int = 32
+    """Less shows nothing."""
+    max_side_px: int = 16384
+    """More is a mistake, or a picture that does not fit into memory with what is made of it."""
 
 
 def load_photo(path: Path | str) -> Rgb:
@@ -47,7 +54,9 @@ def load_photo(path: Path | str) -> Rgb:
     return check_photo(image, what=f"photo {path}")
 
 
-def check_photo(image: NDArray[np.generic], *, what: str = "photo") -> Rgb:
+def check_photo(
+    image: NDArray[np.generic], *, what: str = "photo", options: PhotoOptions = PhotoOptions()
+) -> Rgb:  # fmt: skip
     """RGB uint8 (H, W, 3) from grey or RGB, 8 or 16 bit.
 
     Raises:
@@ -61,9 +70,9 @@ def check_photo(image: NDArray[np.generic], *, what: str = "photo") -> Rgb:
             f"{what}: expected (H, W), (H, W, 3) or (H, W, 4), got {image.shape}", code=ErrorCode.INVALID_IMAGE
         )
     height, width = pixels.shape[:2]
-    if not (min(height, width) >= MIN_SIDE_PX and max(height, width) <= MAX_SIDE_PX):
+    if not (min(height, width) >= options.min_side_px and max(height, width) <= options.max_side_px):
         raise ReconstructError(
-            f"{what} is {width} x {height} px: each side must be {MIN_SIDE_PX} to {MAX_SIDE_PX} px",
+            f"{what} is {width} x {height} px: each side must be {options.min_side_px} to {options.max_side_px} px",
             code=ErrorCode.INVALID_IMAGE,
         )
     if pixels.dtype == np.uint16:

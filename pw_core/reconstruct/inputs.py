@@ -20,12 +20,24 @@ from pw_core.reconstruct.types import Mask, Rgb
 Route = Literal["photo", "rgbd", "photos", "rgbd pictures", "posed", "posed rgbd"]
 PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
 FILMS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
-SAME = 1.0
-"""Mean difference [levels] of two thumbnails below which two photos count as the same."""
-PLAUSIBLE_M = (0.02, 100.0)
-"""Between which the median of a depth picture must be: else it is in another unit."""
-SHARPEST = 0.04
-"""A photo with less than this share of the median photo's sharpness is blurred."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class InputOptions:
+    """What can be used, and what must be a mistake."""
+
+    least_difference: float = 1.0
+    """Mean difference [levels] of two thumbnails below which two photos count as the same."""
+    least_sharpness_ratio: float = 0.04
+    """Of the median photo's sharpness, below which a photo is blurred."""
+    plausible_depth_m: tuple[float, float] = (0.02, 100.0)
+    """Between which the median of a depth picture must be: else it is in another unit."""
+    plausible_focal_widths: tuple[float, float] = (0.2, 30.0)
+    """Between which a focal length must be [widths of the picture]: else it is of another picture."""
+    mask_share: tuple[float, float] = (1e-4, 0.95)
+    """Of the picture, between which a mask must cover: less is nothing, more leaves no background."""
+    rotation_tolerance: float = 1e-3
+    """How far from the identity R R^T of a pose may be."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +91,9 @@ class Inputs:
             return cls((ViewInput("photo.png", check_photo(photo)),))
         if not config.photo:
             raise ReconstructError(f"scene '{config.name}' names no photo", code=ErrorCode.INVALID_IMAGE)
-        return cls((_picture(Path(config.photo)),))
+        path = Path(config.photo)
+        image = load_photo(path)
+        return cls((ViewInput(path.name, image, focal_px=_focal(path, image.shape[1], image.shape[0])),))
 
     @classmethod
     def load(cls, path: Path | str | Sequence[Path | str], *, max_frames: int = 40) -> Inputs:
@@ -126,15 +140,15 @@ def metres(depth: NDArray[np.generic], *, what: str = "depth") -> F32:
     return out
 
 
-def check(inputs: Inputs, *, shared_camera: bool = True) -> None:
+def check(
+    inputs: Inputs, *, shared_camera: bool = True, options: InputOptions = InputOptions()
+) -> None:  # fmt: skip
     """Refuse what cannot be used, saying which picture and why.
 
     Raises:
         ReconstructError: INVALID_IMAGE (sizes, blur, twins, depth of another size), INVALID_CAMERA, INVALID_PROMPT
             (masks that cover everything or nothing, or of another size).
     """
-    import cv2
-
     views = inputs.views
     if not views:
         raise ReconstructError("no picture was given", code=ErrorCode.INVALID_IMAGE)
@@ -142,7 +156,7 @@ def check(inputs: Inputs, *, shared_camera: bool = True) -> None:
     if len(set(names)) < len(names):
         raise ReconstructError(f"pictures must have different names, got {names}", code=ErrorCode.INVALID_IMAGE)
     for v in views:
-        _check_view(v)
+        _check_view(v, options)
     sizes = {v.name: v.image.shape[1::-1] for v in views}
     if shared_camera and len(set(sizes.values())) > 1 and any(v.camera is None for v in views):
         common = max(set(sizes.values()), key=list(sizes.values()).count)
@@ -151,11 +165,21 @@ def check(inputs: Inputs, *, shared_camera: bool = True) -> None:
             f"pictures of mixed sizes: most are {common[0]} x {common[1]} px, but {_sizes(odd)}; leave those out, or "
             "set views.shared_camera: false if they are from different cameras", code=ErrorCode.INVALID_IMAGE,
         )  # fmt: skip
+    _check_sharp_and_different(views, options)
+    for entity, masks in inputs.masks.items():
+        for name, mask in masks.items():
+            check_mask(mask, sizes.get(name), what=f"mask of '{entity}' in {name}", options=options)
+
+
+def _check_sharp_and_different(views: Sequence[ViewInput], options: InputOptions) -> None:
+    import cv2
+
+    names = [v.name for v in views]
     grey = [cv2.cvtColor(v.image, cv2.COLOR_RGB2GRAY) for v in views]
     small = np.stack([cv2.resize(g, (64, 48), interpolation=cv2.INTER_AREA) for g in grey]).astype(np.float32)
     for i in range(len(views)):
         for j in range(i):
-            if views[i].camera is None and np.abs(small[i] - small[j]).mean() < SAME:
+            if views[i].camera is None and np.abs(small[i] - small[j]).mean() < options.least_difference:
                 raise ReconstructError(
                     f"{names[j]} and {names[i]} are the same picture: nothing can be triangulated between them",
                     code=ErrorCode.INVALID_IMAGE,
@@ -163,31 +187,30 @@ def check(inputs: Inputs, *, shared_camera: bool = True) -> None:
     if len(views) > 2:
         sharp = np.array([cv2.Laplacian(cv2.resize(g, (640, 480), interpolation=cv2.INTER_AREA), cv2.CV_32F).var()
                           for g in grey])  # fmt: skip
-        bad = [f"{n} ({s:.0f})" for n, s in zip(names, sharp) if s < SHARPEST * np.median(sharp)]
+        bad = [f"{n} ({s:.0f})" for n, s in zip(names, sharp) if s < options.least_sharpness_ratio * np.median(sharp)]
         if bad:
             raise ReconstructError(
                 f"blurred: {', '.join(bad)}; the median sharpness (variance of the Laplacian) is "
                 f"{np.median(sharp):.0f}. Leave them out or take them again", code=ErrorCode.INVALID_IMAGE,
             )  # fmt: skip
-    for entity, masks in inputs.masks.items():
-        for name, mask in masks.items():
-            check_mask(mask, sizes.get(name), what=f"mask of '{entity}' in {name}")
 
 
-def check_mask(mask: Mask, size: tuple[int, ...] | None, *, what: str) -> None:
+def check_mask(
+    mask: Mask, size: tuple[int, ...] | None, *, what: str, options: InputOptions = InputOptions()
+) -> None:  # fmt: skip
     """Raises ReconstructError (INVALID_PROMPT) if it is not of `size` (W, H), or covers everything or nothing."""
     if size is None or mask.shape[::-1] != tuple(size):
         where = "belongs to no picture" if size is None else f"is {mask.shape[1]} x {mask.shape[0]} px, not {size}"
         raise ReconstructError(f"{what} {where}", code=ErrorCode.INVALID_PROMPT)
     share = float(np.asarray(mask).mean())
-    if not 1e-4 < share < 0.95:
+    if not options.mask_share[0] < share < options.mask_share[1]:
         raise ReconstructError(
             f"{what} covers {100 * share:.3g} % of the picture; it must cover the thing and leave some background",
             code=ErrorCode.INVALID_PROMPT,
         )
 
 
-def _check_view(v: ViewInput) -> None:
+def _check_view(v: ViewInput, options: InputOptions) -> None:
     height, width = v.image.shape[:2]
     if v.depth is not None and v.depth.shape != (height, width):
         raise ReconstructError(
@@ -196,7 +219,7 @@ def _check_view(v: ViewInput) -> None:
         )  # fmt: skip
     if v.depth is not None and (v.depth > 0).any():
         middle = float(np.median(v.depth[v.depth > 0]))
-        if not PLAUSIBLE_M[0] < middle < PLAUSIBLE_M[1]:
+        if not options.plausible_depth_m[0] < middle < options.plausible_depth_m[1]:
             raise ReconstructError(
                 f"{v.name}: its depth is {middle:.4g} m in the median, which is no distance of things on a table or in "
                 "a room: uint16 is millimetres, float is metres", code=ErrorCode.INVALID_IMAGE,
@@ -204,7 +227,8 @@ def _check_view(v: ViewInput) -> None:
     if v.K is not None:
         f, c = np.array([v.K[0, 0], v.K[1, 1]]), v.K[:2, 2]
         size = np.array([width, height])
-        if not (np.isfinite(v.K).all() and (f > 0.2 * width).all() and (f < 30 * width).all()
+        least, most = options.plausible_focal_widths
+        if not (np.isfinite(v.K).all() and (f > least * width).all() and (f < most * width).all()
                 and (c > 0).all() and (c < size).all()):  # fmt: skip
             raise ReconstructError(
                 f"{v.name}: intrinsics fx {f[0]:.5g}, fy {f[1]:.5g}, cx {c[0]:.5g}, cy {c[1]:.5g} do not fit a picture "
@@ -212,7 +236,8 @@ def _check_view(v: ViewInput) -> None:
             )  # fmt: skip
     if v.viewmat is not None:
         turn = v.viewmat[:3, :3]
-        if v.viewmat.shape != (4, 4) or not np.allclose(turn @ turn.T, np.eye(3), atol=1e-3) or np.linalg.det(turn) < 0:
+        orthogonal = np.allclose(turn @ turn.T, np.eye(3), atol=options.rotation_tolerance)
+        if v.viewmat.shape != (4, 4) or not orthogonal or np.linalg.det(turn) < 0:
             raise ReconstructError(f"{v.name}: its pose holds no rotation", code=ErrorCode.INVALID_CAMERA)
 
 

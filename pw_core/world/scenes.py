@@ -8,12 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, SceneError
-from pw_core.progress import Progress
+from pw_core.progress import Progress, no_progress
 from pw_core.scene import Scene, State, Trajectory
 from pw_core.store import ReplacedScene, Store
 from pw_core.tree import ROOT, StateTree
@@ -22,7 +19,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pw_core.appearance import Appearance
-    from pw_core.reconstruct.inputs import Inputs
+    from pw_core.reconstruct import Inputs
     from pw_core.simulate import Simulation
 
 
@@ -114,38 +111,31 @@ class Scenes:
         return SceneConfig.load(paths[name])
 
     def reconstruct(
-        self, config: SceneConfig, *, photo: NDArray[np.uint8] | None = None, inputs: Inputs | None = None,
-        replace: bool = False, progress: Progress | None = None,
-    ) -> Scene:
+        self, config: SceneConfig, inputs: Inputs | None = None, *, replace: bool = False,
+        progress: Progress = no_progress,
+    ) -> Scene:  # fmt: skip
         """Make a scene, store it under the config's name and select it.
 
         Args:
-            photo: in place of the config's, uint8 (H, W, 3).
-            inputs: in place of a photo, whatever pictures there are; `pw_core.reconstruct.routes.many_views.way` says
-                what is made of them. What a run that was called off has left in `<store>/.views/` is used again; what a
-                finished one leaves is in the scene's folder `reconstruction`.
+            inputs: whatever pictures there are; `pw_core.reconstruct.describe_route` says what is made of them. None:
+                the config's photo. What a run of many views that was called off has left in `<store>/.views/` is used
+                again; what a finished one leaves is in the scene's folder `reconstruction`.
             replace: it may take the place of a scene with its name, which is kept aside, see `replaced`.
 
         Raises:
             ReconstructError: what was wrong with pictures or prompts; the world is as it was.
             SceneError: SCENE_EXISTS, before any work; the store cannot be written.
-        """  # fmt: skip
+        """
+        from pw_core.reconstruct import keep_reports, reconstruct
+
         self.store.check_free(config.name, replace=replace)
-        if inputs is None and not config.reconstruct.more_views.provider:
-            from pw_core.reconstruct import reconstruct
-
-            return self.adopt(reconstruct(config, photo=photo, progress=progress), replace=replace)
-        from pw_core.reconstruct.inputs import Inputs
-        from pw_core.reconstruct.routes.many_views import keep, reconstruct_views
-
-        inputs = inputs or Inputs.of_photo(config, photo)
         place = self.store.root / ".views" / config.name
-        scene = self.adopt(reconstruct_views(config, inputs, folder=place, progress=progress), replace=replace)
-        keep(place, self.store.folder(scene.id) / "reconstruction")
+        scene = self.adopt(reconstruct(config, inputs, folder=place, progress=progress), replace=replace)
+        keep_reports(place, self.store.folder(scene.id) / "reconstruction")
         return scene
 
     def adopt(self, scene: Scene, *, replace: bool = False) -> Scene:
-        """Store a scene made elsewhere, as by `reconstruct_views`, and select it.
+        """Store a scene made elsewhere, as by `pw_core.reconstruct`, and select it.
 
         Args:
             replace: it may take the place of a scene with its id, which is kept aside, see `replaced`.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
-from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct import Inputs, ViewInput
 from pw_ros.convert.cameras import camera_info_to_intrinsics, undistort
 from pw_ros.convert.geometry import pose_to_matrix
 from pw_ros.convert.images import ImageError, compressed_to_numpy, depth_to_metres, image_to_numpy, to_rgb8

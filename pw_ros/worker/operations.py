@@ -24,7 +24,7 @@ from pw_ros.worker.refine import Correcting
 
 if TYPE_CHECKING:
     from pw_core.config import SceneConfig
-    from pw_core.reconstruct.inputs import Inputs
+    from pw_core.reconstruct import Inputs
 
 READS = {"render", "trajectory", "scenes", "replaced", "config", "snapshot"}
 """Operations that change nothing: answered between frames, while kernels compile, and in progress reports of a job."""
@@ -188,14 +188,15 @@ class Operations:
         path: Path | None = None, replace: bool = False,
     ) -> dict[str, Any]:
         """A scene of a photo (none: the configuration's), of pictures, or of what a file or folder holds."""
-        from pw_core.reconstruct.inputs import Inputs
-        from pw_core.reconstruct.routes.many_views import way
+        from pw_core.reconstruct import Inputs, describe_route
 
         began = time.monotonic()
         self.world.store.check_free(config.name, replace=replace)
         if path is not None:
             inputs = Inputs.load(path, max_frames=config.reconstruct.views.max_frames)
-        route = way(config, inputs)
+        elif photo is not None and inputs is None:
+            inputs = Inputs.of_photo(config, photo)
+        route = describe_route(config, inputs)
 
         def progress(stage: str, fraction: float) -> None:
             self.desk.event("progress", (f"{route}: {stage}", fraction))
@@ -203,8 +204,7 @@ class Operations:
             if self.desk.canceled:
                 raise ReconstructError("called off through ~/cancel_reconstruct", code=ErrorCode.RECONSTRUCT_CANCELED)
 
-        pictures: dict[str, Any] = {"photo": photo} if inputs is None else {"inputs": inputs}
-        scene = self.world.reconstruct(config, **pictures, replace=replace, progress=progress)
+        scene = self.world.reconstruct(config, inputs, replace=replace, progress=progress)
         made = scene.provenance
         bound = made.get("figures", {}).get("bound", {}).get("psnr_db", float("nan"))
         return {

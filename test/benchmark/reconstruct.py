@@ -22,8 +22,7 @@ from parts.records import ROOT, record, write
 
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import SceneError
-from pw_core.reconstruct.inputs import Inputs
-from pw_core.reconstruct.routes.many_views import reconstruct_views
+from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.scene import Scene
 from pw_core.store import Store
 
@@ -77,7 +76,7 @@ def photos(name: str, *, device: Literal["cpu", "cuda"], steps: int) -> Scene | 
             last[0] = time.monotonic()
             print(f"  {what} {fraction:.2f} {stage}", flush=True)
 
-    scene = reconstruct_views(config(name), inputs, settings=settings, folder=OUT / f"{name}_{device}", progress=tell)
+    scene = reconstruct(config(name), inputs, settings=settings, folder=OUT / f"{name}_{device}", progress=tell)
     poses, figures = scene.provenance["poses"], scene.provenance["figures"]
     count = len(poses["registered"])
     record(f"{what}: registered", count, "", f"{len(inputs.views)}", count == len(inputs.views))

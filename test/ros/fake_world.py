@@ -84,7 +84,7 @@ class Moved:
 
 
 class FakeWorld(World):
-    def reconstruct(self, config, *, photo=None, inputs=None, replace=False, progress=None):
+    def reconstruct(self, config, inputs=None, *, replace=False, progress=None):
         self.store.check_free(config.name, replace=replace)
         steps = 40 if config.title == "slow" else 2
         for k in range(steps):

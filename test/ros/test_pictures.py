@@ -13,7 +13,7 @@ import yaml
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct import Inputs
 from pw_msgs.msg import WorldStatus
 from pw_msgs.srv import Reconstruct
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose

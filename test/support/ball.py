@@ -6,7 +6,7 @@ import numpy as np
 
 from pw_core.config import SceneConfig
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct import Inputs, ViewInput
 from pw_core.render.cameras import look_at
 
 RADIUS = 0.05

@@ -60,7 +60,7 @@ class Breeze:
 class SpottedWorld(World):
     """The real one but for photo and physics."""
 
-    def reconstruct(self, config, *, photo=None, replace=False, progress=None):
+    def reconstruct(self, config, inputs=None, *, replace=False, progress=None):
         return self.adopt(spotted(config), replace=replace)
 
     def _build(self, progress, parameters):

@@ -13,24 +13,54 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.gaussians import F32, I64
+from pw_core.reconstruct.background.poisson import join_copies, known_at
 from pw_core.reconstruct.types import Mask
 
-F32 = NDArray[np.float32]
-I64 = NDArray[np.int64]
 
-PATCH = 3
-"""Half a patch's side [px], on the small picture."""
-NODES = 1500
-"""The picture is halved until its hole has at most about so many pixels."""
-SHIFTS = 40
-SWEEPS = 2
-NEAR = 0.3
-"""What a piece costs more that comes from the picture's other end [levels]."""
-FAR = 60.0
-"""What a piece from nowhere costs [levels]."""
+@dataclass(frozen=True, kw_only=True)
+class InpaintOptions:
+    """How holes are filled; levels are those of the picture, 0 to 255."""
+
+    patch_radius_px: int = 3
+    """Half a patch's side, on the small picture."""
+    most_nodes: int = 1500
+    """The picture is halved until its hole has at most about so many pixels: minimum cuts take seconds beyond."""
+    node_slack: float = 1.5
+    """By how much the hole may be larger: halving once more would lose what there is to see."""
+    least_side_px: int = 24
+    """Below which the picture is not halved."""
+    least_share: float = 0.4
+    """Of four pixels that must be known for the one that stands for them to be."""
+    most_shifts: int = 40
+    """Ways to copy that are kept: He and Sun take 60."""
+    most_rim_patches: int = 400
+    """Patches at the hole's rim that are looked for elsewhere."""
+    most_source_patches: int = 12_000
+    """Among which they are looked for."""
+    votes: int = 8
+    """Best places of each rim patch that count."""
+    vote_smoothing_px: float = 0.7
+    """Standard deviation of the blur of the votes for shifts."""
+    least_use: float = 0.02
+    """Of the hole, that a shift must fill to be kept."""
+    layers: int = 2
+    """Shifts that every pixel of the hole is to have, where more are to be had."""
+    sweeps: int = 2
+    """Rounds of alpha expansion over all shifts."""
+    converged_ratio: float = 0.999
+    """Of a round's energy before: above, no more rounds."""
+    distance_cost: float = 0.3
+    """What a piece costs more that comes from the picture's other end [levels]."""
+    unknown_cost: float = 60.0
+    """What a piece from nowhere costs [levels]."""
+    copy_weight: float = 1e-3
+    """Of the copies' own values beside their gradients: a hole without a rim keeps them."""
 
 
-def fill(image: F32, hole: Mask, known: Mask, *, source: Mask | None = None) -> F32:
+def fill(
+    image: F32, hole: Mask, known: Mask, *, source: Mask | None = None, options: InpaintOptions = InpaintOptions()
+) -> F32:
     """`image` (H, W, 3) with `hole` (H, W) filled so that it fits `known` (H, W); what is in neither is not looked at.
 
     Copied is what is in `source` (default: all that is known). The same input gives the same picture. Where there is
@@ -42,33 +72,11 @@ def fill(image: F32, hole: Mask, known: Mask, *, source: Mask | None = None) -> 
         return image
     small = _Small(np.where(known[..., None], image, 0).astype(np.float32), hole, known, source)
     scale = 1
-    while small.hole.sum() > NODES * 1.5 and min(small.hole.shape) > 24:
-        small, scale = small.halved(), 2 * scale
-    shifts = _shifts(small)
-    labels = _labels(small, shifts)
-    return _compose(image, hole, known, source, labels, shifts * scale)
-
-
-def smooth(image: F32, hole: Mask, known: Mask) -> F32:
-    """`image` (H, W, C) with the hole as smooth as can be between the known pixels round it (Laplace's equation)."""
-    known = known & ~hole
-    at = np.argwhere(hole)
-    number = np.full(hole.shape, -1)
-    number[hole] = np.arange(len(at))
-    diagonal, right = np.full(len(at), 1e-6), np.zeros((len(at), image.shape[2]))
-    coupled = []
-    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-        beside = at + np.array([dy, dx])
-        inside = (beside >= 0).all(axis=1) & (beside < hole.shape).all(axis=1)
-        y, x = np.where(inside, beside[:, 0], 0), np.where(inside, beside[:, 1], 0)
-        within, outer = inside & hole[y, x], inside & known[y, x]
-        diagonal += within | outer
-        right[outer] += image[y, x][outer]
-        coupled.append((np.flatnonzero(within), number[y, x][within]))
-    out = image.copy()
-    if len(at):
-        out[hole] = _solve(diagonal, coupled, right)
-    return out
+    while small.hole.sum() > options.most_nodes * options.node_slack and min(small.hole.shape) > options.least_side_px:
+        small, scale = small.halved(options), 2 * scale
+    shifts = _shifts(small, options)
+    labels = _labels(small, shifts, options)
+    return _compose(image, hole, known, source, labels, shifts * scale, options)
 
 
 @dataclass(frozen=True)
@@ -78,7 +86,7 @@ class _Small:
     known: Mask
     source: Mask
 
-    def halved(self) -> _Small:
+    def halved(self, options: InpaintOptions) -> _Small:
         """Half the size; colours averaged over known pixels alone."""
         import cv2
 
@@ -90,35 +98,35 @@ class _Small:
         share = cv2.resize(known.astype(np.float32), size, interpolation=cv2.INTER_AREA)
         sums = cv2.resize(image * known[..., None], size, interpolation=cv2.INTER_AREA)
         gap = cv2.resize(hole.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0
-        whole = (share > 0.4) & ~gap
+        whole = (share > options.least_share) & ~gap
         image = np.asarray(sums / np.maximum(share, 1e-6)[..., None] * whole[..., None], np.float32)
-        copied = cv2.resize(source.astype(np.float32), size, interpolation=cv2.INTER_AREA) > 0.4
+        copied = cv2.resize(source.astype(np.float32), size, interpolation=cv2.INTER_AREA) > options.least_share
         return _Small(image, gap, whole, whole & copied)
 
 
-def _shifts(small: _Small) -> I64:
+def _shifts(small: _Small, options: InpaintOptions) -> I64:
     """(K, 2) steps (rows, columns) from the hole's pixels to where they may be copied from: those by which patches at
     its rim are found again most often, and more until every pixel of the hole has one that leads to a pixel to copy."""
     import cv2
     from scipy import ndimage
 
-    hole, source = small.hole, small.source
-    near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * PATCH + 1,) * 2, np.uint8)) > 0
+    hole, source, radius = small.hole, small.source, options.patch_radius_px
+    near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * radius + 1,) * 2, np.uint8)) > 0
     rim = np.argwhere(near & small.known)
-    rim = rim[:: max(1, len(rim) // 400)]
-    whole = ndimage.uniform_filter(source.astype(np.float32), 2 * PATCH + 1, mode="constant") > 0.999
+    rim = rim[:: max(1, len(rim) // options.most_rim_patches)]
+    whole = ndimage.uniform_filter(source.astype(np.float32), 2 * radius + 1, mode="constant") > 0.999
     sources = np.argwhere(whole)
     height, width = hole.shape
     votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
     if len(rim) and len(sources):
-        sources = sources[:: max(1, len(sources) // 12000)]
-        costs = _patch_costs(small, rim, sources)
-        best = np.argpartition(costs, min(8, costs.shape[1] - 1), axis=1)[:, :8]
+        sources = sources[:: max(1, len(sources) // options.most_source_patches)]
+        costs = _patch_costs(small, rim, sources, radius)
+        best = np.argpartition(costs, min(options.votes, costs.shape[1] - 1), axis=1)[:, : options.votes]
         for column in best.T:
             step = sources[column] - rim
-            far = np.abs(step).max(axis=1) > PATCH
+            far = np.abs(step).max(axis=1) > radius
             np.add.at(votes, (step[far, 0] + height, step[far, 1] + width), 1)
-    score = ndimage.gaussian_filter(votes, 0.7)
+    score = ndimage.gaussian_filter(votes, options.vote_smoothing_px)
     peaks = (score == ndimage.maximum_filter(score, 3)) & (score > 0)
     found = np.argwhere(peaks)
     found = found[np.argsort(-score[peaks], kind="stable")] - [height, width]
@@ -126,51 +134,44 @@ def _shifts(small: _Small) -> I64:
     at = np.argwhere(hole)
     covered = np.zeros(len(at), int)
     for step in found:
-        hits = _known_at(source, at + step)
-        if hits.sum() > 0.02 * len(at):
+        hits = known_at(source, at + step)
+        if hits.sum() > options.least_use * len(at):
             chosen.append(step)
             covered += hits
-        if len(chosen) == SHIFTS:
+        if len(chosen) == options.most_shifts:
             break
     # What no shift serves takes those that serve the most of it; along rows first, as tables and rooms have layers.
     span = [(0, c) for c in range(-width + 1, width)] + [
         (r, c) for r in range(-height + 1, height, 2) for c in range(-width + 1, width, 4)
     ]
-    for layer in (2, 1):
-        for options in (span[: 2 * width - 1], span):
+    for layer in range(options.layers, 0, -1):
+        for tried in (span[: 2 * width - 1], span):
             lacking = at[covered < layer]
             if len(lacking) == 0:
                 break
-            gains = np.array([int(_known_at(source, lacking + step).sum()) for step in options])
+            gains = np.array([int(known_at(source, lacking + step).sum()) for step in tried])
             for k in np.argsort(-gains, kind="stable")[:3]:
                 if gains[k] > 0:
-                    chosen.append(np.array(options[k]))
-                    covered += _known_at(source, at + options[k])
+                    chosen.append(np.array(tried[k]))
+                    covered += known_at(source, at + tried[k])
     while (covered == 0).any():
         lacking = at[covered == 0]
         nearest = ndimage.distance_transform_edt(~source, return_distances=False, return_indices=True)
         step = nearest[:, lacking[0, 0], lacking[0, 1]] - lacking[0]
         chosen.append(step)
-        covered += _known_at(source, at + step)
+        covered += known_at(source, at + step)
     return np.unique(np.array(chosen, np.int64).reshape(-1, 2), axis=0)
 
 
-def _known_at(known: Mask, at: NDArray[np.integer]) -> Mask:
-    inside = (at >= 0).all(axis=1) & (at < known.shape).all(axis=1)
-    out = np.zeros(len(at), bool)
-    out[inside] = known[at[inside, 0], at[inside, 1]]
-    return out
-
-
-def _patch_costs(small: _Small, rim: I64, sources: I64) -> F32:
+def _patch_costs(small: _Small, rim: I64, sources: I64, radius: int) -> F32:
     """(rim, sources): mean squared differences over the known pixels of each rim patch, as products of matrices."""
-    steps = [(dy, dx) for dy in range(-PATCH, PATCH + 1) for dx in range(-PATCH, PATCH + 1)]
-    padded = np.pad(small.image, ((PATCH, PATCH), (PATCH, PATCH), (0, 0)))
-    weight = np.pad(small.known, PATCH)
+    steps = [(dy, dx) for dy in range(-radius, radius + 1) for dx in range(-radius, radius + 1)]
+    padded = np.pad(small.image, ((radius, radius), (radius, radius), (0, 0)))
+    weight = np.pad(small.known, radius)
 
     def patches(at: I64) -> tuple[F32, F32]:
-        colors = np.stack([padded[at[:, 0] + PATCH + dy, at[:, 1] + PATCH + dx] for dy, dx in steps], axis=1)
-        weights = np.stack([weight[at[:, 0] + PATCH + dy, at[:, 1] + PATCH + dx] for dy, dx in steps], axis=1)
+        colors = np.stack([padded[at[:, 0] + radius + dy, at[:, 1] + radius + dx] for dy, dx in steps], axis=1)
+        weights = np.stack([weight[at[:, 0] + radius + dy, at[:, 1] + radius + dx] for dy, dx in steps], axis=1)
         return colors.astype(np.float32), weights.astype(np.float32)
 
     a, w = patches(rim)
@@ -180,7 +181,7 @@ def _patch_costs(small: _Small, rim: I64, sources: I64) -> F32:
     return np.asarray(total / np.maximum(w.sum(1), 1)[:, None], np.float32)
 
 
-def _labels(small: _Small, shifts: I64) -> NDArray[np.int32]:
+def _labels(small: _Small, shifts: I64, options: InpaintOptions) -> NDArray[np.int32]:
     """(H, W): the shift that each pixel of the hole takes, -1 outside it."""
     hole = small.hole
     at = np.argwhere(hole)
@@ -190,21 +191,21 @@ def _labels(small: _Small, shifts: I64) -> NDArray[np.int32]:
 
     def sample(points: NDArray[np.integer], step: NDArray[np.integer]) -> tuple[F32, Mask]:
         target = points + step
-        ok = _known_at(small.source, target)
+        ok = known_at(small.source, target)
         target = np.where(ok[:, None], target, 0)
         return small.image[target[:, 0], target[:, 1]], ok
 
     colors = np.stack([sample(at, s)[0] for s in shifts])  # (K, n, 3)
     valid = np.stack([sample(at, s)[1] for s in shifts])
     distance = np.linalg.norm(shifts, axis=1) / max(height, width)
-    unary = np.where(valid, NEAR * distance[:, None], 1e5)
+    unary = np.where(valid, options.distance_cost * distance[:, None], 1e5)
     for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
         beside = at + np.array([dy, dx])
-        rim = np.flatnonzero(_known_at(small.known, beside))
+        rim = np.flatnonzero(known_at(small.known, beside))
         own = small.image[beside[rim, 0], beside[rim, 1]]
         for k, step in enumerate(shifts):
             there, ok = sample(beside[rim], step)
-            unary[k, rim] += np.where(ok, np.linalg.norm(there - own, axis=1), FAR)
+            unary[k, rim] += np.where(ok, np.linalg.norm(there - own, axis=1), options.unknown_cost)
     pairs = []
     for dy, dx in ((0, 1), (1, 0)):
         beside = at + np.array([dy, dx])
@@ -212,13 +213,14 @@ def _labels(small: _Small, shifts: I64) -> NDArray[np.int32]:
         other = np.where(inside, number[np.where(inside, beside[:, 0], 0), np.where(inside, beside[:, 1], 0)], -1)
         pairs.append(np.stack([np.flatnonzero(other >= 0), other[other >= 0]], axis=1))
     p, q = np.concatenate(pairs).T
+    seams = _Seams(p, q, colors, valid, options.unknown_cost)
     label = np.argmin(unary, axis=0)
     energy = np.inf
-    for _ in range(SWEEPS):
+    for _ in range(options.sweeps):
         for alpha in range(len(shifts)):
-            label = _expand(label, alpha, unary, colors, valid, p, q)
-        new = float(unary[label, np.arange(len(at))].sum() + _meeting(label[p], label[q], p, q, colors, valid).sum())
-        if new >= 0.999 * energy:
+            label = _expand(label, alpha, unary, seams)
+        new = float(unary[label, np.arange(len(at))].sum() + seams.cost(label[p], label[q]).sum())
+        if new >= options.converged_ratio * energy:
             break
         energy = new
     out = np.full(hole.shape, -1, np.int32)
@@ -226,33 +228,42 @@ def _labels(small: _Small, shifts: I64) -> NDArray[np.int32]:
     return out
 
 
-def _meeting(
-    a: NDArray[np.integer], b: NDArray[np.integer], p: I64, q: I64, colors: F32, valid: Mask
-) -> NDArray[np.floating]:
-    """What it costs that neighbours p and q take shifts a and b: how unlike both shifts' colours are at p and at q."""
-    out = np.zeros(len(p), np.float32)
-    for at in (p, q):
-        both = valid[a, at] & valid[b, at]
-        unlike = np.linalg.norm(colors[a, at] - colors[b, at], axis=1)
-        out += np.where(both, unlike, np.where(a == b, 0, FAR))
-    return out
+@dataclass(frozen=True)
+class _Seams:
+    """Pairs of neighbours p and q (n,), and each pixel's colours (K, pixels, 3) by shift where they are valid (K,
+    pixels)."""
+
+    p: I64
+    q: I64
+    colors: F32
+    valid: Mask
+    unknown_cost: float
+
+    def cost(self, a: NDArray[np.integer], b: NDArray[np.integer]) -> NDArray[np.floating]:
+        """(n,): what it costs that p and q take shifts a and b: how unlike both shifts' colours are at p and at q."""
+        out = np.zeros(len(self.p), np.float32)
+        for at in (self.p, self.q):
+            both = self.valid[a, at] & self.valid[b, at]
+            unlike = np.linalg.norm(self.colors[a, at] - self.colors[b, at], axis=1)
+            out += np.where(both, unlike, np.where(a == b, 0, self.unknown_cost))
+        return out
 
 
-def _expand(label: I64, alpha: int, unary: NDArray[np.floating], colors: F32, valid: Mask, p: I64, q: I64) -> I64:
+def _expand(label: I64, alpha: int, unary: NDArray[np.floating], seams: _Seams) -> I64:
     """The best labelling in which every pixel keeps its label or takes `alpha`: a minimum cut."""
     from scipy import sparse
     from scipy.sparse.csgraph import breadth_first_order, maximum_flow
 
-    n = len(label)
+    n, p, q, valid = len(label), seams.p, seams.q, seams.valid
     able = valid[alpha] & (label != alpha)
     if not able.any():
         return label
     each = np.arange(n)
     keep, take = unary[label, each].astype(np.float64), unary[alpha].astype(np.float64)
     fixed = np.full(len(p), alpha)
-    stay = _meeting(label[p], label[q], p, q, colors, valid).astype(np.float64)  # neither takes alpha
-    p_takes = _meeting(fixed, label[q], p, q, colors, valid).astype(np.float64)
-    q_takes = _meeting(label[p], fixed, p, q, colors, valid).astype(np.float64)
+    stay = seams.cost(label[p], label[q]).astype(np.float64)  # neither takes alpha
+    p_takes = seams.cost(fixed, label[q]).astype(np.float64)
+    q_takes = seams.cost(label[p], fixed).astype(np.float64)
     # Kolmogorov and Zabih 2004: E(0,0) = stay, E(1,0) = p_takes, E(0,1) = q_takes, E(1,1) = 0; 1 is on the sink's side.
     gain = take - keep
     np.add.at(gain, p, p_takes - stay)
@@ -275,7 +286,9 @@ def _expand(label: I64, alpha: int, unary: NDArray[np.floating], colors: F32, va
     return np.where(reached[:n] | ~valid[alpha], label, alpha)
 
 
-def _compose(image: F32, hole: Mask, known: Mask, source: Mask, labels: NDArray[np.int32], shifts: I64) -> F32:
+def _compose(
+    image: F32, hole: Mask, known: Mask, source: Mask, labels: NDArray[np.int32], shifts: I64, options: InpaintOptions
+) -> F32:
     """Copies at full size, their gradients joined."""
     import cv2
     from scipy import ndimage
@@ -291,7 +304,7 @@ def _compose(image: F32, hole: Mask, known: Mask, source: Mask, labels: NDArray[
         if not share.any():
             continue
         share = cv2.resize(ndimage.gaussian_filter(share, 0.6), size, interpolation=cv2.INTER_LINEAR)
-        value = np.where(_known_at(source, at + step), share[at[:, 0], at[:, 1]], -1)
+        value = np.where(known_at(source, at + step), share[at[:, 0], at[:, 1]], -1)
         better = (value > best) & (value > 0)
         best, choice = np.where(better, value, best), np.where(better, k, choice)
     lost = choice < 0
@@ -304,54 +317,4 @@ def _compose(image: F32, hole: Mask, known: Mask, source: Mask, labels: NDArray[
         return image
     taken = np.zeros((height, width), np.int64)
     taken[hole] = choice
-    return _joined(image, hole, known, source, taken, shifts)
-
-
-def _joined(image: F32, hole: Mask, known: Mask, source: Mask, taken: I64, shifts: I64) -> F32:
-    """The hole with the copies' gradients, those of both pieces averaged where two meet, and the photo's values at its
-    rim."""
-    at = np.argwhere(hole)
-    number = np.full(hole.shape, -1)
-    number[hole] = np.arange(len(at))
-    diagonal, right = np.zeros(len(at)), np.zeros((len(at), 3))
-    coupled = []
-
-    def step_by(k: I64, a: I64, b: I64) -> tuple[F32, Mask]:
-        """Difference of the picture between pixels a and b, both moved by shift k."""
-        a, b = a + shifts[k], b + shifts[k]
-        ok = _known_at(source, a) & _known_at(source, b)
-        a, b = (np.where(ok[:, None], x, 0) for x in (a, b))
-        return np.where(ok[:, None], image[a[:, 0], a[:, 1]] - image[b[:, 0], b[:, 1]], 0), ok
-
-    for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
-        beside = at + np.array([dy, dx])
-        inside = (beside >= 0).all(axis=1) & (beside < hole.shape).all(axis=1)
-        y, x = np.where(inside, beside[:, 0], 0), np.where(inside, beside[:, 1], 0)
-        within, outer = inside & hole[y, x], inside & known[y, x]
-        own, ok_own = step_by(taken[hole], at, beside)
-        other, ok_other = step_by(taken[y, x], at, beside)
-        use_other = within & ok_other
-        count = ok_own.astype(float) + use_other
-        slope = (own + np.where(use_other[:, None], other, 0)) / np.maximum(count, 1)[:, None]
-        linked = within | outer
-        diagonal += linked
-        right[linked] += slope[linked]
-        right[outer] += image[y, x][outer]
-        coupled.append((np.flatnonzero(within), number[y, x][within]))
-    copies = at + shifts[taken[hole]]
-    ok = _known_at(source, copies)
-    copies = np.where(ok[:, None], copies, 0)
-    tie = np.where(ok, 1e-3, 1e-6)  # a hole without a rim keeps the copies' own values
-    right += tie[:, None] * image[copies[:, 0], copies[:, 1]]
-    out = image.copy()
-    out[hole] = _solve(diagonal + tie, coupled, right)
-    return out
-
-
-def _solve(diagonal: NDArray[np.floating], coupled: list[tuple[I64, I64]], right: NDArray[np.floating]) -> F32:
-    from scipy import sparse
-    from scipy.sparse.linalg import splu
-
-    i, j = (np.concatenate(c) for c in zip(*coupled))
-    matrix = sparse.diags(diagonal) - sparse.csr_matrix((np.ones(len(i)), (i, j)), shape=(len(right),) * 2)
-    return np.asarray(splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A").solve(right), np.float32)
+    return join_copies(image, hole, known, source, taken, shifts, copy_weight=options.copy_weight)

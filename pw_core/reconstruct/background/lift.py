@@ -3,28 +3,69 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
 from pw_core.gaussians import F32, F64, Camera, Gaussians
-from pw_core.reconstruct.background import inpaint as continuation
+from pw_core.reconstruct.background.inpaint import fill as inpaint
+from pw_core.reconstruct.background.poisson import smooth
 from pw_core.reconstruct.splatting.splats import surface_gaussians
 from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
 from pw_core.reconstruct.types import Mask, Rgb
 
-RINGS = ((2, 0.12), (4, 0.6))
-"""Size of cells [px] past the picture's borders, and how far they go [share of the width]; half as far up and down."""
-OVERLAP = 1.5
-BORDER = 4
-BEHIND = 0.001
-"""How much further away than it is a cell is laid, for each pixel that it is wider than one."""
-SHADE_CELLS = 20.0
-"""What is wider on the table than this counts as light, not as pattern."""
-STRANGE = 5.0
-"""How many medians a colour is off the table's when it is something else."""
-MAX_CELLS = 400_000
+
+@dataclass(frozen=True, kw_only=True)
+class HiddenOptions:
+    """What the entities and their contact shadows hide of a photo."""
+
+    outline_px: int = 9
+    """Diameter by which masks are widened: pixels at outlines are mixed."""
+    foot_share: float = 2 / 3
+    """Of a standing entity's height that is above its foot: a contact shadow hugs what is below."""
+    shadow_width_ratio: float = 0.22
+    """Of the entity's height: width by which its foot is widened for the shadow."""
+    shadow_height_ratio: float = 0.16
+    """Of the entity's height: the same, up and down."""
+    least_size_px: int = 8
+    """For which an entity's height counts at the least."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How the table is filled under the entities, on a raster that lies on it."""
+
+    most_cells: int = 400_000
+    """Of the raster: seconds."""
+    light_scale_cells: float = 20.0
+    """What is wider on the table than this counts as light, not as pattern."""
+    strange_medians: float = 5.0
+    """How many medians a colour is off the table's when it is something else."""
+    strange_levels: float = 24.0
+    """Less than this off it is never something else."""
+    pattern_cells: int = 5
+    """What is smaller is pattern: a knot, a crumb."""
+    strange_margin_cells: int = 9
+    """Diameter by which what is something else is widened."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackgroundOptions:
+    """Gaussians of the background, past the photo's borders too."""
+
+    rings: tuple[tuple[int, float], ...] = ((2, 0.12), (4, 0.6))
+    """Size of cells [px] past the picture's borders, and how far they go [share of the width]; half as far up and
+    down."""
+    overlap: float = 1.5
+    """How wide the Gaussian of a coarse cell is, in cells."""
+    border_px: int = 4
+    """Along the photo's borders, where the coarse may lie before the fine."""
+    setback_ratio: float = 0.001
+    """How much further away than it is a cell is laid, for each pixel that it is wider than one."""
+    most_stretch: float = 40.0
+    """Of Gaussians: at the horizon they are long and flat."""
 
 
 def on_table(config: SceneConfig, camera: Camera) -> Mask:
@@ -33,35 +74,45 @@ def on_table(config: SceneConfig, camera: Camera) -> Mask:
     return np.asarray(x < config.table.edge_m)
 
 
-def hidden_region(masks: list[Mask], standing: list[bool]) -> Mask:
-    """Masks with the rim of mixed pixels and, below and beside those that stand, the contact shadow."""
+def hidden_region(
+    masks: list[Mask], standing: list[bool], *, options: HiddenOptions = HiddenOptions()
+) -> Mask:  # fmt: skip
+    """Masks with the mixed pixels at their outlines and, below and beside those that stand, the contact shadow."""
     import cv2
 
     union = np.any(masks, axis=0).astype(np.uint8)
-    rim = cv2.dilate(union, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9)))
+    outlines = cv2.dilate(union, _ellipse(options.outline_px, options.outline_px))
     # A standing thing's contact shadow hugs its lower half.
-    foot, size = np.zeros_like(union), 8
+    foot, size = np.zeros_like(union), options.least_size_px
     for mask in (m for m, stands in zip(masks, standing) if stands):
         own = np.flatnonzero(mask.any(axis=1))
         size = max(size, own[-1] - own[0])
         lower = mask.astype(np.uint8)
-        lower[: own[0] + 2 * (own[-1] - own[0]) // 3] = 0
+        lower[: own[0] + int(options.foot_share * (own[-1] - own[0]))] = 0
         foot |= lower
-    wide, high = max(3, round(0.22 * size)) | 1, max(3, round(0.16 * size)) | 1
-    shadow = cv2.dilate(foot, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (wide, high)))
-    return np.asarray((rim > 0) | (shadow > 0))
+    wide, high = (max(3, round(r * size)) | 1 for r in (options.shadow_width_ratio, options.shadow_height_ratio))
+    shadow = cv2.dilate(foot, _ellipse(wide, high))
+    return np.asarray((outlines > 0) | (shadow > 0))
 
 
-def fill(photo: Rgb, hidden: Mask, table: Mask, camera: Camera) -> Rgb:
+def _ellipse(width: int, height: int) -> Any:
+    import cv2
+
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (width, height))
+
+
+def fill(
+    photo: Rgb, hidden: Mask, table: Mask, camera: Camera, *, options: TableOptions = TableOptions()
+) -> Rgb:  # fmt: skip
     """The photo with `hidden` filled: the table from the table, as seen from above, all else from all else."""
     out = photo.astype(np.float32)
-    out = continuation.fill(out, hidden & ~table, ~hidden & ~table)
+    out = inpaint(out, hidden & ~table, ~hidden & ~table)
     if (hidden & table).any():
-        out = _fill_table(out, hidden, table, camera)
+        out = _fill_table(out, hidden, table, camera, options)
     return np.asarray(out.round().clip(0, 255), np.uint8)
 
 
-def _fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera) -> F32:
+def _fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: TableOptions) -> F32:
     """On the rectified plane, where grain and pattern are as large far away as near by.
 
     Copies bring the pattern only: how bright the table is goes over the hole smoothly, or a shadow would be copied too,
@@ -69,25 +120,25 @@ def _fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera) -> F32:
     """
     import cv2
 
-    plane = _Plane.of(hidden & table, camera)
+    plane = _Plane.of(hidden & table, camera, options)
     seen = plane.sample(photo)
     known = plane.sample((table & ~hidden).astype(np.float32)) > 0.999
     hole = plane.sample((table & hidden).astype(np.float32)) > 0
     known &= ~hole
-    odd = _odd_cells(seen, known)
+    odd = _odd_cells(seen, known, options)
     known &= ~(odd & ~_touching(odd, hole))
     if not (known & ~odd).any():
         return photo
-    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), SHADE_CELLS)[..., None]
-    light = cv2.GaussianBlur(seen * known[..., None], (0, 0), SHADE_CELLS) / np.maximum(share, 1e-6)
-    shade = continuation.smooth(np.asarray(light, np.float32), hole, known)
-    pattern = continuation.fill(np.asarray(seen - shade, np.float32), hole, known, source=~odd)
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), options.light_scale_cells)[..., None]
+    bright = cv2.GaussianBlur(seen * known[..., None], (0, 0), options.light_scale_cells) / np.maximum(share, 1e-6)
+    light = smooth(np.asarray(bright, np.float32), hole, known)
+    pattern = inpaint(np.asarray(seen - light, np.float32), hole, known, source=~odd)
     out = photo.copy()
-    out[hidden & table] = plane.back(pattern + shade, hidden & table)
+    out[hidden & table] = plane.back(pattern + light, hidden & table)
     return out
 
 
-def _odd_cells(seen: F32, known: Mask) -> Mask:
+def _odd_cells(seen: F32, known: Mask, options: TableOptions) -> Mask:
     """What stands on the table, shadows and reflections: cells far from the table's colour, which is taken to change
     over it as a quadratic does."""
     import cv2
@@ -105,9 +156,9 @@ def _odd_cells(seen: F32, known: Mask) -> Mask:
         fit = np.linalg.lstsq(part.T @ terms, part.T @ colors, rcond=None)[0]
         distance = np.linalg.norm(colors - terms @ fit, axis=1)
         weight = 1 / (1 + (distance / max(float(np.median(distance)), 1.0)) ** 2)
-    odd[known] = distance > max(STRANGE * float(np.median(distance)), 24.0)
-    opened = cv2.morphologyEx(odd, cv2.MORPH_OPEN, np.ones((5, 5), np.uint8))  # a knot or a crumb is pattern
-    return np.asarray(cv2.dilate(opened, np.ones((9, 9), np.uint8)) > 0)
+    odd[known] = distance > max(options.strange_medians * float(np.median(distance)), options.strange_levels)
+    opened = cv2.morphologyEx(odd, cv2.MORPH_OPEN, np.ones((options.pattern_cells,) * 2, np.uint8))
+    return np.asarray(cv2.dilate(opened, np.ones((options.strange_margin_cells,) * 2, np.uint8)) > 0)
 
 
 def _touching(odd: Mask, hole: Mask) -> Mask:
@@ -131,7 +182,7 @@ class _Plane:
     shape: tuple[int, int]
 
     @classmethod
-    def of(cls, hidden: Mask, camera: Camera) -> _Plane:
+    def of(cls, hidden: Mask, camera: Camera, options: TableOptions) -> _Plane:
         centres = pixel_centres(camera.height, camera.width)
         points = camera.unproject(centres, table_depth(camera))
         rows = np.flatnonzero(hidden.any(axis=1))
@@ -145,7 +196,7 @@ class _Plane:
         reach = points[rows[0], 0, 1]
         step = np.array([deep, -wide])
         shape = (int(np.ceil((far - near) / deep)) + 1, int(np.ceil(2 * reach / wide)) + 1)
-        too_many = max(1.0, np.sqrt(shape[0] * shape[1] / MAX_CELLS))
+        too_many = max(1.0, np.sqrt(shape[0] * shape[1] / options.most_cells))
         shape = (int(np.ceil(shape[0] / too_many)), int(np.ceil(shape[1] / too_many)))
         return cls(camera, np.array([near, reach]), step * too_many, shape)
 
@@ -184,7 +235,9 @@ def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integ
     return np.asarray(low + np.where(folded < span, folded, 2 * span - 1 - folded))
 
 
-def background_gaussians(filled: Rgb, config: SceneConfig, camera: Camera) -> tuple[Gaussians, NDArray[np.int64]]:
+def background_gaussians(
+    filled: Rgb, config: SceneConfig, camera: Camera, *, options: BackgroundOptions = BackgroundOptions()
+) -> tuple[Gaussians, NDArray[np.int64]]:
     """One Gaussian a pixel, and coarser ones past the picture's borders and on the backdrop behind the table's edge,
     for turned views; the pixel (row * width + column) of each; -1 for the coarse, and at the borders, where the coarse
     may lie before the fine."""
@@ -193,7 +246,7 @@ def background_gaussians(filled: Rgb, config: SceneConfig, camera: Camera) -> tu
     height, width = filled.shape[:2]
     layers = [(pixel_centres(height, width).reshape(-1, 2), 1, False)]
     inner = 0
-    for size, share in RINGS:
+    for size, share in options.rings:
         outer = round(share * width)
         layers.append((_ring(height, width, inner, outer, size), size, False))
         inner = outer
@@ -205,14 +258,15 @@ def background_gaussians(filled: Rgb, config: SceneConfig, camera: Camera) -> tu
     for centres, size, wall_only in layers:
         points, across, down, keep = _lay(centres, float(size), config, camera, wall_only=wall_only)
         # The coarser lie a little behind and reach under the finer, which hide them there: no line where they meet.
-        points = camera.centre + (1 + BEHIND * (size - 1)) * (points - camera.centre)
+        points = camera.centre + (1 + options.setback_ratio * (size - 1)) * (points - camera.centre)
         # Mirrored at the borders rather than stretched: a backdrop goes on as it was.
         column = _mirror(np.floor(centres[keep, 0]).astype(int), 0, width)
         row = _mirror(np.floor(centres[keep, 1]).astype(int), 0, horizon if wall_only and horizon else height)
-        wide = 1.0 if size == 1 else OVERLAP
+        wide = 1.0 if size == 1 else options.overlap
         colors = cv2.blur(filled, (size, size))[row, column] / 255.0
-        parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=40.0))
-        border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column)) < BORDER
+        parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=options.most_stretch))
+        to_border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column))
+        border = to_border < options.border_px
         pixels.append(np.where(border, -1, row * width + column) if size == 1 else np.full(len(row), -1))
     return Gaussians.concatenate(parts), np.concatenate(pixels)
 

@@ -11,7 +11,7 @@ from pydantic import Field
 from pw_core.config import Part
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.progress import Progress
-from pw_core.reconstruct.providers.base import DepthGuess, Kind, settings_of
+from pw_core.reconstruct.providers.types import DepthGuess, Kind, settings_of
 from pw_core.reconstruct.types import Rgb
 
 KEY = "reconstruct.depth.settings"

@@ -14,8 +14,8 @@ from pw_core.config import Part
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32
 from pw_core.progress import Progress
-from pw_core.reconstruct.providers.base import DepthGuess, Kind, settings_of
 from pw_core.reconstruct.providers.program import run_program
+from pw_core.reconstruct.providers.types import DepthGuess, Kind, settings_of
 from pw_core.reconstruct.types import Rgb
 
 KEY = "reconstruct.depth.settings"

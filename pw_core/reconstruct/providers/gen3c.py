@@ -20,8 +20,8 @@ from pydantic import Field, field_validator
 from pw_core.config import Part
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.progress import Progress
-from pw_core.reconstruct.providers.base import settings_of
 from pw_core.reconstruct.providers.program import last_lines, run_program
+from pw_core.reconstruct.providers.types import settings_of
 from pw_core.reconstruct.types import Rgb
 
 KEY = "reconstruct.more_views.settings"

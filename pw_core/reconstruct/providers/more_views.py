@@ -1,4 +1,4 @@
-"""Many views of a single photo, made by a provider, as inputs of the way for many photos."""
+"""Many views of a single photo, made by a provider, as inputs of the route for many photos."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from pathlib import Path
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.progress import Progress
 from pw_core.reconstruct.inputs import Inputs, ViewInput
-from pw_core.reconstruct.providers.base import VIEWS_GROUP, load_provider
+from pw_core.reconstruct.providers.types import VIEWS, load_provider
 
 PHOTO = "photo.png"
 
 
-def invent(
+def views_of_photo(
     config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path, progress: Progress
 ) -> tuple[Inputs, ViewsSettings]:
     """The photo and what `config.reconstruct.more_views` makes of it, and settings that fit: prompts are the photo's,
@@ -22,7 +22,7 @@ def invent(
         ReconstructError: INVALID_CONFIG, MISSING_WEIGHTS, RECONSTRUCT_FAILED, as the provider says.
     """
     photo = inputs.views[0]
-    provider = load_provider(config.reconstruct.more_views, VIEWS_GROUP)
+    provider = load_provider(config.reconstruct.more_views, VIEWS)
     place = folder / provider.name
     place.mkdir(parents=True, exist_ok=True)
     made = provider.views(photo.image, folder=place, progress=progress)

@@ -2,56 +2,83 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from pw_core.config import EntityConfig, SceneConfig
-from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.gaussians import F64, Binding, Camera, Gaussians
-from pw_core.progress import Progress
+from pw_core.gaussians import F64, Camera, Gaussians
+from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.lift import background_gaussians, fill, hidden_region, on_table
-from pw_core.reconstruct.image import check_photo, load_photo, working_size
+from pw_core.reconstruct.binding.assemble import Body, assemble, measure
+from pw_core.reconstruct.binding.bind import Bound
+from pw_core.reconstruct.image import check_photo, working_size
+from pw_core.reconstruct.inputs import ViewInput
+from pw_core.reconstruct.providers.align import Aligned, align, with_front
+from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.segmentation.prompt import segment
+from pw_core.reconstruct.splatting.draw import choose_device
 from pw_core.reconstruct.splatting.single_view import fit_colors
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import Solid, make_solid, pixel_centres
-from pw_core.reconstruct.surface.particles import RIGID_PARTICLES, bind, cover, sample_inside
+from pw_core.reconstruct.surface.particles import bind, cover, sample_inside
 from pw_core.reconstruct.types import Mask, Rgb
-from pw_core.scene import Entity, Particles, Scene
-
-if TYPE_CHECKING:
-    from pw_core.reconstruct.providers.align import Aligned
-
-RIM_STEP_PX = 3.0
-MIXED_PX = 2.0
-"""This near to the outline, pixels are mixed with what lies behind."""
+from pw_core.scene import Scene
 
 
-def reconstruct(
-    config: SceneConfig, *, photo: NDArray[np.uint8] | None = None, progress: Progress | None = None
+@dataclass(frozen=True, kw_only=True)
+class SkinOptions:
+    """Gaussians on a lifted solid: a front seen in the photo, a back guessed from it, an outline between them."""
+
+    mixed_px: float = 2.0
+    """This near to the outline, pixels are mixed with what lies behind."""
+    least_inner_share: float = 0.5
+    """Of a mask: where less of it than this is off the outline, it is too thin to spare its outline."""
+    back_blur_px: float = 5.0
+    """Of the colours at the back: what is there is unknown, and highlights and prints are not copied."""
+    back_step_px: int = 2
+    """Between two Gaussians of the back."""
+    outline_step_px: float = 3.0
+    """Between two Gaussians from front to back."""
+    outline_width_px: float = 1.5
+    """Pixels this near to the edge have such Gaussians: the edge's own, diagonal neighbours included."""
+    outline_smoothing_px: float = 1.0
+    """Standard deviation of the blur of distances before their gradient says across the outline."""
+    outline_overlap: float = 1.5
+    """How long and deep they are, in steps: they overlap, or a turned view would look in between."""
+
+
+@dataclass(frozen=True)
+class _Skin:
+    """Gaussians; the source pixel (row * width + column) of each, -1: none; which lie at the outline, mixed with what
+    is behind."""
+
+    gaussians: Gaussians
+    pixels: NDArray[np.int64]
+    outline: Mask
+
+
+def lift_photo(
+    config: SceneConfig, view: ViewInput, *, progress: Progress = no_progress, skin: SkinOptions = SkinOptions()
 ) -> Scene:
     """Lift one photo into a metric scene.
 
     Args:
-        config: the scene; its `photo` is read unless `photo` is given.
-        photo: RGB or grey pixels (H, W[, 3]), 8 or 16 bit.
+        config: the scene; its camera and table say where the photo was taken.
+        view: RGB or grey pixels (H, W[, 3]), 8 or 16 bit; the rest of it does not count.
         progress: called with stage and fraction; what it raises ends the work with nothing kept.
 
     Raises:
         ReconstructError: INVALID_IMAGE, INVALID_PROMPT, RECONSTRUCT_FAILED; the message says what would be right.
     """
-    import trimesh
-
-    progress = progress or (lambda stage, fraction: None)
     began = time.perf_counter()
     progress("reading", 0.0)
-    if photo is None and not config.photo:
-        raise ReconstructError(f"scene '{config.name}' names no photo", code=ErrorCode.INVALID_IMAGE)
-    original = load_photo(Path(config.photo)) if photo is None else check_photo(photo)
+    original = check_photo(view.image)
     pixels = working_size(original, config.reconstruct.width_px)
     height, width = pixels.shape[:2]
     camera = Camera.above_table(
@@ -60,65 +87,33 @@ def reconstruct(
     )  # fmt: skip
     progress("masks", 0.05)
     masks = _masks(pixels, config, scale=width / original.shape[1])
-    hidden = hidden_region(masks, [not e.above for e in config.entities])
+    hidden, table = hidden_region(masks, [not e.above for e in config.entities]), on_table(config, camera)
     depth = None
     if config.reconstruct.depth.provider:
-        table = ~hidden & on_table(config, camera)
-        depth = _depth(pixels, table, config, camera, lambda s, f: progress(s, 0.1 + 0.15 * f))
+        depth = _depth(pixels, ~hidden & table, config, camera, subrange(progress, 0.1, 0.25))
     progress("solids", 0.25)
     solids = _solids(masks, config, camera, None if depth is None else depth.depth)
     progress("background", 0.4)
-    filled = fill(pixels, hidden, on_table(config, camera), camera)
+    filled = fill(pixels, hidden, table, camera)
     background, background_pixels = background_gaussians(filled, config, camera)
     progress("particles", 0.5)
-    share = _counts(config, [float(trimesh.Trimesh(s.mesh.vertices, s.mesh.faces).volume) for s in solids])
-    entities: list[Entity] = []
-    points: list[F64] = []
-    fronts: list[Gaussians] = []
-    bindings: list[tuple[Any, ...]] = []
-    sources: list[NDArray[np.int64]] = []
-    outlines: list[Mask] = []
-    for i, (entity, solid) in enumerate(zip(config.entities, solids)):
-        mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
-        inside = sample_inside(solid, camera, volume_m3=float(mesh.volume), count=share[i], name=entity.name)
-        gaussians, pixel, outline = _skin(solid, pixels, camera)
-        positions = cover(inside, gaussians.means.astype(np.float64))
-        index, weights, raw = bind(positions, inside.spacing_m, gaussians, entity)
-        j, n = sum(map(len, points)), sum(map(len, fronts))
-        bindings.append((index + j, weights, raw, np.full(len(raw), inside.spacing_m)))
-        points.append(positions)
-        fronts.append(gaussians)
-        sources.append(pixel)
-        outlines.append(outline)
-        entities.append(Entity(
-            name=entity.name, id=i, kind=entity.kind, material=entity.material, mesh=solid.mesh,
-            origin=np.asarray(mesh.center_mass), volume_m3=float(mesh.volume),
-            particle_size_m=float((mesh.volume / len(positions)) ** (1 / 3)),
-            particles=slice(j, j + len(positions)), gaussians=slice(n, n + len(gaussians)),
-        ))  # fmt: skip
-    index, weights, raw, delta = (np.concatenate(x) for x in zip(*bindings))
-    binding = Binding(index.astype(np.int64), *(x.astype(np.float32) for x in (weights, raw, delta)))
-    rest = np.concatenate(points).astype(np.float32)
-    foreground = Gaussians.concatenate(fronts)
-    foreground = Gaussians(
-        rest[binding.index[:, 0]] + binding.offsets(), foreground.quats, foreground.log_scales, foreground.opacities,
-        foreground.sh,
-    )  # fmt: skip
+    bodies = measure(config, [s.mesh for s in solids])
+    skins = [_skin(s, pixels, camera, skin) for s in solids]
+    bound = [_bound(e, s, b, k.gaussians, camera) for e, s, b, k in zip(config.entities, solids, bodies, skins)]
+    scene = assemble(config, bodies, bound, background)
     progress("fitting", 0.6)
     # What the entities hide keeps its filled colour: the photo says nothing of it.
     free = np.where((background_pixels >= 0) & ~hidden.reshape(-1)[background_pixels], background_pixels, -1)
     foreground, background, psnr = fit_colors(
-        foreground, np.concatenate(sources), background, free, pixels, camera,
-        outline=np.concatenate(outlines), behind=filled, iterations=config.reconstruct.fit_iterations,
-        progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
+        scene.foreground, np.concatenate([k.pixels for k in skins]), background, free, pixels, camera,
+        outline=np.concatenate([k.outline for k in skins]), hidden_colors=filled,
+        iterations=config.reconstruct.fit_iterations, progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
     )  # fmt: skip
     progress("done", 1.0)
-    return Scene(
-        id=config.name, config=config, entities=tuple(entities), particles=Particles.at_rest(rest),
-        entity_ids=np.concatenate([np.full(len(p), i, np.int32) for i, p in enumerate(points)]),
-        foreground=foreground, binding=binding, background=background, cameras=(camera,),
+    return replace(
+        scene, foreground=foreground, background=background, cameras=(camera,),
         provenance={
-            "method": "photo lift", "photo": Path(config.photo).name, "photo_size_px": list(original.shape[1::-1]),
+            "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
             "seconds": round(time.perf_counter() - began, 2),
@@ -131,27 +126,19 @@ def _masks(pixels: Rgb, config: SceneConfig, *, scale: float) -> list[Mask]:
     if views.masks == "grabcut":
         return [segment(pixels, e, scale=scale) for e in config.entities]
     from pw_core.reconstruct.segmentation.sam import segment_all
-    from pw_core.reconstruct.splatting.draw import choose_device
 
     return segment_all(pixels, config.entities, views.sam2, scale=scale, device=choose_device(views))
 
 
 def _depth(pixels: Rgb, table: Mask, config: SceneConfig, camera: Camera, progress: Progress) -> Aligned:
     """What the configured provider makes of the photo, in metres."""
-    import tempfile
-
-    from pw_core.reconstruct.providers.align import align
-    from pw_core.reconstruct.providers.base import DEPTH_GROUP, load_provider
-
-    provider = load_provider(config.reconstruct.depth, DEPTH_GROUP)
+    provider = load_provider(config.reconstruct.depth, DEPTH)
     with tempfile.TemporaryDirectory(prefix="pw_depth_") as folder:
         guess = provider.depth(pixels, folder=Path(folder), progress=progress)
     return align(guess, camera, table)
 
 
-def _solids(
-    masks: list[Mask], config: SceneConfig, camera: Camera, depth: F64 | None = None
-) -> list[Solid]:
+def _solids(masks: list[Mask], config: SceneConfig, camera: Camera, depth: F64 | None) -> list[Solid]:
     """Standing ones first: a hanging one is at the distance of what it hangs above. Their visible side is that of the
     depth map [m] (H, W), if there is one."""
     done: dict[str, Solid] = {}
@@ -161,40 +148,31 @@ def _solids(
             mid = _distance(mask, entity, camera)
         done[entity.name] = make_solid(mask, entity, camera, mid_m=mid)
         if depth is not None:
-            from pw_core.reconstruct.providers.align import with_front
-
             done[entity.name] = with_front(done[entity.name], depth, camera, standing=mid is None, name=entity.name)
     return [done[e.name] for e in config.entities]
 
 
 def _distance(mask: Mask, entity: EntityConfig, camera: Camera) -> float:
     """x [m] of the plane where the silhouette's widest inscribed circle has the entity's diameter."""
-    from scipy import ndimage
-
     diameter_px = 2 * float(ndimage.distance_transform_edt(mask).max())
     depth = entity.diameter_m * camera.K[0, 0] / diameter_px
     centre = np.argwhere(mask).mean(0)[::-1] + 0.5
     return float(depth * camera.rays(centre)[0])
 
 
-def _counts(config: SceneConfig, volumes: list[float]) -> list[int]:
-    """Particles of each entity: deformables share the config's number by volume, so that all are of one size."""
-    soft = sum(v for v, e in zip(volumes, config.entities) if e.kind == "deformable")
-    return [
-        max(100, round(config.simulation.particles * v / soft)) if e.kind == "deformable" else RIGID_PARTICLES
-        for v, e in zip(volumes, config.entities)
-    ]
+def _bound(entity: EntityConfig, solid: Solid, body: Body, skin: Gaussians, camera: Camera) -> Bound:
+    inside = sample_inside(solid, camera, volume_m3=body.volume_m3, count=body.count, name=entity.name)
+    positions = cover(inside, skin.means.astype(np.float64))
+    return Bound(positions, inside.spacing_m, skin, *bind(positions, inside.spacing_m, skin, entity))
 
 
-def _skin(solid: Solid, pixels: Rgb, camera: Camera) -> tuple[Gaussians, NDArray[np.int64], Mask]:
-    """Front Gaussians, one a pixel, and back ones, one in four; the source pixel of each, -1 at the back; which of them
-    lie at the outline, mixed with what is behind.
+def _skin(solid: Solid, pixels: Rgb, camera: Camera, options: SkinOptions) -> _Skin:
+    """Front Gaussians, one a pixel; back ones, one in four; and what closes the gap between them along the outline.
 
     The back has the front's colours at the same pixels, blurred: what is behind is unknown, and this keeps it alike
     without copying highlights and prints.
     """
     import cv2
-    from scipy import ndimage
 
     height, width = solid.mask.shape
     centres = pixel_centres(height, width)
@@ -202,49 +180,53 @@ def _skin(solid: Solid, pixels: Rgb, camera: Camera) -> tuple[Gaussians, NDArray
     across, down = (np.nan_to_num(s) for s in steps_of(grid))
     mask = solid.mask & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
     distance = np.asarray(ndimage.distance_transform_edt(np.pad(solid.mask, 1)))[1:-1, 1:-1]
-    inner = distance > MIXED_PX
-    if inner.sum() < 0.5 * solid.mask.sum():  # too thin to spare its outline
+    inner = distance > options.mixed_px
+    if inner.sum() < options.least_inner_share * solid.mask.sum():
         inner = solid.mask
     # A pixel at the outline is mixed with what lies behind, and a turned view would show a line of it in the midst of
     # the thing: it takes the colour of the nearest further in.
     y, x = ndimage.distance_transform_edt(~inner, return_distances=False, return_indices=True)
     own = pixels[y, x]
     front = surface_gaussians(grid[mask], across[mask], down[mask], own[mask] / 255.0)
-    blurred = cv2.GaussianBlur(pixels.astype(np.float32) * inner[..., None], (0, 0), 5)
-    weight = cv2.GaussianBlur(inner.astype(np.float32), (0, 0), 5)[..., None]
+    sigma = options.back_blur_px
+    blurred = cv2.GaussianBlur(pixels.astype(np.float32) * inner[..., None], (0, 0), sigma)
+    weight = cv2.GaussianBlur(inner.astype(np.float32), (0, 0), sigma)[..., None]
     color = np.where(weight > 1e-3, blurred / np.maximum(weight, 1e-3), own) / 255.0
-    half = np.zeros_like(mask)
-    half[::2, ::2] = True
+    step = options.back_step_px
+    sparse = np.zeros_like(mask)
+    sparse[::step, ::step] = True
     grid = camera.unproject(centres, solid.back)
-    across, down = (2 * np.nan_to_num(s) for s in steps_of(grid))
-    behind = inner & half & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
-    back = surface_gaussians(grid[behind], across[behind], down[behind], color[behind])
-    rim = _rim(solid, inner, color, camera)
-    rest = int(behind.sum()) + len(rim)
+    across, down = (step * np.nan_to_num(s) for s in steps_of(grid))
+    unseen = inner & sparse & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
+    back = surface_gaussians(grid[unseen], across[unseen], down[unseen], color[unseen])
+    outline = _outline(solid, inner, color, camera, options)
+    rest = len(back) + len(outline)
     source = np.concatenate([np.flatnonzero(mask.reshape(-1)), np.full(rest, -1)])
-    outline = np.concatenate([~inner[mask], np.zeros(rest, bool)])
-    return Gaussians.concatenate([front, back, rim]), source, outline
+    mixed = np.concatenate([~inner[mask], np.zeros(rest, bool)])
+    return _Skin(Gaussians.concatenate([front, back, outline]), source, mixed)
 
 
-def _rim(solid: Solid, inner: Mask, color: NDArray[np.floating], camera: Camera) -> Gaussians:
-    """Gaussians between front and back along the outline of `inner`: the two sheets do not quite meet there, and a
-    turned view would look in between."""
-    from scipy import ndimage
-
+def _outline(
+    solid: Solid, inner: Mask, color: NDArray[np.floating], camera: Camera, options: SkinOptions
+) -> Gaussians:
+    """Gaussians between front and back along the outline of `inner`: the two do not quite meet there, and a turned view
+    would look in between."""
     distance = np.asarray(ndimage.distance_transform_edt(np.pad(inner, 1)))[1:-1, 1:-1]
-    rows, columns = np.nonzero(inner & (distance < 1.5))
+    rows, columns = np.nonzero(inner & (distance < options.outline_width_px))
     front, back = solid.front[rows, columns], solid.back[rows, columns]
     pixel_m = front / camera.K[0, 0]
-    count = np.ceil((back - front) / (RIM_STEP_PX * pixel_m)).astype(int)
+    count = np.ceil((back - front) / (options.outline_step_px * pixel_m)).astype(int)
     which = np.repeat(np.arange(len(rows)), count)
     step = np.arange(len(which)) - np.repeat(np.cumsum(count) - count, count)
     depth = front[which] + (step + 0.5) / np.maximum(count[which], 1) * (back - front)[which]
     centre = np.stack([columns, rows], axis=1).astype(np.float64)[which] + 0.5
     # The outline's direction is across the gradient of the distance to it.
-    slope: F64 = np.stack(np.gradient(ndimage.gaussian_filter(distance, 1.0))[::-1], axis=-1)[rows, columns][which]
+    smooth = ndimage.gaussian_filter(distance, options.outline_smoothing_px)
+    slope: F64 = np.stack(np.gradient(smooth)[::-1], axis=-1)[rows, columns][which]
     slope /= np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-9)
     tangent: F64 = np.stack([-slope[:, 1], slope[:, 0]], axis=1)
+    half = options.outline_overlap / 2
     points = camera.unproject(centre, depth)
-    along = camera.unproject(centre + 0.75 * tangent, depth) - camera.unproject(centre - 0.75 * tangent, depth)
-    inwards = camera.rays(centre) * (1.5 * RIM_STEP_PX * pixel_m[which])[:, None]
+    along = camera.unproject(centre + half * tangent, depth) - camera.unproject(centre - half * tangent, depth)
+    inwards = camera.rays(centre) * (options.outline_overlap * options.outline_step_px * pixel_m[which])[:, None]
     return surface_gaussians(points, along, inwards, color[rows[which], columns[which]])

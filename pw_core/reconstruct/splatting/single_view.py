@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,12 +11,21 @@ from numpy.typing import NDArray
 from pw_core.gaussians import SH_C0, Camera, Gaussians
 from pw_core.reconstruct.types import Rgb
 
-GAIN = 0.5
-REACH = 0.2
-REACH_MIXED = 0.08
-LEAST_CONTRAST = 0.1
-"""Where thing and background differ by less, the outline's opacity moves less."""
-LEAST_OPACITY = 0.02
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoFitOptions:
+    """The fit of colours and of the outline's opacities; colours are 0 to 1."""
+
+    gain: float = 0.5
+    """Of the residual that is taken up at each step: neighbours overlap, and all of it would overshoot."""
+    most_change: float = 0.2
+    """Of a colour. Turned views would see the overshoot of more as dark and bright beads."""
+    most_change_mixed: float = 0.08
+    """Of a colour at the outline, where opacity is to do the rest."""
+    least_contrast: float = 0.1
+    """Where thing and background differ by less, the outline's opacity moves less."""
+    least_opacity: float = 0.02
+    """Of the outline's Gaussians."""
 
 
 def fit_colors(
@@ -27,17 +37,18 @@ def fit_colors(
     camera: Camera,
     *,
     outline: NDArray[np.bool_],
-    behind: Rgb,
+    hidden_colors: Rgb,
     iterations: int,
     progress: Callable[[float], None] | None = None,
+    options: PhotoFitOptions = PhotoFitOptions(),
 ) -> tuple[Gaussians, Gaussians, float]:
     """Colours so that the drawn scene is the photo; shapes stay, and opacities but for the outline's.
 
     Each Gaussian that came from a pixel (row * width + column; -1: none, its colour stays) takes up that pixel's
     residual, again and again: with shapes fixed the picture is linear in the colours, and this is Van Cittert's
     deconvolution (1931) of the overlap between neighbours. Those that `outline` (N,) marks are mixed with what lies
-    behind them, whose colours are `behind` (H, W, 3): they all but keep their colour and take up the residual with
-    their opacity, as far as it lies between the two colours.
+    behind them, whose colours are `hidden_colors` (H, W, 3): they all but keep their colour and take up the residual
+    with their opacity, as far as it lies between the two colours.
 
     Returns:
         foreground, background, and the PSNR [dB] over the whole picture.
@@ -50,14 +61,14 @@ def fit_colors(
     pixels = np.concatenate([foreground_pixels, background_pixels])
     mixed = np.flatnonzero(outline & (foreground_pixels >= 0))
     bound = np.flatnonzero(pixels >= 0)
-    reach = np.full((len(both), 1), REACH, np.float32)
-    reach[mixed] = REACH_MIXED
+    reach = np.full((len(both), 1), options.most_change, np.float32)
+    reach[mixed] = options.most_change_mixed
     target = photo.reshape(-1, 3).astype(np.float32) / 255
     color = 0.5 + SH_C0 * both.sh[:, 0]
     opacity = 1 / (1 + np.exp(-both.opacities))
     most = opacity[mixed]
-    between = color[mixed] - behind.reshape(-1, 3)[pixels[mixed]].astype(np.float32) / 255
-    between /= np.maximum((between**2).sum(axis=1), LEAST_CONTRAST**2)[:, None]
+    between = color[mixed] - hidden_colors.reshape(-1, 3)[pixels[mixed]].astype(np.float32) / 255
+    between /= np.maximum((between**2).sum(axis=1), options.least_contrast**2)[:, None]
     means, quats = torch.from_numpy(both.means), torch.from_numpy(both.quats)
     scales = torch.exp(torch.from_numpy(both.log_scales))
     view = torch.from_numpy(camera.viewmat.astype(np.float32))[None]
@@ -69,13 +80,12 @@ def fit_colors(
             drawn = rasterize(means, quats, scales, o, c, view, K, camera.width, camera.height)
         return np.asarray(target - drawn.rgb[0].numpy().reshape(-1, 3))
 
-    # Never far from what they were given: turned views would see the overshoot as dark and bright beads.
     low, high = (np.clip(color[bound] + s, 0, 1) for s in (-reach[bound], reach[bound]))
     error = residual()
     for i in range(iterations):
-        color[bound] = np.clip(color[bound] + GAIN * error[pixels[bound]], low, high)
-        step = GAIN * (error[pixels[mixed]] * between).sum(axis=1)
-        opacity[mixed] = np.clip(opacity[mixed] + step, LEAST_OPACITY, most)
+        color[bound] = np.clip(color[bound] + options.gain * error[pixels[bound]], low, high)
+        step = options.gain * (error[pixels[mixed]] * between).sum(axis=1)
+        opacity[mixed] = np.clip(opacity[mixed] + step, options.least_opacity, most)
         error = residual()
         if progress is not None:
             progress((i + 1) / iterations)

@@ -2,19 +2,29 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F64, SH_C0, Gaussians
 
-SIGMA_PER_PIXEL = 0.5
-THINNESS = 0.15
-MAX_STRETCH = 12.0
-OPACITY_LOGIT = 4.0
+
+@dataclass(frozen=True, kw_only=True)
+class SplatOptions:
+    """Gaussians that stand for samples of a surface."""
+
+    sigma_per_sample: float = 0.5
+    """Standard deviation, in steps between samples: no gaps, little overlap."""
+    thinness: float = 0.15
+    """Across the surface, in the same unit."""
+    opacity_logit: float = 4.0
+    """0.982: opaque, but for the fit's sake not quite."""
 
 
 def surface_gaussians(
-    points: F64, across: F64, down: F64, colors: NDArray[np.floating], *, max_stretch: float = MAX_STRETCH
+    points: F64, across: F64, down: F64, colors: NDArray[np.floating], *, max_stretch: float = 12.0,
+    options: SplatOptions = SplatOptions(),
 ) -> Gaussians:
     """Flat Gaussians at `points` [m] (N, 3).
 
@@ -30,15 +40,15 @@ def surface_gaussians(
     a, d = steps
     normal = np.cross(a, d)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
-    thin = THINNESS * np.sqrt(np.linalg.norm(a, axis=1) * np.linalg.norm(d, axis=1))[:, None] * normal
-    shape = SIGMA_PER_PIXEL * np.stack([a, d, thin], axis=-1)
+    thin = options.thinness * np.sqrt(np.linalg.norm(a, axis=1) * np.linalg.norm(d, axis=1))[:, None] * normal
+    shape = options.sigma_per_sample * np.stack([a, d, thin], axis=-1)
     values, vectors = np.linalg.eigh(shape @ shape.transpose(0, 2, 1))
     vectors[:, :, 0] *= np.sign(np.linalg.det(vectors))[:, None]
     return Gaussians(
         means=points.astype(np.float32),
         quats=rotations_to_quats(vectors).astype(np.float32),
         log_scales=(0.5 * np.log(np.maximum(values, 1e-12))).astype(np.float32),
-        opacities=np.full(len(points), OPACITY_LOGIT, np.float32),
+        opacities=np.full(len(points), options.opacity_logit, np.float32),
         sh=((np.asarray(colors)[:, None, :] - 0.5) / SH_C0).astype(np.float32),
     )
 

@@ -24,7 +24,6 @@ from pw_core.gaussians import Camera
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.image import load_photo
 from pw_core.reconstruct.inputs import Inputs, ViewInput, metres
-from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.scene import Scene
 
 TRUTH = ROOT / "out" / "truth"
@@ -98,7 +97,7 @@ def _rgbd(name: str, config: SceneConfig) -> None:
     """As a depth camera gives it: whole millimetres, intrinsics, no pose."""
     picture, depth, camera = truth_of(name)
     view = ViewInput("front.png", picture, metres(np.round(1000 * depth).astype(np.uint16)), camera.K)
-    scene = reconstruct_views(at_width(config, camera.width), Inputs((view,)))
+    scene = reconstruct(at_width(config, camera.width), Inputs((view,)))
     for e in scene.entities:
         got = visible_error(scene, name, e.name)
         note = f"true to ours {100 * got['true_to_ours']:.2f}, ours to true {100 * got['ours_to_true']:.2f}"

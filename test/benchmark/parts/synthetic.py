@@ -33,8 +33,7 @@ from parts.records import ROOT, record, write
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
-from pw_core.reconstruct.inputs import Inputs
-from pw_core.reconstruct.routes.many_views import reconstruct_views
+from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.scene import Scene
 
 SCENES = ("jam", "dumpling", "play_doh")
@@ -204,7 +203,7 @@ def first_that_goes(
         part = asked.model_copy(update={"entities": entities})
         names = " and ".join(e.name for e in entities)
         try:
-            scene = reconstruct_views(part, inputs, settings=settings, folder=folder, progress=told(what))
+            scene = reconstruct(part, inputs, settings=settings, folder=folder, progress=told(what))
         except ReconstructError as error:
             record(f"{what}: {names} reconstructed", 0.0, "", "1", False, str(error))
         else:

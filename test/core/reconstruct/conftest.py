@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct import Inputs
 from support.ball import shots
 
 

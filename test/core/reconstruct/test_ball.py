@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
-from pw_core.reconstruct import reconstruct
+from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.reconstruct.background.lift import fill
 from pw_core.reconstruct.image import load_photo, working_size
 from pw_core.reconstruct.segmentation.prompt import segment
@@ -117,7 +117,8 @@ def test_scene_looks_like_its_photo_and_binds_every_gaussian() -> None:
 
     photo = ball_photo()
     told: list[float] = []
-    scene = reconstruct(ball_config(), photo=photo, progress=lambda stage, fraction: told.append(fraction))
+    inputs = Inputs.of_photo(ball_config(), photo)
+    scene = reconstruct(ball_config(), inputs, progress=lambda stage, fraction: told.append(fraction))
     assert told == sorted(told)
     assert told[-1] == 1.0
     drawn = Appearance(scene).render(scene.cameras[0], scene.initial_physics())

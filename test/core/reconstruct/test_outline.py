@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.appearance import Appearance
-from pw_core.reconstruct import reconstruct
+from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.reconstruct.background.lift import hidden_region
 from pw_core.reconstruct.surface.inflate import make_solid
 from pw_core.render.cameras import orbit
@@ -32,7 +32,7 @@ def test_mixed_pixels_take_the_things_colour_and_let_the_background_through() ->
     around = np.where(ball_mask()[..., None], 150, photo)  # as a lens mixes them
     share = ndimage.gaussian_filter(soft, (0.6, 0.6, 0))
     photo = (share * np.where(ball_mask()[..., None], photo, (150, 40, 40)) + (1 - share) * around).astype(np.uint8)
-    scene = reconstruct(ball_config(), photo=photo)
+    scene = reconstruct(ball_config(), Inputs.of_photo(ball_config(), photo))
     colors = scene.foreground.colors()
     assert (colors[:, 0] - colors[:, 1]).min() > 0.1  # red, none as grey as the wall behind
     opacities = 1 / (1 + np.exp(-scene.foreground.opacities))
@@ -52,7 +52,7 @@ def test_a_turned_view_shows_no_line_where_the_photo_ends() -> None:
     """Waves on the wall are mirrored at the border: one crest or trough there, no spike."""
     photo = ball_photo()
     photo[:60] = (130 + 40 * np.sin(np.arange(WIDTH) / 3 + 0.4)).astype(np.uint8)[:, None]
-    scene = reconstruct(ball_config(), photo=photo)
+    scene = reconstruct(ball_config(), Inputs.of_photo(ball_config(), photo))
     view = scene.cameras[0]
     turned = view.moved(orbit(view.viewmat, scene.entities[0].origin, [np.radians(15)])[0], name="turned")
     wall = Appearance(scene).render(turned, scene.initial_physics()).rgb[30:50, :, 0].mean(0)

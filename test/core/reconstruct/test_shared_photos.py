@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pw_core.config import SceneConfig
-from pw_core.reconstruct import reconstruct
+from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.reconstruct.image import load_photo, working_size
 from pw_core.reconstruct.segmentation.prompt import segment
 
@@ -30,7 +30,7 @@ def test_a_real_photo_comes_back_through_the_bound_gaussians(name: str) -> None:
         pytest.skip("set PW_SHARED_DATA to the folder that holds photos/")
     config = SceneConfig.load(ROOT / f"test/core/scenes_shared/{name}.yaml")
     photo = load_photo(FOLDER / f"{name}.png")
-    scene = reconstruct(config, photo=photo)
+    scene = reconstruct(config, Inputs.of_photo(config, photo))
     camera = scene.cameras[0]
     small = working_size(photo, camera.width)
     drawn = Appearance(scene).render(camera, scene.initial_physics()).rgb

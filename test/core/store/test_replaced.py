@@ -26,7 +26,7 @@ def made(scene, monkeypatch) -> list[str]:
     """Names of the configurations that a scene was made of, without the work."""
     names: list[str] = []
 
-    def reconstruct(config, *, photo=None, progress=None):
+    def reconstruct(config, inputs=None, *, folder=None, progress=None):
         names.append(config.name)
         return replace(scene, config=config).with_id(config.name)
 

@@ -13,9 +13,9 @@ import trimesh
 from pw_core.config import ProviderConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
-from pw_core.reconstruct import reconstruct
+from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.reconstruct.providers.align import align
-from pw_core.reconstruct.providers.base import DEPTH_GROUP, DepthGuess, load_provider
+from pw_core.reconstruct.providers.types import DEPTH, DepthGuess, load_provider
 from pw_core.reconstruct.surface.inflate import table_depth
 from support.ball_photo import (
     CENTRE,
@@ -46,7 +46,7 @@ def table() -> np.ndarray:
 
 
 def provider(name: str, **settings: Any) -> Any:
-    return load_provider(ProviderConfig(provider=name, settings=settings), DEPTH_GROUP)
+    return load_provider(ProviderConfig(provider=name, settings=settings), DEPTH)
 
 
 def program(code: str, tmp_path: Path, **settings: Any) -> dict[str, Any]:
@@ -108,8 +108,8 @@ def test_a_programs_depth_takes_the_place_of_the_inflated_front(tmp_path: Path) 
     asked = ball_config()
     fields = asked.model_dump(mode="json")
     fields["reconstruct"]["depth"] = {"provider": "program", "settings": settings}
-    scene = reconstruct(type(asked).parse(fields), photo=ball_photo())
-    plain = reconstruct(asked, photo=ball_photo())
+    photo = Inputs.of_photo(asked, ball_photo())
+    scene, plain = reconstruct(type(asked).parse(fields), photo), reconstruct(asked, photo)
     assert visible_error(scene) < 0.01 < 0.5 * visible_error(plain)
     assert scene.provenance["depth"]["kind"] == "disparity" and scene.provenance["depth"]["provider"] == "program"
     assert scene.entities[0].volume_m3 == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.15)
@@ -178,7 +178,7 @@ def test_a_model_of_transformers_is_read_from_its_folder(tiny_model: Path, tmp_p
     fields = ball_config().model_dump(mode="json")
     fields["reconstruct"]["depth"] = {"provider": "transformers", "settings": {"model": str(tiny_model)}}
     with pytest.raises(ReconstructError, match="puts it on the table"):  # its weights are noise, and that is said
-        reconstruct(type(ball_config()).parse(fields), photo=ball_photo())
+        reconstruct(type(ball_config()).parse(fields), Inputs.of_photo(ball_config(), ball_photo()))
 
 
 @pytest.mark.slow

@@ -13,7 +13,7 @@ import pytest
 import support
 from pw_core.config import ProviderConfig
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.providers.base import VIEWS_GROUP, ViewsProvider, load_provider
+from pw_core.reconstruct.providers.types import VIEWS, ViewsProvider, load_provider
 
 STAND_IN = Path(support.__file__).with_name("stand_in_gen3c.py")
 SIZE = (96, 64)
@@ -40,7 +40,7 @@ def job(tmp_path: Path) -> Any:
             "command": [sys.executable, str(STAND_IN)], "folder": str(tmp_path), "env": env, "width": SIZE[0],
             "checkpoints": str(tmp_path / "weights"), "height": SIZE[1], "used_frames": 4,
         }  # fmt: skip
-        return load_provider(ProviderConfig(provider="gen3c", settings=fields | settings), VIEWS_GROUP)
+        return load_provider(ProviderConfig(provider="gen3c", settings=fields | settings), VIEWS)
 
     make.photo = np.stack([ramp * np.ones((SIZE[1], 1), np.uint8)] * 3, -1)  # type: ignore[attr-defined]
     make.folder = tmp_path / "kept"  # type: ignore[attr-defined]
@@ -133,7 +133,7 @@ def test_what_is_missing_is_named(job, tmp_path: Path) -> None:
             job(**settings)
         assert caught.value.code == ErrorCode.INVALID_CONFIG
     with pytest.raises(ReconstructError, match=r"'gen4' is not known; there are: gen3c"):
-        load_provider(ProviderConfig(provider="gen4"), VIEWS_GROUP)
+        load_provider(ProviderConfig(provider="gen4"), VIEWS)
 
 
 def _runs(pid: int) -> bool:

@@ -11,8 +11,8 @@ import pytest
 
 from pw_core.config import Sam2Settings, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.inputs import Inputs, ViewInput, check, metres
-from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.reconstruct.segmentation.sam import predictor
 from pw_core.reconstruct.splatting.checkpoint import resume
 from pw_core.reconstruct.splatting.parameters import start
@@ -106,7 +106,7 @@ def test_no_overlap_names_the_pictures() -> None:
         for v in photos(3).views
     )
     with pytest.raises(ReconstructError, match=r"too little overlap.*v00\.png") as caught:
-        reconstruct_views(config(), Inputs(views))
+        reconstruct(config(), Inputs(views))
     assert caught.value.code == ErrorCode.RECONSTRUCT_FAILED
 
 
@@ -136,10 +136,10 @@ def test_cancelled_in_every_stage_and_started_again(ball_rgbd, tmp_path: Path, s
             raise StopError
 
     with pytest.raises(StopError):
-        reconstruct_views(config(), inputs, settings=small, folder=tmp_path, progress=stop)
+        reconstruct(config(), inputs, settings=small, folder=tmp_path, progress=stop)
     assert not list(tmp_path.rglob("*.part")) and not (tmp_path / "report.json").exists()
     steps: list[str] = []
-    scene = reconstruct_views(config(), inputs, settings=small, folder=tmp_path, progress=lambda s, f: steps.append(s))
+    scene = reconstruct(config(), inputs, settings=small, folder=tmp_path, progress=lambda s, f: steps.append(s))
     assert len(scene.entities) == 1
     fitted = [s for s in steps if s.startswith("fit: step")]
     if stage in ("features", "meshes", "particles", "bound"):
@@ -166,7 +166,7 @@ def test_cancelled_while_poses_are_found_and_started_again(tmp_path: Path) -> No
                 raise StopError
 
         with pytest.raises(StopError):
-            reconstruct_views(config(), inputs, settings=ViewsSettings(width_px=120), folder=tmp_path, progress=stop)
+            reconstruct(config(), inputs, settings=ViewsSettings(width_px=120), folder=tmp_path, progress=stop)
         assert not list(tmp_path.rglob("*.part")) and not (tmp_path / "report.json").exists()
         return list(told)
 
@@ -178,7 +178,7 @@ def test_cancelled_while_poses_are_found_and_started_again(tmp_path: Path) -> No
     # The fit corrects masks that its own scale came from: what is done after it finds the scale that it was made in.
     small = ViewsSettings(width_px=120, steps=60, bind_steps=9, voxels=32)
     asked = config(seen=camera(0.0, enlarged=2))
-    done = [reconstruct_views(asked, inputs, settings=small, folder=tmp_path) for _ in range(2)]
+    done = [reconstruct(asked, inputs, settings=small, folder=tmp_path) for _ in range(2)]
     first, second = (s.provenance["figures"]["train"]["psnr_db"] for s in done)
     assert second == pytest.approx(first, abs=1e-6)
     assert done[1].provenance["plane"]["scale"] == done[0].provenance["plane"]["scale"]

@@ -6,8 +6,8 @@ import numpy as np
 import trimesh
 
 from pw_core.gaussians import SH_C0, Gaussians
-from pw_core.reconstruct.background.fill import fill_behind
-from pw_core.reconstruct.background.ground_texture import fill_texture, pave, seen
+from pw_core.reconstruct.background.fill import fill_hidden_region
+from pw_core.reconstruct.background.ground_texture import fill_texture, ground_orthophoto, seen_beside
 from pw_core.reconstruct.splatting.splats import surface_gaussians
 from pw_core.reconstruct.surface.tsdf import Fused
 from pw_core.reconstruct.types import View
@@ -65,7 +65,7 @@ def views(count: int, *, arc: float = 2 * np.pi, height: float = 0.3) -> tuple[l
 
 def test_the_plane_is_put_together_from_the_photos() -> None:
     seen_by, masks = views(6)
-    found = pave(np.zeros(2), 0.3, seen_by, masks, floor())
+    found = ground_orthophoto(np.zeros(2), 0.3, seen_by, masks, floor())
     true = 255 * floor_color(found.points.reshape(-1, 3)).reshape(found.picture.shape)
     under = np.hypot(found.points[..., 0], found.points[..., 1]) < UNSEEN * RADIUS
     assert not found.known[under].any() and found.known.mean() > 0.9
@@ -81,7 +81,7 @@ def test_a_moved_thing_leaves_solid_ground_of_its_surroundings_colours() -> None
     inside = CENTRE + 0.8 * RADIUS * rng.uniform(-1, 1, (60, 3)) / np.sqrt(3)
     step = np.full((60, 1), 0.01)
     left_over = surface_gaussians(inside, step * [1, 0, 0], step * [0, 1, 0], np.tile([1.0, 0, 0], (60, 1)))
-    found, report = fill_behind(Gaussians.concatenate([floor(), left_over]), [ball()], seen_by, masks)
+    found, report = fill_hidden_region(Gaussians.concatenate([floor(), left_over]), [ball()], seen_by, masks)
     assert report["opaque"] > 0.99
     red = found.sh[:, 0, 0] - found.sh[:, 0, 2] > 1.5
     assert not red.any()  # what was left of the thing inside its outlines is gone
@@ -96,7 +96,7 @@ def test_a_moved_thing_leaves_solid_ground_of_its_surroundings_colours() -> None
 def test_a_backdrop_is_hung_where_one_sees_through_what_is_no_ground() -> None:
     seen_by, masks = views(3, arc=0.6, height=0.12)
     before = floor(wall=True)
-    found, report = fill_behind(before, [ball()], seen_by, masks)
+    found, report = fill_hidden_region(before, [ball()], seen_by, masks)
     assert report["opaque"] > 0.99
     hung = found[len(found) - int(report["hung"]) :]
     assert len(hung) > 100
@@ -111,14 +111,14 @@ def test_what_stands_behind_the_thing_and_is_seen_stays() -> None:
     ledge = np.stack([np.full_like(y, 0.05), y, z], 1)  # over ground that the ball hides, and seen past its top
     step = np.full((len(y), 1), 0.003)
     blue = surface_gaussians(ledge, step * [0, 1, 0], step * [0, 0, 1], np.tile([0.0, 0, 1], (len(y), 1)))
-    found, _ = fill_behind(Gaussians.concatenate([floor(wall=True), blue]), [ball()], seen_by, masks)
+    found, _ = fill_hidden_region(Gaussians.concatenate([floor(wall=True), blue]), [ball()], seen_by, masks)
     kept = np.array([np.abs(found.means - p).max(1).min() < 1e-6 for p in blue.means])
     assert kept.all()
 
 
 def test_what_every_view_has_within_its_outlines_is_not_seen() -> None:
     seen_by, masks = views(4)
-    beside, shown = seen(np.array([CENTRE, [0.15, 0, 0], [9.0, 9, 9]]), seen_by, masks)
+    beside, shown = seen_beside(np.array([CENTRE, [0.15, 0, 0], [9.0, 9, 9]]), seen_by, masks)
     assert (beside > 0).tolist() == [False, True, False]
     assert (shown > 0).tolist() == [True, True, False]
 

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 
 from pw_core.cli import app
 from pw_core.errors import ErrorCode
-from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct import Inputs
 from support.ball import camera, config, shot, shots
 
 LITTLE = {"width_px": 120, "steps": 30, "bind_steps": 9, "voxels": 32}
@@ -80,7 +80,7 @@ def test_posed_pictures_without_depth_have_points_triangulated(tmp_path: Path) -
     for k in range(9):
         cam = camera(0.14 * (k - 4), name=f"v{k}.png", enlarged=2)
         views.append((cam, shot(cam)[0]))
-    from pw_core.reconstruct.inputs import ViewInput
+    from pw_core.reconstruct import ViewInput
 
     inputs = Inputs(tuple(ViewInput(c.name, image, K=c.K, viewmat=c.viewmat) for c, image in views))
     done = run(tmp_path, write(tmp_path / "views", inputs), seen=views[0][0])

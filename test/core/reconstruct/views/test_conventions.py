@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct import Inputs, ViewInput
 from pw_core.reconstruct.poses.estimate import pose
 from pw_core.reconstruct.poses.sfm import conventions
 from pw_core.reconstruct.poses.sfm.mapping import map_pictures

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct import Inputs
 from pw_core.reconstruct.poses.rgbd.depth_map import depth_map, lift, noise_of, spread_out
 from pw_core.reconstruct.poses.rgbd.joint_icp import adjust
 from pw_core.reconstruct.poses.rgbd.pairwise import Motion, contradicted, log10_expected, motion, proportion

@@ -13,11 +13,11 @@ from scipy.spatial.transform import Rotation
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
+from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.inputs import Inputs, ViewInput, check
 from pw_core.reconstruct.poses.estimate import pose
 from pw_core.reconstruct.poses.rgbd import estimate as module
 from pw_core.reconstruct.poses.sfm.adjust_given import similarity
-from pw_core.reconstruct.routes.many_views import reconstruct_views
 from pw_core.reconstruct.types import Posed
 from support.ball import RADIUS, camera, config, shot
 
@@ -64,7 +64,7 @@ def agrees(posed: Posed, cameras: list[Camera], *, turn_deg: float, off: float, 
 def test_depth_without_poses_becomes_a_scene_in_metres(tmp_path: Path) -> None:
     inputs, _ = carried(12, step=0.5)
     assert inputs.route == "rgbd pictures"
-    scene = reconstruct_views(config(seen=camera(0.0, height=0.24)), inputs, settings=SMALL, folder=tmp_path)
+    scene = reconstruct(config(seen=camera(0.0, height=0.24)), inputs, settings=SMALL, folder=tmp_path)
     e = scene.entities[0]
     mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
     assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.08)

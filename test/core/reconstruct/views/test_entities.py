@@ -10,8 +10,7 @@ import pytest
 import trimesh
 
 from pw_core.config import SceneConfig
-from pw_core.reconstruct.inputs import Inputs, ViewInput
-from pw_core.reconstruct.routes.many_views import reconstruct_views
+from pw_core.reconstruct import Inputs, ViewInput, reconstruct
 from support.ball import CENTRE, RADIUS, camera, config, iou, shot
 
 SECOND, SMALLER = np.array([0.02, 0.11, 0.035]), 0.035
@@ -38,7 +37,7 @@ def test_two_balls_of_different_size_and_material(tmp_path: Path) -> None:
         for n, m in (("ball", "elastic"), ("marble", "rigid"))
     ]
     inputs = Inputs(tuple(views))
-    scene = reconstruct_views(SceneConfig.parse(fields), inputs, folder=tmp_path)
+    scene = reconstruct(SceneConfig.parse(fields), inputs, folder=tmp_path)
     assert [(e.name, e.kind) for e in scene.entities] == [("ball", "deformable"), ("marble", "rigid")]
     for e, centre, radius in zip(scene.entities, (CENTRE, SECOND), (RADIUS, SMALLER)):
         mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
@@ -56,7 +55,7 @@ def test_two_balls_of_different_size_and_material(tmp_path: Path) -> None:
     assert (scene.entity_ids[second.particles] == 1).all() and (scene.entity_ids[first.particles] == 0).all()
     # Masks may be given in place of prompts, for one of them alone.
     given = replace(inputs, masks={"marble": {n: m["marble"] for n, m in true.items()}})
-    again = reconstruct_views(SceneConfig.parse(fields), given, folder=tmp_path / "given")
+    again = reconstruct(SceneConfig.parse(fields), given, folder=tmp_path / "given")
     assert again.entities[1].volume_m3 == pytest.approx(4 / 3 * np.pi * SMALLER**3, rel=0.12)
 
 

@@ -10,8 +10,7 @@ import pytest
 import trimesh
 
 import support
-from pw_core.reconstruct.inputs import Inputs, ViewInput
-from pw_core.reconstruct.routes.many_views import reconstruct_views
+from pw_core.reconstruct import Inputs, ViewInput, reconstruct
 from support.ball import CENTRE, RADIUS, camera, config, shot
 
 pytest.importorskip("pycolmap")
@@ -37,7 +36,7 @@ def made(tmp_path_factory):
     views = {"width_px": 240, "steps": 300, "bind_steps": 20, "voxels": 48}
     asked = config(seen=first, reconstruct={"more_views": {"provider": "gen3c", "settings": gen3c}, "views": views})
     told: list[tuple[str, float]] = []
-    scene = reconstruct_views(asked, Inputs((ViewInput("mine.png", photo),)), folder=tmp_path / "kept",
+    scene = reconstruct(asked, Inputs((ViewInput("mine.png", photo),)), folder=tmp_path / "kept",
                               progress=lambda s, f: told.append((s, f)))  # fmt: skip
     return scene, first, told, tmp_path
 

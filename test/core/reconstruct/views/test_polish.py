@@ -11,7 +11,7 @@ from scipy.spatial.transform import Rotation
 
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct import Inputs, ViewInput
 from pw_core.reconstruct.poses.sfm.adjust_given import polish_poses, similarity
 from support.ball import camera, shot, shots
 

@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from pw_core.config import ViewsSettings
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.inputs import Inputs, ViewInput
+from pw_core.reconstruct import Inputs, ViewInput
 from pw_core.reconstruct.poses import estimate as module
 from pw_core.reconstruct.poses.estimate import pose
 from pw_core.reconstruct.poses.sfm.adjust_given import similarity

@@ -12,9 +12,9 @@ from scipy import ndimage
 
 from pw_core.appearance import Appearance
 from pw_core.config import ViewsSettings
+from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.inputs import Inputs, metres
-from pw_core.reconstruct.routes.many_views import reconstruct_views
-from pw_core.reconstruct.routes.single_rgbd import through
+from pw_core.reconstruct.routes.single_rgbd import fill_hidden_depth
 from support.ball import CENTRE, RADIUS, config, iou, shots
 
 SMALL = ViewsSettings(width_px=240, steps=40, bind_steps=20, voxels=48)
@@ -32,7 +32,7 @@ def test_posed_rgbd_becomes_a_scene_in_the_given_frame(ball_rgbd, tmp_path: Path
     inputs, true = ball_rgbd
     assert inputs.route == "posed rgbd"
     told: list[float] = []
-    scene = reconstruct_views(config(), inputs, settings=SMALL, folder=tmp_path,
+    scene = reconstruct(config(), inputs, settings=SMALL, folder=tmp_path,
                               progress=lambda s, f: told.append(f))  # fmt: skip
     assert told[-1] == 1.0
     e = scene.entities[0]
@@ -65,7 +65,7 @@ def test_posed_rgbd_becomes_a_scene_in_the_given_frame(ball_rgbd, tmp_path: Path
 def test_one_rgbd_picture_keeps_its_depth_on_the_visible_side() -> None:
     inputs, true = shots(1, depth=True)
     assert inputs.route == "rgbd"
-    scene = reconstruct_views(config(), inputs, settings=SMALL.model_copy(update={"voxels": 80}))
+    scene = reconstruct(config(), inputs, settings=SMALL.model_copy(update={"voxels": 80}))
     e = scene.entities[0]
     mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
     assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.12)
@@ -87,7 +87,7 @@ def test_rim_pixels_that_see_past_the_thing_do_not_make_it_deeper() -> None:
     depth[rows[::3], columns[::3]] = 3.0  # flying pixels
     depth = (1000 * depth).round().astype(np.uint16)
     unplaced = replace(view, depth=metres(depth), viewmat=None)
-    scene = reconstruct_views(config(), Inputs((unplaced,)), settings=SMALL.model_copy(update={"voxels": 80}))
+    scene = reconstruct(config(), Inputs((unplaced,)), settings=SMALL.model_copy(update={"voxels": 80}))
     e = scene.entities[0]
     mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
     assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.3)
@@ -103,11 +103,12 @@ def test_behind_a_thing_the_table_ends_where_it_does_beside_it() -> None:
     depth[:8, :15] = 1.9  # with a cupboard before it
     hole = np.zeros(depth.shape, bool)
     hole[4:18, 10:20] = True
-    filled = through(np.where(hole, 0.3, depth), hole, plane)
+    filled = fill_hidden_depth(np.where(hole, 0.3, depth), hole, plane)
     assert np.allclose(filled[~hole], depth[~hole])
     assert np.allclose(filled[15:], depth[15:]) and np.allclose(filled[8:15], 2.0, atol=0.02)
     assert ((filled[4:8, 10:20] >= 1.9) & (filled[4:8, 10:20] <= 2.0)).all()
-    assert np.allclose(through(depth, np.ones_like(hole), plane), plane.min())  # nothing is known: no further than that
+    # Nothing is known: no further than that.
+    assert np.allclose(fill_hidden_depth(depth, np.ones_like(hole), plane), plane.min())
 
 
 def test_what_is_given_decides_the_route() -> None:

@@ -66,7 +66,7 @@ def test_every_size_is_the_published_model_of_its_name(size: str, millions: floa
 @pytest.mark.slow
 def test_the_lifts_of_one_picture_take_its_masks(checkpoint: Path, monkeypatch) -> None:
     """With noise for weights a mask is noise: what is shown is that the lifts ask for it, and take what comes."""
-    from pw_core.reconstruct.routes.many_views import reconstruct_views
+    from pw_core.reconstruct import reconstruct
     from pw_core.reconstruct.segmentation import sam
 
     views = {"masks": "sam2", "sam2": {"checkpoint": str(checkpoint)}, "width_px": 240, "voxels": 48, "bind_steps": 4}
@@ -80,8 +80,8 @@ def test_the_lifts_of_one_picture_take_its_masks(checkpoint: Path, monkeypatch) 
         return next(iter(true.values()))
 
     monkeypatch.setattr(sam, "segment_with", known)
-    scene = reconstruct_views(asked, inputs)
+    scene = reconstruct(asked, inputs)
     assert calls == [(180, 240)] and scene.entities[0].volume_m3 == pytest.approx(5.2e-4, rel=0.3)
     plain = replace(inputs.views[0], depth=None, K=None, viewmat=None)
-    reconstruct_views(asked, replace(inputs, views=(plain,)))
+    reconstruct(asked, replace(inputs, views=(plain,)))
     assert len(calls) == 2

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeVar, runtime_checkable
 
@@ -14,21 +11,11 @@ from pydantic import BaseModel, ValidationError
 from pw_core.config import ProviderConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32
+from pw_core.plugins import PluginGroup, load_plugin
 from pw_core.progress import Progress
 from pw_core.reconstruct.types import Rgb
 
 Kind = Literal["auto", "depth", "disparity"]
-
-VIEWS_GROUP, DEPTH_GROUP = "pw_core.views_providers", "pw_core.depth_providers"
-"""The entry-point groups in which other packages announce theirs."""
-BUILT_IN = {
-    VIEWS_GROUP: {"gen3c": "pw_core.reconstruct.providers.gen3c:Gen3c"},
-    DEPTH_GROUP: {
-        "transformers": "pw_core.reconstruct.providers.depth_model:DepthModel",
-        "program": "pw_core.reconstruct.providers.depth_program:DepthProgram",
-    },
-}
-KEYS = {VIEWS_GROUP: "reconstruct.more_views", DEPTH_GROUP: "reconstruct.depth"}
 
 S = TypeVar("S", bound=BaseModel)
 
@@ -64,34 +51,30 @@ class ViewsProvider(Protocol):
         ...
 
 
-def load_provider(config: ProviderConfig, group: str) -> Any:
+VIEWS = PluginGroup(
+    group="pw_core.views_providers", what="views provider", key="reconstruct.more_views",
+    built_in={"gen3c": "pw_core.reconstruct.providers.gen3c:Gen3c"}, protocol=ViewsProvider, needs="name and views()",
+    error=ReconstructError, unknown=ErrorCode.INVALID_CONFIG, failed=ErrorCode.INVALID_CONFIG,
+)  # fmt: skip
+DEPTH = PluginGroup(
+    group="pw_core.depth_providers", what="depth provider", key="reconstruct.depth",
+    built_in={
+        "transformers": "pw_core.reconstruct.providers.depth_model:DepthModel",
+        "program": "pw_core.reconstruct.providers.depth_program:DepthProgram",
+    },
+    protocol=DepthProvider, needs="name and depth()", error=ReconstructError, unknown=ErrorCode.INVALID_CONFIG,
+    failed=ErrorCode.INVALID_CONFIG,
+)  # fmt: skip
+
+
+def load_provider(config: ProviderConfig, group: PluginGroup) -> Any:
     """The provider of that name, made from its settings. Built-in names go first.
 
     Raises:
-        ReconstructError (INVALID_CONFIG): a name nobody has, one that cannot be imported, or settings it does not take.
+        ReconstructError (INVALID_CONFIG): a name nobody has, one that cannot be imported, settings it does not take, or
+            one that is no such provider.
     """
-    key, name, built_in = KEYS[group], config.provider, BUILT_IN[group]
-    if name in built_in:
-        module, _, attribute = built_in[name].partition(":")
-        make: Callable[..., Any] = getattr(import_module(module), attribute)
-    else:
-        found = [e for e in entry_points(group=group) if e.name == name]
-        if not found:
-            known = sorted({*built_in, *(e.name for e in entry_points(group=group))})
-            raise ReconstructError(
-                f"{key}.provider: '{name}' is not known; there are: {', '.join(known)}. Others announce themselves in "
-                f"the entry-point group '{group}'", code=ErrorCode.INVALID_CONFIG,
-            )  # fmt: skip
-        try:
-            make = found[0].load()
-        except Exception as error:
-            raise ReconstructError(f"{key}.provider: '{name}' ({found[0].value}) cannot be imported: {error}",
-                                   code=ErrorCode.INVALID_CONFIG) from error  # fmt: skip
-    try:
-        return make(**config.settings)
-    except TypeError as error:
-        raise ReconstructError(f"{key}.settings: '{name}' does not take {sorted(config.settings)}: {error}",
-                               code=ErrorCode.INVALID_CONFIG) from error  # fmt: skip
+    return load_plugin(group, config.provider, config.settings)
 
 
 def settings_of(model: type[S], settings: dict[str, Any], *, key: str) -> S:

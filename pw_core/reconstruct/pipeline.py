@@ -1,0 +1,93 @@
+"""Pictures to a scene: what was given decides the route, here and nowhere else."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+from pw_core.config import SceneConfig, ViewsSettings
+from pw_core.files import remove, written_aside
+from pw_core.progress import Progress, no_progress, subrange
+from pw_core.reconstruct.inputs import Inputs, check
+from pw_core.scene import Scene
+
+REPORT = "report.json"
+
+
+def reconstruct(
+    config: SceneConfig, inputs: Inputs | None = None, *, settings: ViewsSettings | None = None,
+    folder: Path | str | None = None, progress: Progress = no_progress,
+) -> Scene:  # fmt: skip
+    """A metric scene from whatever pictures were given; `describe_route` says which way is chosen, and so does
+    `scene.provenance`.
+
+    Args:
+        config: entities with prompts [px of the picture `settings.prompt_view` as given]; its camera and table count
+            for a single photo alone, as do its providers: `reconstruct.more_views` makes many views of it.
+        inputs: the pictures; None: the configuration's photo.
+        settings: in place of `config.reconstruct.views`.
+        folder: where poses, masks, checkpoints, splats and the report of many views stay; a run that was cancelled goes
+            on there. A temporary one if None.
+        progress: called with stage and fraction; what it raises ends the work.
+
+    Raises:
+        ReconstructError: INVALID_IMAGE, INVALID_CAMERA, INVALID_PROMPT, INVALID_CONFIG, MISSING_WEIGHTS,
+            RECONSTRUCT_FAILED; the message says which picture and what would be right.
+    """
+    inputs = Inputs.of_photo(config) if inputs is None else inputs
+    settings = settings or config.reconstruct.views
+    check(inputs, shared_camera=settings.shared_camera)
+    if folder is not None:
+        remove(Path(folder) / REPORT)  # of an earlier run
+    more_views = _more_views(config, inputs)
+    if inputs.route == "photo" and not more_views:
+        from pw_core.reconstruct.routes.single_photo import lift_photo
+
+        return lift_photo(config, inputs.views[0], progress=progress)
+    if inputs.route == "rgbd":
+        from pw_core.reconstruct.routes.single_rgbd import lift_rgbd
+
+        return lift_rgbd(config, inputs.views[0], settings=settings, progress=progress)
+    from pw_core.reconstruct.routes.many_views import reconstruct_many
+
+    with ExitStack() as stack:
+        place = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="pw_views_", ignore_cleanup_errors=True))
+                     if folder is None else folder)  # fmt: skip
+        place.mkdir(parents=True, exist_ok=True)
+        if not more_views:
+            return reconstruct_many(config, inputs, settings=settings, folder=place, progress=progress)
+        from pw_core.reconstruct.providers.more_views import views_of_photo
+
+        inputs, settings = views_of_photo(config, inputs, settings, place, subrange(progress, 0.0, 0.3))
+        scene = reconstruct_many(config, inputs, settings=settings, folder=place, progress=subrange(progress, 0.3, 1.0))
+    return replace(scene, provenance=scene.provenance | {"method": f"many views: {more_views}, of a single photo"})
+
+
+def describe_route(config: SceneConfig, inputs: Inputs | None = None) -> str:
+    """What is made of those inputs (None: the configuration's photo), in words: the route, and what a photo's providers
+    add."""
+    if inputs is not None and inputs.route != "photo":
+        return inputs.route
+    more_views, depth = _more_views(config, inputs), config.reconstruct.depth.provider
+    if more_views:
+        return f"photo, more views by {more_views}"
+    return f"photo, depth by {depth}" if depth else "photo"
+
+
+def keep_reports(folder: Path, to: Path) -> None:
+    """A copy of what a finished reconstruction left in `folder`, without what only a next run could use; none where it
+    left no report."""
+    if not (folder / REPORT).is_file():
+        return
+    from pw_core.reconstruct.routes.job_folder import PASSING
+
+    with written_aside(to) as part:
+        shutil.copytree(folder, part, ignore=shutil.ignore_patterns(*PASSING))
+
+
+def _more_views(config: SceneConfig, inputs: Inputs | None) -> str:
+    """Name of the provider that makes many views of a single photo; empty: none is asked for, or it is no photo."""
+    return config.reconstruct.more_views.provider if inputs is None or inputs.route == "photo" else ""

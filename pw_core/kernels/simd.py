@@ -20,7 +20,8 @@ from typing import Any
 from llvmlite import ir
 from numba.core import cgutils, types
 from numba.core.datamodel import models
-from numba.extending import intrinsic, overload, register_model
+from numba.core.typing.templates import AbstractTemplate, infer_global, signature
+from numba.extending import intrinsic, lower_builtin, overload, register_model
 
 LANES = 16
 # Multiplication and addition may fuse, and sums over lanes may use a tree; nothing else is relaxed.
@@ -70,40 +71,36 @@ def _vec_of(*args: Any) -> Vec | None:
     return found[0] if found else None
 
 
+def _operate(op: Any, result: Any, build: Any) -> None:
+    """Teach numba what `op` is on two vectors, or a vector and a number: `build(builder, x, y)` of type `result(vec)`.
+
+    By its typing templates rather than `overload`: an overload of each of a kernel's thousand operations takes numba
+    minutes.
+    """
+
+    class Typing(AbstractTemplate):
+        def generic(self, args: Any, kws: Any) -> Any:
+            if kws or len(args) != 2 or not all(isinstance(a, (Vec, types.Number)) for a in args):
+                return None
+            vec = _vec_of(*args)
+            return None if vec is None else signature(result(vec), *args)
+
+    def lowering(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        vec = _vec_of(*sig.args)
+        x, y = (_widen(context, builder, t, vec, v) for t, v in zip(sig.args, args, strict=True))
+        return build(builder, x, y)
+
+    infer_global(op)(Typing)
+    for kinds in ((Vec, Vec), (Vec, types.Number), (types.Number, Vec)):
+        lower_builtin(op, *kinds)(lowering)
+
+
 def _arith(op: Any, method: str) -> None:
-    @intrinsic
-    def impl(typingctx: Any, a: Any, b: Any) -> Any:
-        vec = _vec_of(a, b)
-
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            x, y = (_widen(context, builder, t, vec, v) for t, v in zip(sig.args, args, strict=True))
-            return getattr(builder, method)(x, y, flags=_FLAGS)
-
-        return vec(a, b), codegen
-
-    @overload(op, inline="always")
-    def _overload(a, b):
-        if _vec_of(a, b) is not None:
-            return lambda a, b: impl(a, b)
-        return None
+    _operate(op, lambda vec: vec, lambda builder, x, y: getattr(builder, method)(x, y, flags=_FLAGS))
 
 
 def _compare(op: Any, predicate: str) -> None:
-    @intrinsic
-    def impl(typingctx: Any, a: Any, b: Any) -> Any:
-        vec = _vec_of(a, b)
-
-        def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-            x, y = (_widen(context, builder, t, vec, v) for t, v in zip(sig.args, args, strict=True))
-            return builder.fcmp_ordered(predicate, x, y)
-
-        return MASK(a, b), codegen
-
-    @overload(op, inline="always")
-    def _overload(a, b):
-        if _vec_of(a, b) is not None:
-            return lambda a, b: impl(a, b)
-        return None
+    _operate(op, lambda vec: MASK, lambda builder, x, y: builder.fcmp_ordered(predicate, x, y))
 
 
 _arith(operator.add, "fadd")

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene
 
-PREPARED_CAMERAS = 8
-
 
 @dataclass(frozen=True)
 class View:
@@ -76,13 +74,18 @@ def entity_poses(scene: Scene, physics: PhysicsState) -> list[EntityPose]:
 
 
 class Appearance:
-    """Draws one scene; keeps what does not change from frame to frame."""
+    """Draws one scene; keeps what does not change from frame to frame.
 
-    def __init__(self, scene: Scene, *, device: str = "cpu") -> None:
+    Args:
+        prepared_cameras: backgrounds that are kept, one a camera; the oldest leaves first.
+    """
+
+    def __init__(self, scene: Scene, *, device: str = "cpu", prepared_cameras: int = 8) -> None:
         import torch
 
         self.scene = scene
         self.device = device
+        self.prepared_cameras = prepared_cameras
         self._near = scene.neighbours()
         self._covariances = scene.foreground.covariances()
         b = scene.background
@@ -90,12 +93,12 @@ class Appearance:
             "means": self._tensor(b.means), "quats": None, "scales": None, "covars": self._tensor(b.covariances()),
             "opacities": torch.sigmoid(self._tensor(b.opacities)),
         }  # fmt: skip
-        self._sh_degree = int(np.sqrt(scene.foreground.sh.shape[1])) - 1
+        self._sh_degree = scene.foreground.sh_degree
         self._prepared: dict[bytes, Any] = {}
         self._reconstructed = scene.initial_appearance()
-        self._wear(self._reconstructed)
+        self._show(self._reconstructed)
 
-    def _wear(self, appearance: AppearanceParameters) -> None:
+    def _show(self, appearance: AppearanceParameters) -> None:
         """Draw with these offsets and colours from now on."""
         import torch
 
@@ -139,7 +142,7 @@ class Appearance:
 
         wanted = self._reconstructed if appearance is None else appearance
         if wanted is not self._shown:
-            self._wear(wanted)
+            self._show(wanted)
         means, covariances = self.foreground(physics)
         drawn = rasterize_over(
             self._prepare(camera), self._tensor(means), None, None, self._opacities, self._colors,
@@ -155,7 +158,7 @@ class Appearance:
         key = camera.K.tobytes() + camera.viewmat.tobytes()
         key += f"{camera.width}x{camera.height}".encode()
         if key not in self._prepared:
-            if len(self._prepared) >= PREPARED_CAMERAS:
+            if len(self._prepared) >= self.prepared_cameras:
                 self._prepared.pop(next(iter(self._prepared)))
             still = {k: v for k, v in self._background.items() if k != "of"}
             self._prepared[key] = prepare(

@@ -18,9 +18,7 @@ import numpy as np
 import torch
 from numba.core import types
 from numba.extending import intrinsic
-from numpy.typing import NDArray
 
-Counter = NDArray[np.int64]
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _pools_lock = threading.Lock()
 

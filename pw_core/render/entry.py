@@ -20,9 +20,8 @@ class Rendered:
     """Pictures of shape [..., C, H, W, channels].
 
     rgb: 3 channels (D when `colors` has D); alpha: 1, how much of the pixel is covered, 0 to 1; depth [m]: 1, along
-    the camera's
-    axis, 0 where nothing is seen, None when not asked for; features: F, None when none were given. radii [px], shape
-    [..., C, N, 2]: half extents of each Gaussian's box, 0 where it is not drawn; carries no gradient.
+    the camera's axis, 0 where nothing is seen, None when not asked for; features: F, None when none were given. radii
+    [px], shape [..., C, N, 2]: half extents of each Gaussian's box, 0 where it is not drawn; carries no gradient.
     """
 
     rgb: Tensor
@@ -84,17 +83,12 @@ def rasterize(
             used; of `covars` the two larger axes count), met by each pixel's ray where it passes. Drawn by "gsplat"
             and "reference"; the CPU kernels have none and raise. gsplat's depth of a surfel is its centre's.
         backend: "cpu" (our kernels), "gsplat" (CUDA), "reference" (slow, plain torch); "auto" takes gsplat for CUDA
-        tensors
-            and the CPU kernels otherwise.
+            tensors and the CPU kernels otherwise.
 
     Raises:
         pw_core.errors.RenderError: an argument has the wrong shape, type or device; says which, where, and what was
-                expected.
+            expected.
     """
-    rgb: Tensor
-    depth_sum: Tensor | None
-    median: Tensor | None
-    extra: Tensor | None
     inputs = check_inputs(Arguments(
         means, quats, scales, covars, opacities, colors, sh_degree, features, viewmats, Ks, width, height, render_depth,
         background, backend, model,
@@ -102,21 +96,7 @@ def rasterize(
     if antialiased and model == "2dgs":
         raise RenderError("antialiased: model '2dgs' has a screen-space filter of its own; leave it False")
     options = Options(near, far, eps2d, antialiased, radius_clip)
-    wants_median = render_depth == "median"
-    if inputs.backend == "gsplat":
-        from pw_core.render.gsplat_backend import rasterize_gsplat
-
-        rgb, alpha, depth_sum, median, extra, radii = rasterize_gsplat(
-            inputs, options, depth=render_depth is not None, median=wants_median
-        )
-    elif inputs.backend == "reference":
-        rgb, alpha, depth_sum, median, extra, radii = _by_reference(inputs, options)
-    else:
-        from pw_core.render.cpu import Rasterize
-        from pw_core.render.image import for_kernels
-
-        settings, tensors = for_kernels(inputs, options, median=wants_median)
-        rgb, alpha, depth_sum, median, extra, radii = Rasterize.apply(settings, *tensors)
+    rgb, alpha, depth_sum, median, extra, radii = _drawn(inputs, options, render_depth)
     depth: Tensor | None = None
     if render_depth == "expected" and depth_sum is not None:
         depth = depth_sum / alpha.clamp_min(1e-10)
@@ -131,7 +111,26 @@ def rasterize(
     return Rendered(rgb=rgb, alpha=alpha, depth=depth, features=None if features is None else extra, radii=radii)
 
 
-def _by_reference(inputs: Inputs, o: Options) -> tuple[Tensor, ...]:
+def _drawn(
+    inputs: Inputs, options: Options, depth: str | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor]:
+    """Three channels of colour, alpha, sum of weight times depth, median depth, further channels, radii."""
+    wants_median = depth == "median"
+    if inputs.backend == "gsplat":
+        from pw_core.render.gsplat_backend import rasterize_gsplat
+
+        return rasterize_gsplat(inputs, options, depth=depth is not None, median=wants_median)
+    if inputs.backend == "reference":
+        return _by_reference(inputs, options)
+    from pw_core.render.cpu import Rasterize
+    from pw_core.render.image import for_kernels
+
+    settings, tensors = for_kernels(inputs, options, median=wants_median)
+    drawn: tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor] = Rasterize.apply(settings, *tensors)
+    return drawn
+
+
+def _by_reference(inputs: Inputs, o: Options) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
     import numpy as np
 
     from pw_core.render import reference
@@ -162,11 +161,13 @@ def _by_reference(inputs: Inputs, o: Options) -> tuple[Tensor, ...]:
     images = [
         reference.rasterize_one(
             means[at], shape_at(at), opacities[at], colors[at], None if features is None else features[at],
-            views[at][cam],
-            ks[at][cam], inputs.width, inputs.height, sh_degree=inputs.sh_degree, near=o.near, far=o.far, eps2d=o.eps2d,
-            radius_clip=o.radius_clip, antialiased=o.antialiased,
+            views[at][cam], ks[at][cam], inputs.width, inputs.height, sh_degree=inputs.sh_degree, near=o.near,
+            far=o.far, eps2d=o.eps2d, radius_clip=o.radius_clip, antialiased=o.antialiased,
         )
         for at in np.ndindex(b)
         for cam in range(c)
     ]  # fmt: skip
-    return tuple(torch.stack(parts).reshape(*b, c, *parts[0].shape) for parts in zip(*images, strict=True))
+    rgb, alpha, depth_sum, median, extra, radii = (
+        torch.stack(parts).reshape(*b, c, *parts[0].shape) for parts in zip(*images, strict=True)
+    )
+    return rgb, alpha, depth_sum, median, extra, radii

@@ -7,13 +7,14 @@ the stages that they are made of: project, cut into tiles, blend.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from pw_core.errors import RenderError
 from pw_core.render.checks import Inputs, Options
+from pw_core.render.surfels import axes_of
 
 TILE = 16
 CHUNK = 32
@@ -22,15 +23,49 @@ CHUNK = 32
 _CHANNELS_2D = (1, 2, 3, 4, 8, 16, CHUNK)
 
 
+class _Seen(NamedTuple):
+    """Gaussians as the cameras see them, [*b, C, N, ...]: radii and centres [px], depths [m], opacities, and what their
+    shape is told by: conics of 3D Gaussians; ray transforms and normals of surfels."""
+
+    radii: Tensor
+    centres: Tensor
+    depths: Tensor
+    opacities: Tensor
+    conics: Tensor | None = None
+    rays: Tensor | None = None
+    normals: Tensor | None = None
+
+
 def rasterize_gsplat(
     inputs: Inputs, options: Options, *, depth: bool, median: bool
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None, Tensor | None, Tensor]:
     """Colour [..., C, H, W, 3], alpha, sum of weight times depth, median depth, features and radii; see `rasterize`."""
-    i, b, o = inputs, inputs.batch, options
+    i, b = inputs, inputs.batch
+    surfels = i.model == "2dgs"
+    gsplat = _gsplat(i, median=median)
+    views, ks = (i.viewmats, i.Ks) if i.whole else (_full(i.viewmats, 3, b), _full(i.Ks, 3, b))
+    seen = (_seen_surfels if surfels else _seen_gaussians)(gsplat, i, options, views, ks)
+    values = _values(gsplat, i, views, seen.radii, seen.depths)
+    n_values = values.shape[-1]
+    if surfels:
+        spare = _spare_channels(n_values + depth)
+        values = torch.nn.functional.pad(values, (0, spare)) if spare else values
+    if depth:
+        # The depth comes last: 2DGS takes its median depth from there.
+        values = torch.cat([values, seen.depths[..., None]], -1)
+    pictures, alpha, median_depth = _blended(gsplat, i, seen, values)
+    # Each slice costs microseconds, which count beside a frame of a third of a millisecond.
+    if not depth and pictures.shape[-1] == 3:
+        return pictures, alpha, None, None, None, seen.radii
+    depth_sum = pictures[..., -1:] if depth else None
+    return pictures[..., :3], alpha, depth_sum, median_depth, pictures[..., 3:n_values], seen.radii
+
+
+def _gsplat(i: Inputs, *, median: bool) -> Any:
+    """The package; RenderError where it is not there, or cannot draw what is asked for."""
     if i.means.dtype != torch.float32:
         raise RenderError(f"means: backend 'gsplat' draws float32 only, got {i.means.dtype}")
-    surfels = i.model == "2dgs"
-    if median and not surfels:
+    if median and i.model != "2dgs":
         raise RenderError(
             "render_depth 'median': gsplat's 3D Gaussian kernels have none; use 'expected', model '2dgs', or backend "
             "'cpu'"
@@ -41,53 +76,48 @@ def rasterize_gsplat(
         raise RenderError(
             f"backend 'gsplat' needs the package gsplat 1.5.3 (pip install gsplat==1.5.3): {error}"
         ) from error
-    whole = i.whole
-    means, opacities = i.means, i.opacities
-    views, ks = i.viewmats, i.Ks
-    if not whole:
-        means, opacities = _full(means, 2, b), _full(opacities, 1, b)
-        views, ks = _full(views, 3, b), _full(ks, 3, b)
-    if surfels:
-        quats, scales = i.quats, i.scales
-        if i.covars is not None:
-            from pw_core.render.surfels import axes_of
+    return gsplat
 
-            quats, scales = axes_of(i.covars)
-        assert quats is not None and scales is not None
-        if not whole:
-            quats, scales = _full(quats, 2, b), _full(scales, 2, b)
-        radii, centres, depths, rays, normals = gsplat.fully_fused_projection_2dgs(
-            means, quats, scales, views, ks, i.width, i.height, near_plane=o.near, far_plane=o.far,
-            radius_clip=o.radius_clip,
-        )  # fmt: skip
-        seen_opacities = _to_cameras(opacities, 1, depths)
+
+def _seen_surfels(gsplat: Any, i: Inputs, o: Options, views: Tensor, ks: Tensor) -> _Seen:
+    means, opacities, quats, scales = i.means, i.opacities, i.quats, i.scales
+    if i.covars is not None:
+        quats, scales = axes_of(i.covars)
+    assert quats is not None and scales is not None
+    if not i.whole:
+        means, opacities = _full(means, 2, i.batch), _full(opacities, 1, i.batch)
+        quats, scales = _full(quats, 2, i.batch), _full(scales, 2, i.batch)
+    radii, centres, depths, rays, normals = gsplat.fully_fused_projection_2dgs(
+        means, quats, scales, views, ks, i.width, i.height, near_plane=o.near, far_plane=o.far,
+        radius_clip=o.radius_clip,
+    )  # fmt: skip
+    return _Seen(radii, centres, depths, _to_cameras(opacities, 1, depths), rays=rays, normals=normals)
+
+
+def _seen_gaussians(gsplat: Any, i: Inputs, o: Options, views: Tensor, ks: Tensor) -> _Seen:
+    b, whole = i.batch, i.whole
+    means, opacities = (i.means, i.opacities) if whole else (_full(i.means, 2, b), _full(i.opacities, 1, b))
+    covars = quats = scales = None
+    if i.covars is not None:
+        covars = i.covars.flatten(-2)[..., [0, 1, 2, 4, 5, 8]]
+        covars = covars if whole else _full(covars, 2, b)
     else:
-        covars = quats = scales = None
-        if i.covars is not None:
-            covars = i.covars.flatten(-2)[..., [0, 1, 2, 4, 5, 8]]
-            covars = covars if whole else _full(covars, 2, b)
-        else:
-            assert i.quats is not None and i.scales is not None
-            quats, scales = (i.quats, i.scales) if whole else (_full(i.quats, 2, b), _full(i.scales, 2, b))
-        radii, centres, depths, conics, kept = gsplat.fully_fused_projection(
-            means, covars, quats, scales, views, ks, i.width, i.height, eps2d=o.eps2d, near_plane=o.near,
-            far_plane=o.far, radius_clip=o.radius_clip, calc_compensations=o.antialiased, opacities=opacities,
-        )  # fmt: skip
-        seen_opacities = _to_cameras(opacities, 1, depths)
-        if kept is not None:
-            seen_opacities = seen_opacities * kept
-    values = _values(gsplat, i, views, radii, depths)
-    n_values = values.shape[-1]
-    if surfels:
-        spare = _spare_channels(n_values + depth)
-        values = torch.nn.functional.pad(values, (0, spare)) if spare else values
-    if depth:
-        # The depth comes last: 2DGS takes its median depth from there.
-        values = torch.cat([values, depths[..., None]], -1)
+        assert i.quats is not None and i.scales is not None
+        quats, scales = (i.quats, i.scales) if whole else (_full(i.quats, 2, b), _full(i.scales, 2, b))
+    radii, centres, depths, conics, kept = gsplat.fully_fused_projection(
+        means, covars, quats, scales, views, ks, i.width, i.height, eps2d=o.eps2d, near_plane=o.near,
+        far_plane=o.far, radius_clip=o.radius_clip, calc_compensations=o.antialiased, opacities=opacities,
+    )  # fmt: skip
+    seen = _to_cameras(opacities, 1, depths)
+    return _Seen(radii, centres, depths, seen if kept is None else seen * kept, conics=conics)
+
+
+def _blended(gsplat: Any, i: Inputs, seen: _Seen, values: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+    """`values` [*b, C, N, D] blended to [*b, C, H, W, D], alpha, and surfels' median depth."""
     across, down = -(-i.width // TILE), -(-i.height // TILE)
-    lead = depths.shape[:-1]
+    lead = seen.depths.shape[:-1]
     images = lead.numel()
-    _, keys, ids = gsplat.isect_tiles(centres, radii, depths, TILE, across, down, n_images=images)
+    _, keys, ids = gsplat.isect_tiles(seen.centres, seen.radii, seen.depths, TILE, across, down, n_images=images)
     offsets = gsplat.isect_offset_encode(keys, images, across, down)
     if len(lead) > 1:
         offsets = offsets.view(*lead, down, across)
@@ -95,23 +125,18 @@ def rasterize_gsplat(
     parts: list[Tensor] = []
     alphas: list[Tensor] = []
     for some in values.split(CHUNK, -1) if values.shape[-1] > CHUNK else (values,):
-        if surfels:
+        if seen.rays is not None:
             part, alpha, _, _, median_depth = gsplat.rasterize_to_pixels_2dgs(
-                centres, rays, some, seen_opacities, normals, torch.zeros_like(centres), i.width, i.height, TILE,
-                offsets, ids,
+                seen.centres, seen.rays, some, seen.opacities, seen.normals, torch.zeros_like(seen.centres), i.width,
+                i.height, TILE, offsets, ids,
             )  # fmt: skip
         else:
             part, alpha = gsplat.rasterize_to_pixels(
-                centres, conics, some, seen_opacities, i.width, i.height, TILE, offsets, ids
+                seen.centres, seen.conics, some, seen.opacities, i.width, i.height, TILE, offsets, ids
             )
         parts.append(part)
         alphas.append(alpha)
-    pictures, alpha = parts[0] if len(parts) == 1 else torch.cat(parts, -1), alphas[0]
-    # Each slice costs microseconds, which count beside a frame of a third of a millisecond.
-    if not depth and pictures.shape[-1] == 3:
-        return pictures, alpha, None, None, None, radii
-    depth_sum = pictures[..., -1:] if depth else None
-    return pictures[..., :3], alpha, depth_sum, median_depth, pictures[..., 3:n_values], radii
+    return (parts[0] if len(parts) == 1 else torch.cat(parts, -1)), alphas[0], median_depth
 
 
 def _full(x: Tensor, trailing: int, batch: tuple[int, ...]) -> Tensor:

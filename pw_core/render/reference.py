@@ -1,29 +1,19 @@
 """The rasteriser written for reading: every Gaussian at every pixel, torch operations only, gradients by autograd.
 
 What the fast kernels must agree with. Memory grows as N x H x W: for tests and small pictures. Equations: Kerbl et
-al. 2023
-("3D Gaussian Splatting"), Zwicker et al. 2001 ("EWA splatting"), with gsplat's constants.
+al. 2023 ("3D Gaussian Splatting"), Zwicker et al. 2001 ("EWA splatting"), with gsplat's constants.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
+from pw_core.render import surfels
+from pw_core.render.projected import Projected, quats_to_rotations
+
 ALPHA_MIN, ALPHA_MAX, T_MIN = 1.0 / 255.0, 0.999, 1e-4
-
-
-def quats_to_rotations(quats: Tensor) -> Tensor:
-    """Rotation matrices [..., 3, 3] of quaternions [..., 4] (wxyz, any length but zero)."""
-    w, x, y, z = torch.nn.functional.normalize(quats, dim=-1).unbind(-1)
-    rows = [
-        1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ]  # fmt: skip
-    return torch.stack(rows, dim=-1).reshape(*quats.shape[:-1], 3, 3)
+"""gsplat's constants: what is fainter is not drawn, nothing is opaque, and where blending ends."""
 
 
 def covariances(quats: Tensor, scales: Tensor) -> Tensor:
@@ -52,20 +42,6 @@ def sh_colors(sh: Tensor, directions: Tensor, degree: int) -> Tensor:
         basis += [-0.5900435899266435 * x * (x * x - 3 * y * y)]
     values = torch.stack(basis, dim=-1)[..., None]
     return torch.clamp_min((values * sh[..., : len(basis), :]).sum(-2) + 0.5, 0.0)
-
-
-@dataclass
-class Projected:
-    """Gaussians as one camera sees them: pixel positions [N, 2], inverse 2D covariances [N, 2, 2], depths [N] m,
-    opacities [N],
-    radii [N, 2] px (whole numbers) and whether each is drawn [N]."""
-
-    means2d: Tensor
-    conics: Tensor
-    depths: Tensor
-    opacities: Tensor
-    radii: Tensor
-    drawn: Tensor
 
 
 def project(
@@ -141,8 +117,6 @@ def rasterize_one(
     """One image: colour [H, W, 3], alpha, sum of weight times depth, median depth [H, W, 1], features [H, W, F],
     radii [N, 2]. shape: covariances [N, 3, 3] of 3D Gaussians, or quats [N, 4] and scales [N, 3] of surfels."""
     if isinstance(shape, tuple):
-        from pw_core.render import surfels
-
         p, sigma = surfels.project(means, *shape, opacities, viewmat, K, width, height, near=near, far=far,
                                    radius_clip=radius_clip)  # fmt: skip
     else:

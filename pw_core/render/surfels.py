@@ -7,11 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pw_core.render.reference import Projected, quats_to_rotations
+from pw_core.render.projected import Projected, quats_to_rotations
 
-# A surfel counts by the nearer of its own plane and a round blot of half a pixel's variance (gsplat's constants).
-FILTER_INV_SQUARE = 2.0
-EXTENT = 3.33
+FILTER_INV_SQUARE, EXTENT = 2.0, 3.33
+"""gsplat's constants: a surfel counts by the nearer of its own plane and a round blot of half a pixel's variance, and
+is drawn so many standard deviations far."""
 
 
 class _Eigen(torch.autograd.Function):

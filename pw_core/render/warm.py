@@ -10,7 +10,7 @@ def compile_kernels() -> float:
     import numpy as np
     import torch
 
-    from pw_core import skinning as moving
+    from pw_core import skinning
     from pw_core.gaussians import Binding
     from pw_core.render import rasterize
     from pw_core.render.background_cache.prepare import prepare, rasterize_over
@@ -29,9 +29,9 @@ def compile_kernels() -> float:
     prepared = prepare(still, quats, scales, opacities, sh, view, K, 32, 32, sh_degree=0)
     rasterize_over(prepared, still, quats, scales, opacities, sh, sh_degree=0)
     where = still.numpy()
-    A = moving.deformations(where, where, np.array([[1], [0]]))
+    A = skinning.deformations(where, where, np.array([[1], [0]]))
     binding = Binding(np.zeros((2, 1), np.int64), np.ones((2, 1), np.float32), where, np.ones(2, np.float32))
-    moving.follow(binding, where, where, A, A)
+    skinning.follow(binding, where, where, A, A)
     return time.perf_counter() - start
 
 

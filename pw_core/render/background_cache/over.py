@@ -1,8 +1,8 @@
 """Frames of moving Gaussians over still ones, on the CPU, as one differentiable function.
 
-The still set's projection, sort, tile lists and picture come from `prepared.prepare`. A frame merges its own Gaussians
-into the lists of the tiles that they touch and blends those alone, forward and backward. Elsewhere every frame is the
-still picture, so the gradients of all frames there are added up first and carried back to the still colours once.
+The still set's projection, sort, tile lists and picture come from `prepare`. A frame merges its own Gaussians into the
+lists of the tiles that they touch and blends those alone, forward and backward. Elsewhere every frame is the still
+picture, so the gradients of all frames there are added up first and go back to the still colours once.
 """
 
 # mypy: disable-error-code="misc"

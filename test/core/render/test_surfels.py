@@ -10,7 +10,8 @@ import torch
 
 from pw_core.errors import RenderError
 from pw_core.render import Rendered, rasterize
-from pw_core.render.reference import covariances, quats_to_rotations
+from pw_core.render.projected import quats_to_rotations
+from pw_core.render.reference import covariances
 from pw_core.render.surfels import axes_of, project
 
 W, H = 80, 60

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -10,6 +12,9 @@ from pathlib import Path
 
 PART = ".part"
 """What a file or folder is called at its end while it is written."""
+
+NEW = ".new-"
+"""What a file is called at its beginning while `replace_file` writes it."""
 
 
 @contextmanager
@@ -30,17 +35,49 @@ def written_aside(path: Path) -> Iterator[Path]:
         raise
 
 
-def replace_file(path: Path, data: bytes) -> None:
-    """Write `data` to `path`, whose folder is made if need be: the old content or the new, never half."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".new-", delete=False) as file:
+def replace_file(path: Path, data: bytes, *, durable: bool = False, parents: bool = True) -> None:
+    """Write `data` to `path`, whose folder is made if need be: the old content or the new, never half.
+
+    Args:
+        durable: on return it outlasts a power cut: the file, and its name in the folder, are on the disk itself.
+        parents: folders above the file's own are made too; if not, they must be there.
+    """
+    path.parent.mkdir(parents=parents, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=NEW, delete=False) as file:
         try:
             file.write(data)
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
             file.close()
             Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
+    if durable:
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """Have the disk itself hold what was written to a file, or what names are in a folder; where a file system cannot
+    do that to folders (network, FUSE), it is left at that."""
+    is_folder = path.is_dir()
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        if not (is_folder and error.errno in (errno.EINVAL, errno.EBADF, errno.ENOTSUP)):
+            raise
+    finally:
+        os.close(fd)
+
+
+def sync_tree(folder: Path) -> None:
+    """`sync` for a folder and all that is in it."""
+    for path in folder.rglob("*"):
+        if not path.is_symlink():
+            sync(path)
+    sync(folder)
 
 
 def remove(path: Path) -> None:

@@ -116,11 +116,26 @@ def interrupts() -> Iterator[Interrupt]:
         signal.signal(signal.SIGINT, before)
 
 
-def open_world(store: Path, device: str, scene: str = "") -> World:
-    """The world on a store, with a scene selected unless none is named."""
+def open_world(store: Path, device: str, scene: str = "", *, writes: bool = False) -> World:
+    """The world on a store, with a scene selected unless none is named.
+
+    Args:
+        writes: the store is going to be written to: what killed writers left is removed.
+
+    Raises:
+        SceneError: UNKNOWN_SCENE; STORE_FAILED, and with `writes` before any work where it cannot be written to.
+    """
+    from pw_core.errors import ErrorCode, SceneError
     from pw_core.world import World
 
-    return World.open(store, scene=scene, device=device)
+    world = World(store, device=device)
+    if writes:
+        if problem := world.store.problem():
+            raise SceneError(problem, code=ErrorCode.STORE_FAILED)
+        world.store.tidy()
+    if scene:
+        world.select(scene)
+    return world
 
 
 def on_terminal() -> bool:

@@ -67,7 +67,7 @@ def refine(
         from pw_core.loop.films import read_films
         from pw_core.loop.providers import make_provider
 
-        world = open_world(store, device, scene)
+        world = open_world(store, device, scene, writes=True)
         assert world.scene is not None
         config = settings_of(
             world.scene.config.refine, provider=provider, setting=setting, estimate=estimate, iterations=iterations,

@@ -71,7 +71,7 @@ def run(
         folder = out or Path("out/run") / loaded.name
         if restart:
             (folder / "run.json").unlink(missing_ok=True)
-        world = open_world(store, device)
+        world = open_world(store, device, writes=True)
         _select(world, loaded, anew=restart)
         settings = settings_of(
             loaded.refine, provider=provider, setting=setting, estimate=estimate, iterations=iterations,

@@ -37,7 +37,7 @@ def reconstruct(
         loaded = SceneConfig.load(config)
         if photo is not None:
             loaded = loaded.model_copy(update={"photo": str(photo.resolve())})
-        world = open_world(store, device)
+        world = open_world(store, device, writes=True)
         replace = may_replace(world, loaded.name, replace)
         with progress_bar(loaded.name) as progress:
             inputs = None
@@ -71,7 +71,7 @@ def rollout(
         from pw_core.errors import ErrorCode, RolloutError
         from pw_core.export.trajectory import export_trajectory
 
-        world = open_world(store, device, scene)
+        world = open_world(store, device, scene, writes=commit)
         assert world.scene is not None
         rounds = world.scene.config.rounds
         if not 0 <= round_ <= len(rounds):

@@ -34,7 +34,7 @@ def restore_scene(
     with errors():
         from pw_core.store.replaced import split_id
 
-        world = open_world(store, "cpu")
+        world = open_world(store, "cpu", writes=True)
         replace = may_replace(world, split_id(replaced)[0], replace)
         scene = world.restore_replaced(replaced, replace=replace)
         typer.echo(f"scene '{scene.id}' is back in {store / scene.id}, with {len(world.states())} states")
@@ -47,7 +47,7 @@ def purge_scene(
 ) -> None:
     """Remove scenes that were replaced, for good."""
     with errors():
-        world = open_world(store, "cpu")
+        world = open_world(store, "cpu", writes=True)
         if bool(replaced) == all_:
             raise typer.BadParameter("name replaced scenes, or --all")
         doomed = [each.id for each in world.replaced()] if all_ else list(replaced or ())

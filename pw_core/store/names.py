@@ -13,13 +13,18 @@ LONGEST_NAME = 100
 """Characters of a scene's, state's or trajectory's id; a file's name may have 255 and needs room for its ending."""
 
 
+def is_name(name: str) -> bool:
+    """Whether it is made of letters, digits, _ and - alone, up to 100 of them."""
+    return len(name) <= LONGEST_NAME and re.match(NAME, name) is not None
+
+
 def check_name(name: str, *, what: str) -> str:
     """The name, if it may be a file's.
 
     Raises:
         SceneError (INVALID_NAME): anything but letters, digits, _ and -, or over 100 characters.
     """
-    if not re.match(NAME, name) or len(name) > LONGEST_NAME:
+    if not is_name(name):
         raise SceneError(
             f"{what} '{name[:LONGEST_NAME]}' is not a name: use up to {LONGEST_NAME} letters, digits, '_' and '-'",
             code=ErrorCode.INVALID_NAME,

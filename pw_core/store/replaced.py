@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 
-from pw_core.config import NAME
 from pw_core.errors import ErrorCode, SceneError
-from pw_core.files import replace_file
+from pw_core.files import sync
+from pw_core.store.names import is_name
 
 FOLDER = ".replaced"
+NOTE = ".swap-"
+"""Begins the name of the file that tells where a scene is moved while another takes its place."""
+
 STAMP = "%Y%m%dT%H%M%S%fZ"
 """UTC to the microsecond, so that names sort by time."""
+
+
+_GONE = ".gone-"
+"""Begins the name of one that is being removed."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +46,7 @@ def split_id(replaced_id: str) -> tuple[str, float]:
     """
     scene_id, _, stamp = replaced_id.rpartition("-")
     with suppress(ValueError):
-        if re.match(NAME, scene_id):
+        if is_name(scene_id):
             return scene_id, datetime.strptime(stamp, STAMP).replace(tzinfo=timezone.utc).timestamp()
     raise SceneError(
         f"'{replaced_id[:150]}' is no replaced scene's id: expected <scene>-<time>, as they are listed",
@@ -82,18 +88,34 @@ def swap_in(root: Path, scene_id: str, new: Path) -> None:
     target, note = root / scene_id, _note(root, scene_id)
     aside: Path | None = None
     if os.path.lexists(target):
-        aside = root / FOLDER / f"{scene_id}-{datetime.now(timezone.utc).strftime(STAMP)}"
-        aside.parent.mkdir(exist_ok=True)
-        replace_file(note, json.dumps({"aside": aside.name}).encode())
-        target.rename(aside)
+        aside = _place_aside(root, scene_id)
+        # Torn by a crash it means nothing, and nothing has been moved yet.
+        note.write_text(json.dumps({"aside": aside.name}))
+        sync(note)
+        sync(root)
     try:
-        new.rename(target)
-    except BaseException:
         if aside is not None:
-            aside.rename(target)
-        raise
+            target.rename(aside)
+            sync(aside.parent)
+        try:
+            new.rename(target)
+        except BaseException:
+            if aside is not None:
+                aside.rename(target)
+            raise
+        sync(root)
     finally:
         note.unlink(missing_ok=True)
+
+
+def move_aside(root: Path, scene_id: str, folder: Path) -> None:
+    """Keep a folder as a replaced scene of that id."""
+    folder.rename(_place_aside(root, scene_id))
+
+
+def _place_aside(root: Path, scene_id: str) -> Path:
+    (root / FOLDER).mkdir(exist_ok=True)
+    return root / FOLDER / f"{scene_id}-{datetime.now(timezone.utc).strftime(STAMP)}"
 
 
 def undo_swap(root: Path, scene_id: str) -> None:
@@ -109,13 +131,21 @@ def undo_swap(root: Path, scene_id: str) -> None:
 
 
 def _note(root: Path, scene_id: str) -> Path:
-    return root / f".swap-{scene_id}.json"
+    return root / f"{NOTE}{scene_id}.json"
 
 
 def purge(root: Path, replaced_ids: list[str]) -> None:
     """Remove them for good."""
     for folder in [replaced_folder(root, each) for each in replaced_ids]:
-        shutil.rmtree(folder)
+        gone = folder.with_name(f"{_GONE}{folder.name}")  # never half a scene under its name
+        folder.rename(gone)
+        shutil.rmtree(gone)
+
+
+def clean(root: Path) -> None:
+    """Go on with removals that a crash has ended."""
+    for folder in (root / FOLDER).glob(f"{_GONE}*"):
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def purge_beyond(root: Path, scene_id: str, keep: int) -> None:

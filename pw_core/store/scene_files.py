@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from dataclasses import asdict
 from pathlib import Path
 
@@ -35,8 +36,8 @@ def write_scene(folder: Path, scene: Scene) -> None:
             "gaussians": [e.gaussians.start, e.gaussians.stop],
         })  # fmt: skip
     head = {
-        "format": FORMAT, "id": scene.id, "config": scene.config.model_dump(mode="json"), "entities": entities,
-        "provenance": scene.provenance,
+        "format": FORMAT, "id": scene.id, "made": uuid.uuid4().hex, "config": scene.config.model_dump(mode="json"),
+        "entities": entities, "provenance": scene.provenance,
     }  # fmt: skip
     (folder / "scene.yaml").write_text(yaml.safe_dump(json.loads(json.dumps(head)), sort_keys=False))
     save_file(contiguous(scene.background.arrays()), folder / "background.safetensors")

@@ -2,7 +2,8 @@
 
 `<store>/<scene>/`: scene.yaml, background.safetensors, entities.safetensors, meshes/*.ply, cameras.json, tree.json,
 states/<id>.safetensors, trajectories/<id>.npz. No pickle anywhere, and no name leaves the store.
-`<store>/.replaced/<scene>-<time>/` is a scene whose place another took.
+`<store>/.replaced/<scene>-<time>/` is a scene whose place another took, `.locks/` says which process writes which,
+`.store.json` holds the store's id.
 """
 
 from __future__ import annotations
@@ -11,15 +12,19 @@ import json
 import os
 import shutil
 import tempfile
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from pw_core.errors import ErrorCode, SceneError
-from pw_core.files import replace_file
+from pw_core.files import replace_file, sync_tree
 from pw_core.scene import Scene, State, Trajectory
 from pw_core.store import replaced
+from pw_core.store.identity import Identity, digest
+from pw_core.store.leftovers import clean_scene, clean_store
+from pw_core.store.locks import Lock, held_here
 from pw_core.store.names import check_name, failures
 from pw_core.store.replaced import ReplacedScene
 from pw_core.store.scene_files import read_scene, write_scene
@@ -30,6 +35,10 @@ from pw_core.store.trajectory_files import read_trajectory, trajectory_bytes
 class Store:
     """One folder of scenes. It is made when first written to.
 
+    What was read of it is known again before each write: where the store or the scene is gone, or is another one now,
+    nothing is written (STORE_FAILED), until it is back. The first write to a scene makes it this process's to write: in
+    others, writes to it fail (STORE_LOCKED) until this store is closed or dropped.
+
     Args:
         keep_replaced: of each scene, how many that were replaced are kept; when there are more, the oldest go for good.
     """
@@ -39,6 +48,9 @@ class Store:
         self.keep_replaced = keep_replaced
         self._new: list[Path] | None = None
         """Files made since `all_or_nothing` began."""
+        self._identity = Identity(self.root)
+        self._locks: dict[str, Lock] = {}
+        weakref.finalize(self, _release, self._locks)
 
     def scene_ids(self) -> list[str]:
         """Ids of the scenes on disk, sorted."""
@@ -66,9 +78,47 @@ class Store:
         finally:
             self._new = None
 
+    def problem(self) -> str:
+        """Why the store cannot be written to, as far as can be told without doing so; empty where it can."""
+        return self._identity.problem()
+
+    def tidy(self) -> None:
+        """Remove what killed writers have left behind, but for scenes that another process writes."""
+        if self.root.is_dir():
+            clean_store(self.root)
+
+    def close(self, *, but: str = "") -> None:
+        """Let other processes write the scenes that were written here, except `but`."""
+        for scene_id in [s for s in self._locks if s != but]:
+            self._locks.pop(scene_id).release()
+
+    def check_writable(self, scene_id: str) -> None:
+        """What is asked before each write into a scene's folder.
+
+        Raises:
+            SceneError: STORE_FAILED: store or scene are gone, or not those that were opened; STORE_LOCKED.
+        """
+        with failures(f"scene '{scene_id}' cannot be written in {self.root}"):
+            self._identity.check_store(make=(self.root / scene_id / "scene.yaml").is_file())
+            self._lock(scene_id)
+            self._identity.check_scene(scene_id)
+
+    def _lock(self, scene_id: str) -> None:
+        lock = self._locks.get(scene_id)
+        if lock is not None and lock.is_there():
+            return
+        if lock is not None:  # the folder was deleted or replaced by a copy
+            self._locks.pop(scene_id).release()
+        if not self.root.is_dir():
+            return  # nothing to lock; the next check says so
+        new = not held_here(self.root, scene_id)
+        self._locks[scene_id] = Lock.take(self.root, scene_id)
+        if new:
+            clean_scene(self.root, scene_id)
+
     def _put(self, path: Path, data: bytes) -> None:
         new = not path.exists()
-        replace_file(path, data)
+        replace_file(path, data, durable=True, parents=False)
         if new and self._new is not None:
             self._new.append(path)
 
@@ -78,9 +128,11 @@ class Store:
         """Whether a scene of that id may be written; to be asked before long work, `save_scene` asks again.
 
         Raises:
-            SceneError: INVALID_NAME; SCENE_EXISTS where a folder of that name is there and not to be replaced.
+            SceneError: INVALID_NAME; SCENE_EXISTS where a folder of that name is there and not to be replaced;
+                STORE_FAILED where the store cannot be written to.
         """
         folder = self.folder(scene_id)
+        self._identity.check_store(make=False)
         if replace or not os.path.lexists(folder):
             return
         states = len(self.state_ids(scene_id))
@@ -102,7 +154,8 @@ class Store:
         """
         self.check_free(scene.id, replace=replace)
         with failures(f"scene '{scene.id}' cannot be written to {self.root}"):
-            self.root.mkdir(parents=True, exist_ok=True)
+            self._identity.check_store(make=True)
+            self._lock(scene.id)
             new = Path(tempfile.mkdtemp(prefix=f".new-{scene.id}.", dir=self.root))
             try:
                 write_scene(new, scene)
@@ -110,10 +163,12 @@ class Store:
                     (new / _state_path(root.id)).write_bytes(state_bytes(root))
                     tree = {"head": root.id, "committed": [root.id], "last_trajectory": ""}
                     (new / "tree.json").write_bytes(_tree_bytes(tree))
+                sync_tree(new)
                 self.check_free(scene.id, replace=replace)  # it may have come while this one was written
                 replaced.swap_in(self.root, scene.id, new)
             finally:
                 shutil.rmtree(new, ignore_errors=True)
+            self._saw(scene.id)
             replaced.purge_beyond(self.root, scene.id, self.keep_replaced)
 
     def load_scene(self, scene_id: str) -> Scene:
@@ -127,7 +182,14 @@ class Store:
                 code=ErrorCode.UNKNOWN_SCENE,
             )
         with failures(f"scene '{scene_id}' in {self.root} cannot be read"):
-            return read_scene(folder, scene_id)
+            found = digest(folder / "scene.yaml")
+            scene = read_scene(folder, scene_id)
+        self._identity.saw_scene(scene_id, found)
+        return scene
+
+    def _saw(self, scene_id: str) -> None:
+        self._identity.saw_scene(scene_id, digest(self.folder(scene_id) / "scene.yaml"))
+        self.load_tree(scene_id)
 
     # --- scenes that were replaced ------------------------------------------------------------------------------------
 
@@ -146,7 +208,10 @@ class Store:
         self.check_free(scene_id, replace=replace)
         with failures(f"scene '{replaced_id}' cannot be put back in {self.root}"):
             read_scene(folder, scene_id)  # a broken one takes nobody's place
+            self._identity.check_store(make=True)
+            self._lock(scene_id)
             replaced.swap_in(self.root, scene_id, folder)
+            self._saw(scene_id)
             replaced.purge_beyond(self.root, scene_id, self.keep_replaced)
         return scene_id
 
@@ -164,6 +229,7 @@ class Store:
     def save_state(self, scene_id: str, state: State) -> None:
         """Write one state; SceneError (STORE_FAILED) when it cannot be."""
         path = self.folder(scene_id) / _state_path(state.id)
+        self.check_writable(scene_id)
         with failures(f"state '{state.id}' cannot be written to {path.parent}"):
             self._put(path, state_bytes(state))
 
@@ -184,28 +250,34 @@ class Store:
     def delete_state(self, scene_id: str, state_id: str) -> None:
         """Remove the file if it is there."""
         path = self.folder(scene_id) / _state_path(state_id)
+        self.check_writable(scene_id)
         with failures(f"{path} cannot be removed"):
             path.unlink(missing_ok=True)
 
     def save_tree(self, scene_id: str, tree: dict[str, Any]) -> None:
         """Head, committed states and labels, in one small file."""
         path = self.folder(scene_id) / "tree.json"
+        self.check_writable(scene_id)
         with failures(f"{path} cannot be written"):
-            self._put(path, _tree_bytes(tree))
+            data = _tree_bytes(tree)
+            self._put(path, data)
+        self._identity.saw_tree(scene_id, data)
 
     def load_tree(self, scene_id: str) -> dict[str, Any]:
         """What `save_tree` wrote; empty if nothing was."""
         path = self.folder(scene_id) / "tree.json"
-        if not path.is_file():
-            return {}
         with failures(f"{path} cannot be read"):
-            return dict(json.loads(path.read_text()))
+            data = path.read_bytes() if path.is_file() else b""
+            tree = dict(json.loads(data)) if data else {}
+        self._identity.saw_tree(scene_id, data)
+        return tree
 
     # --- trajectories -------------------------------------------------------------------------------------------------
 
     def save_trajectory(self, scene_id: str, trajectory: Trajectory) -> Path:
         """Write `trajectories/<id>.npz`; SceneError (STORE_FAILED) when it cannot be."""
         path = self.folder(scene_id) / _trajectory_path(trajectory.id)
+        self.check_writable(scene_id)
         with failures(f"trajectory '{trajectory.id}' cannot be written to {path.parent}"):
             self._put(path, trajectory_bytes(trajectory))
         return path
@@ -219,6 +291,12 @@ class Store:
             raise SceneError(f"trajectory '{trajectory_id}' is not in {path.parent}", code=ErrorCode.UNKNOWN_TRAJECTORY)
         with failures(f"{path} cannot be read"):
             return read_trajectory(path)
+
+
+def _release(locks: dict[str, Lock]) -> None:
+    for lock in locks.values():
+        lock.release()
+    locks.clear()
 
 
 def _state_path(state_id: str) -> Path:

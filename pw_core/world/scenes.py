@@ -131,6 +131,7 @@ class Scenes:
         self.store.check_free(config.name, replace=replace)
         place = self.store.root / ".views" / config.name
         scene = self.adopt(reconstruct(config, inputs, folder=place, progress=progress), replace=replace)
+        self.store.check_writable(scene.id)
         keep_reports(place, self.store.folder(scene.id) / "reconstruction")
         return scene
 
@@ -177,6 +178,7 @@ class Scenes:
             self._simulation = None
         self.scene = scene
         self._tree = tree
+        self.store.close(but=scene_id)  # scenes that are no longer worked on are for other processes to write
         return scene
 
     def _need_scene(self) -> Scene:

@@ -66,6 +66,18 @@ class Operations:
         self.correcting: Correcting | None = None
         self._colors: tuple[Scene, NDArray[np.uint8] | None] | None = None
 
+    def open_store(self, note: Callable[[int, str], None]) -> None:
+        """Say at the start what the first write would: that the store is not there yet, or cannot be written to."""
+        store = self.world.store
+        if problem := store.problem():
+            note(int(ErrorCode.STORE_FAILED), problem)
+        elif not store.root.is_dir():
+            note(0, f"the store {store.root} is not there yet: the first scene makes it")
+        try:
+            store.tidy()
+        except OSError as error:
+            note(int(ErrorCode.STORE_FAILED), f"the store {store.root} cannot be tidied: {error}")
+
     def open_scene(self, name: str, note: Callable[[int, str], None]) -> None:
         """Select a scene of the store at the start, or make it from the configuration of that name. A world without a
         scene is better than none, so a failure is only noted."""

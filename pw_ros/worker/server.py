@@ -37,8 +37,13 @@ class Session:
         self.job = 0
         self.stepping = False
         self.operations = Operations(self, options)
+
+        def note(code: int, text: str) -> None:
+            replies.send(("note", code, text))
+
+        self.operations.open_store(note)
         if options.scene:
-            self.operations.open_scene(options.scene, lambda code, text: replies.send(("note", code, text)))
+            self.operations.open_scene(options.scene, note)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 

@@ -21,3 +21,13 @@ def largest_component(mask: NDArray[np.bool_], *, structure: NDArray[Any] | None
     sizes = np.bincount(parts.ravel())
     sizes[0] = 0
     return np.asarray(parts == sizes.argmax())
+
+
+def large_components(mask: NDArray[np.bool_], *, share: float) -> NDArray[np.bool_]:
+    """The connected parts of a mask that are larger than that share of its largest one; the mask itself where it has
+    one part or none."""
+    parts, count = ndimage.label(mask)
+    if count < 2:
+        return mask
+    sizes = np.bincount(parts.ravel())[1:]
+    return np.asarray(np.isin(parts, 1 + np.flatnonzero(sizes > share * sizes.max())))

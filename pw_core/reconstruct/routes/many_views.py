@@ -26,13 +26,13 @@ from pw_core.reconstruct.report.page import write_report
 from pw_core.reconstruct.routes.job_folder import CHECKPOINT, open_job
 from pw_core.reconstruct.segmentation.gaussian_labels import classify
 from pw_core.reconstruct.segmentation.matting import outlined
+from pw_core.reconstruct.segmentation.points import most_say_own
+from pw_core.reconstruct.segmentation.relabel import relabel
 from pw_core.reconstruct.segmentation.shadows import without_ground
 from pw_core.reconstruct.segmentation.stage import (
     find_masks,
-    on_it,
     own_points,
     prompted,
-    settle,
     standing_points,
     write_masks,
 )
@@ -166,7 +166,7 @@ def _label(
     part = subrange(progress, 0.7, 0.74)
     whose, likely = classify(train, gaussians, masks, progress=part, device=job.device)
     for i in range(options.relabel_rounds):
-        if deep or not settle(train, masks, likely, job.config, given):
+        if deep or not relabel(train, masks, likely, given=given):
             break
         part = subrange(progress, 0.74 + 0.03 * i, 0.77 + 0.03 * i)
         whose, likely = classify(train, gaussians, masks, progress=part, device=job.device)
@@ -184,7 +184,7 @@ def _bodies(
     progress("meshes", 0.8)
     own = [gaussians[whose == 1 + i] for i in range(len(config.entities))]
     solids: list[Fused] = [
-        mesh_of(e, train, mine, gaussians[whose != 1 + i], masks, settings, points=on_it(posed, masks[e.name]))
+        mesh_of(e, train, mine, gaussians[whose != 1 + i], masks, settings, points=most_say_own(posed, masks[e.name]))
         for i, (e, mine) in enumerate(zip(config.entities, own))
     ]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}

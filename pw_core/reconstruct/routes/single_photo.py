@@ -21,8 +21,7 @@ from pw_core.reconstruct.image import check_photo, working_size
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
-from pw_core.reconstruct.segmentation.prompt import segment
-from pw_core.reconstruct.splatting.draw import choose_device
+from pw_core.reconstruct.segmentation.prompt import prompted_masks
 from pw_core.reconstruct.splatting.single_view import fit_colors
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import Solid, make_solid, pixel_centres
@@ -86,7 +85,7 @@ def lift_photo(
         width=width, height=height, name="photo",
     )  # fmt: skip
     progress("masks", 0.05)
-    masks = _masks(pixels, config, scale=width / original.shape[1])
+    masks = prompted_masks(pixels, config.entities, config.reconstruct.views, scale=width / original.shape[1])
     hidden, table = hidden_region(masks, [not e.above for e in config.entities]), on_table(config, camera)
     depth = None
     if config.reconstruct.depth.provider:
@@ -119,15 +118,6 @@ def lift_photo(
             "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
-
-
-def _masks(pixels: Rgb, config: SceneConfig, *, scale: float) -> list[Mask]:
-    views = config.reconstruct.views
-    if views.masks == "grabcut":
-        return [segment(pixels, e, scale=scale) for e in config.entities]
-    from pw_core.reconstruct.segmentation.sam import segment_all
-
-    return segment_all(pixels, config.entities, views.sam2, scale=scale, device=choose_device(views))
 
 
 def _depth(pixels: Rgb, table: Mask, config: SceneConfig, camera: Camera, progress: Progress) -> Aligned:

@@ -19,8 +19,7 @@ from pw_core.reconstruct.ground.plane import find_plane
 from pw_core.reconstruct.ground.world_frame import stand
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.poses.estimate import single
-from pw_core.reconstruct.segmentation.propagate import from_prompt
-from pw_core.reconstruct.splatting.draw import choose_device
+from pw_core.reconstruct.segmentation.prompt import prompted_masks
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import pixel_centres
 from pw_core.reconstruct.surface.thickness import back_depth
@@ -75,7 +74,8 @@ def lift_rgbd(
     progress("masks", 0.05)
     posed = single(view, settings, hfov_deg=config.camera.hfov_deg)
     first = posed.views[0]
-    masks = [_own(first, m, options) for m in _masks(first, config, settings, width=view.image.shape[1])]
+    found = prompted_masks(first.image, config.entities, settings, scale=first.camera.width / view.image.shape[1])
+    masks = [_own(first, m, options) for m in found]
     progress("plane", 0.3)
     posed, standing = stand(_around(posed, masks, config, options), settings, metric=True)
     seen = posed.views[0]
@@ -107,16 +107,6 @@ def lift_rgbd(
         provenance={"method": "RGB-D lift", "plane": standing | {"points": "depth around what stands on it"},
                     "working_size_px": [camera.width, camera.height], "seconds": round(time.perf_counter() - began, 2)},
     )  # fmt: skip
-
-
-def _masks(seen: View, config: SceneConfig, settings: ViewsSettings, *, width: int) -> list[Mask]:
-    """Of each entity; width [px] of the picture that the prompts belong to."""
-    if settings.masks != "sam2":
-        return [from_prompt(seen, e, original_width=width) for e in config.entities]
-    from pw_core.reconstruct.segmentation.sam import segment_all
-
-    return segment_all(seen.image, config.entities, settings.sam2, scale=seen.camera.width / width,
-                       device=choose_device(settings))  # fmt: skip
 
 
 def _own(seen: View, mask: Mask, options: RgbdLiftOptions) -> Mask:

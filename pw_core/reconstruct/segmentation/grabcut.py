@@ -2,34 +2,61 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
+from pw_core.components import large_components
 from pw_core.gaussians import F64
-from pw_core.reconstruct.segmentation.prompt import filled
 from pw_core.reconstruct.types import Mask, Rgb
 
-GAP = 80
-"""Pixels; a smaller hole may be no more than what one stray point seeded."""
-REFINE = 3
-"""Rounds of GrabCut with colours of the view itself, after one with those of the prompt's view."""
-Models = tuple[F64, F64]
+ColorModels = tuple[F64, F64]
+"""GrabCut's mixtures of colours, of the background and of the thing, as OpenCV keeps them."""
 
 
-def colours(image: Rgb, mask: Mask) -> Models:
-    """What is in the mask and what is not, as GrabCut's mixtures of colours: background and thing."""
+@dataclass(frozen=True, kw_only=True)
+class GrabCutOptions:
+    """How a view is cut."""
+
+    iterations: int = 5
+    """Rounds, where there are no colours of another view."""
+    iterations_after_models: int = 3
+    """Rounds with colours of the view itself, after one with those of the prompt's view."""
+    opening_px: int = 1
+    """Threads up to twice as thin are taken away."""
+    min_part_share: float = 0.05
+    """Of the largest part: smaller ones are specks."""
+    max_hole_px: int = 80
+    """A smaller hole [pixels] may be no more than what one stray point seeded."""
+
+
+def empty_models() -> ColorModels:
+    """Mixtures that GrabCut is to fill: five Gaussians of 13 numbers each."""
+    return np.zeros((1, 65)), np.zeros((1, 65))
+
+
+def color_models(image: Rgb, mask: Mask) -> ColorModels:
+    """The colours of what is not in the mask, and of what is."""
     import cv2
 
     cv2.setRNGSeed(0)
-    models = np.zeros((1, 65)), np.zeros((1, 65))
+    models = empty_models()
     labels = np.where(mask, cv2.GC_FGD, cv2.GC_BGD).astype(np.uint8)
     cv2.grabCut(image[..., ::-1].copy(), labels, (0, 0, 1, 1), *models, 0, cv2.GC_INIT_WITH_MASK)
     return models
 
 
-def grabcut(image: Rgb, labels: np.ndarray, beyond: Mask | None = None, *, models: Models | None = None) -> Mask:
-    """Holes are filled, but for gaps in which the labels, or points `beyond` (H, W), are sure of the background. With
-    `models` of another view the first cut is by those colours, whatever the labels hold to be likely."""
+def grabcut(
+    image: Rgb, labels: NDArray[np.uint8], beyond: Mask | None = None, *, models: ColorModels | None = None,
+    options: GrabCutOptions = GrabCutOptions(),
+) -> Mask:  # fmt: skip
+    """The thing's pixels (H, W) from labels (H, W), which are overwritten.
+
+    Holes are filled, but for gaps in which the labels, or points `beyond` (H, W), are sure of the background. With
+    `models` of another view the first cut is by those colours, whatever the labels hold to be likely.
+    """
     import cv2
 
     sure = (labels == cv2.GC_BGD) if beyond is None else (labels == cv2.GC_BGD) | beyond
@@ -39,16 +66,32 @@ def grabcut(image: Rgb, labels: np.ndarray, beyond: Mask | None = None, *, model
         return np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
     pixels = image[..., ::-1].copy()
     if models is None:
-        cv2.grabCut(pixels, labels, (0, 0, 1, 1), np.zeros((1, 65)), np.zeros((1, 65)), 5, cv2.GC_INIT_WITH_MASK)
+        cv2.grabCut(pixels, labels, (0, 0, 1, 1), *empty_models(), options.iterations, cv2.GC_INIT_WITH_MASK)
     else:
         own = models[0].copy(), models[1].copy()
         cv2.grabCut(pixels, labels, (0, 0, 1, 1), *own, 1, cv2.GC_EVAL_FREEZE_MODEL)
         if np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD)).any():
-            cv2.grabCut(pixels, labels, (0, 0, 1, 1), *own, REFINE, cv2.GC_EVAL)
+            cv2.grabCut(pixels, labels, (0, 0, 1, 1), *own, options.iterations_after_models, cv2.GC_EVAL)
     found = np.isin(labels, (cv2.GC_FGD, cv2.GC_PR_FGD))
-    opened = ndimage.binary_opening(found, iterations=1)
-    parts, count = ndimage.label(opened)
-    if count > 1:
-        sizes = np.bincount(parts.ravel())[1:]
-        opened = np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
-    return filled(np.asarray(opened), sure, least=GAP)
+    opened = ndimage.binary_opening(found, iterations=options.opening_px)
+    return filled(large_components(opened, share=options.min_part_share), sure, least=options.max_hole_px)
+
+
+def mark_discs(labels: NDArray[np.uint8], pixels: NDArray[np.floating], *, radius: int, label: int) -> None:
+    """Write a label into discs of that radius [px] about those of the `pixels` [px] (n, 2) that are in the picture."""
+    import cv2
+
+    height, width = labels.shape
+    for x, y in pixels:
+        if 0 <= x < width and 0 <= y < height:
+            cv2.circle(labels, (int(x), int(y)), radius, int(label), -1)
+
+
+def filled(mask: Mask, against: Mask, *, least: int = 0) -> Mask:
+    """The mask (H, W) with its holes filled, but for those of more than `least` pixels in which something speaks
+    `against` it (H, W)."""
+    holes, count = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    size, held = (ndimage.sum_labels(a, holes, np.arange(count + 1)) for a in (np.ones(mask.shape), against))
+    fill = (held == 0) | (size <= least)
+    fill[0] = False
+    return np.asarray(mask | fill[holes])

@@ -1,7 +1,8 @@
 """Outlines put where half of a pixel is the thing's.
 
 GrabCut asks which of two mixtures of colours a pixel is likelier of. At an edge a pixel is a bit of both, and goes to
-whichever side has the more colours: a plain table leaves a pixel's rim to the thing, grained wood takes one. On a thing
+whichever side has the more colours: at a plain table the thing gains a pixel, at grained wood it
+loses one. On a thing
 a hundred pixels wide one pixel all round is 6 % of its volume. Here the colours just inside and just outside tell what
 share of a pixel near the outline is the thing's (alpha matting by local means).
 """
@@ -9,6 +10,7 @@ share of a pixel near the outline is the thing's (alpha matting by local means).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -16,64 +18,77 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pw_core.gaussians import F32
-from pw_core.reconstruct.types import Mask, Rgb, View
+from pw_core.reconstruct.types import Mask, Masks, Rgb, View
 
-RIM_PX = 4
-"""How far from the outline colours are those of one side alone; nearer, up to one pixel less, it may move."""
-AROUND_PX = 4.0
-"""Standard deviation of the window that colours of either side are taken from."""
-SHARE = 0.02
-"""Least weight of either side in that window."""
-APART, NOISE = 4.0, 2500.0
-"""Least square of the colours' difference: so many times the variance of both, and that many squared grey levels."""
+
+@dataclass(frozen=True, kw_only=True)
+class MattingOptions:
+    """Where outlines may move, and when."""
+
+    reach_px: int = 4
+    """How far from the outline colours are those of one side alone; nearer, up to one pixel less, it may move."""
+    window_px: float = 4.0
+    """Standard deviation of the window that colours of either side are taken from."""
+    min_weight: float = 0.02
+    """Of either side in that window."""
+    min_contrast_ratio: float = 4.0
+    """Least square of the colours' difference, in variances of both sides."""
+    min_contrast: float = 2500.0
+    """And beyond that, in squared grey levels."""
+    min_part_share: float = 0.01
+    """Of the largest part: a smaller one that is not wholly of the old mask was a like-coloured speck."""
 
 
 def outlined(
-    views: Sequence[View], masks: Mapping[str, Mapping[str, Mask]], *, given: Mapping[str, Mapping[str, Mask]]
-) -> dict[str, dict[str, Mask]]:
+    views: Sequence[View], masks: Mapping[str, Mapping[str, Mask]], *, given: Mapping[str, Mapping[str, Mask]],
+    options: MattingOptions = MattingOptions(),
+) -> Masks:  # fmt: skip
     """The masks, by entity and view, with their outlines at half coverage, but for those that were `given`."""
     out = {name: dict(of) for name, of in masks.items()}
     for v in views:
         for name, of in masks.items():
             if v.name not in given.get(name, {}) and of[v.name].any():
                 others = np.any([np.zeros_like(of[v.name]), *(m[v.name] for n, m in out.items() if n != name)], axis=0)
-                out[name][v.name] = at_half(v.image, of[v.name], others)
+                out[name][v.name] = at_half(v.image, of[v.name], others, options=options)
     return out
 
 
-def at_half(image: Rgb, mask: Mask, others: Mask) -> Mask:
-    """A mask (H, W) moved by up to three pixels to where half of the light is the thing's; it stays where its colours
+def at_half(image: Rgb, mask: Mask, others: Mask, *, options: MattingOptions = MattingOptions()) -> Mask:
+    """A mask (H, W) moved by less than `reach_px` to where half of the light is the thing's; it stays where its colours
     and those around it are alike, where it is thin, and at what other things cover."""
     picture = image.astype(np.float32)
-    inner, outer = ndimage.binary_erosion(mask, iterations=RIM_PX), ~ndimage.binary_dilation(mask, iterations=RIM_PX)
-    near = ndimage.binary_dilation(mask, iterations=RIM_PX - 1) & ~ndimage.binary_erosion(mask, iterations=RIM_PX - 1)
-    front, own, spread = _colours(picture, inner)
-    back, ground, wide = _colours(picture, outer & ~others)
+    reach = options.reach_px
+    inner, outer = ndimage.binary_erosion(mask, iterations=reach), ~ndimage.binary_dilation(mask, iterations=reach)
+    near = ndimage.binary_dilation(mask, iterations=reach - 1) & ~ndimage.binary_erosion(mask, iterations=reach - 1)
+    front, own, spread = _colors(picture, inner, options.window_px)
+    back, ground, wide = _colors(picture, outer & ~others, options.window_px)
     way = own - ground
     apart = (way * way).sum(-1)
-    told = near & ~others & (front > SHARE) & (back > SHARE) & (apart > APART * (spread + wide) + NOISE)
+    known = (front > options.min_weight) & (back > options.min_weight)
+    contrast = apart > options.min_contrast_ratio * (spread + wide) + options.min_contrast
+    observable = near & ~others & known & contrast
     share = ((picture - ground) * way).sum(-1) / np.maximum(apart, 1e-6)
-    moved = np.where(told, share > 0.5, mask)
-    moved = ndimage.binary_opening(moved) | (moved & (inner | (mask & ~told)))
+    moved = np.where(observable, share > 0.5, mask)
+    moved = ndimage.binary_opening(moved) | (moved & (inner | (mask & ~observable)))
     parts, count = ndimage.label(moved)
     if count < 2:
         return np.asarray(moved)
     held = np.bincount(parts[mask & moved], minlength=count + 1)  # what hangs on nothing was a like-coloured speck
     sizes = np.bincount(parts.ravel())
-    keep = (held > 0) & ((sizes > 0.01 * sizes[1:].max()) | (held == sizes))
+    keep = (held > 0) & ((sizes > options.min_part_share * sizes[1:].max()) | (held == sizes))
     keep[0] = False
     return np.asarray(keep[parts])
 
 
-def _colours(picture: F32, where: Mask) -> tuple[F32, F32, F32]:
+def _colors(picture: F32, where: Mask, window_px: float) -> tuple[F32, F32, F32]:
     """Weight (H, W), mean (H, W, 3) and variance (H, W) of the colours round each pixel, of those `where` (H, W)."""
     weight = where.astype(np.float32)
-    total = _blurred(weight)
+    total = _blurred(weight, window_px)
     safe = np.maximum(total, np.float32(1e-6))
-    mean = _blurred(picture * weight[..., None]) / safe[..., None]
-    square = _blurred((picture * picture).sum(-1) * weight) / safe
+    mean = _blurred(picture * weight[..., None], window_px) / safe[..., None]
+    square = _blurred((picture * picture).sum(-1) * weight, window_px) / safe
     return total, mean, np.asarray(np.maximum(square - (mean * mean).sum(-1), 0), np.float32)
 
 
-def _blurred(a: NDArray[np.float32]) -> F32:
-    return np.asarray(cv2.GaussianBlur(a, (0, 0), AROUND_PX), np.float32)
+def _blurred(a: NDArray[np.float32], window_px: float) -> F32:
+    return np.asarray(cv2.GaussianBlur(a, (0, 0), window_px), np.float32)

@@ -1,4 +1,4 @@
-"""Each entity's pixels in every view: from prompts in one view, carried to the others through the sparse points."""
+"""Mask propagation: each entity's pixels in every view, from those in one view, through the sparse points."""
 
 from __future__ import annotations
 
@@ -11,30 +11,50 @@ from scipy import ndimage
 
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.gaussians import I64
-from pw_core.reconstruct.segmentation.grabcut import GAP, Models, colours, grabcut
-from pw_core.reconstruct.segmentation.prompt import SEED, filled, segment
-from pw_core.reconstruct.segmentation.visual_hull import carry_by_hull
-from pw_core.reconstruct.types import Mask, Posed, Rgb, View
+from pw_core.gaussians import F64, I64
+from pw_core.reconstruct.segmentation.grabcut import (
+    ColorModels,
+    GrabCutOptions,
+    color_models,
+    filled,
+    grabcut,
+    mark_discs,
+)
+from pw_core.reconstruct.segmentation.points import (
+    PointOptions,
+    add_votes,
+    floor_height,
+    in_mask,
+    main_cluster,
+    pixels_within,
+)
+from pw_core.reconstruct.segmentation.visual_hull import VisualHullOptions, propagate_by_visual_hull
+from pw_core.reconstruct.types import Mask, Masks, Posed, View
 
-LIFT = 0.01
-"""Points lower than this share of the nearest camera's height over the plane say nothing of the entity."""
-MARGIN = 0.25
-CERTAIN = 0.9
-RIM = 0.02
-"""Of the picture's width: how far from its outline a prompted mask is open to doubt."""
-GROUND_PX = 3
-"""Radius of what a point on the ground says of its surroundings: a larger one would eat into the foot of the thing."""
-HIDES = 0.012
-"""Of the picture's width: how near an entity's point must be before another's to hide it."""
 
+@dataclass(frozen=True, kw_only=True)
+class PropagationOptions:
+    """How masks go from view to view."""
 
-PLAIN, FEW = 12, 4
-"""Points on an entity, below which its silhouettes are asked first, and below which points tell nothing."""
+    few_points: int = 12
+    """On an entity: below this its silhouettes are asked first."""
+    min_points: int = 4
+    """On an entity: fewer say nothing of where it is."""
+    margin_ratio: float = 0.25
+    """Of the extent of an entity's points in a view: how far beyond them it may reach."""
+    occluder_distance_ratio: float = 0.012
+    """Of the picture's width: how near an entity's point must be before another's to hide it."""
+    occluder_depth_ratio: float = 0.995
+    """Of the other's depth: how near to the camera it must be for that."""
+    other_radius_ratio: float = 0.005
+    """Of the picture's width: radius of what a point that is not the entity's says of its surroundings."""
+    points: PointOptions = PointOptions()
+    grabcut: GrabCutOptions = GrabCutOptions()
+    visual_hull: VisualHullOptions = VisualHullOptions()
 
 
 class _TooFew(Exception):
-    """Points on an entity to carry its mask by them."""
+    """Points on an entity to propagate its mask by them."""
 
     def __init__(self, entity: EntityConfig, count: int) -> None:
         super().__init__(entity.name)
@@ -42,7 +62,7 @@ class _TooFew(Exception):
 
 
 @dataclass
-class _Carried:
+class _Propagated:
     """What is known of one entity: its masks by view, for each point how many of them say yes or no, and the colours
     around and of it in the prompt's view."""
 
@@ -50,68 +70,70 @@ class _Carried:
     masks: dict[str, Mask]
     yes: I64
     no: I64
-    models: Models
+    models: ColorModels
 
 
-def carry(
-    posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], *, prompt_view: str
-) -> dict[str, dict[str, Mask]]:
+def propagate(
+    posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], *, prompt_view: str,
+    options: PropagationOptions = PropagationOptions(),
+) -> Masks:  # fmt: skip
     """Each entity (by name) in every view (by name), from the masks that are `known` of it, which hold one in
     `prompt_view` and stay as they are; the plane is z = 0.
 
     Points inside a mask belong to its entity. In each further view, in the order of how many of their points it saw,
     their outlines seed GrabCut, the points of one entity against those of the others; what it finds says of further
     points whose they are. Where two claim a pixel, it goes to whose visible point is nearest. What hardly has points is
-    carried by its silhouettes (`hull`) before the others, which then leave its pixels alone.
+    propagated by its silhouettes (`visual_hull`) before the others, which then leave its pixels alone.
 
     Raises:
         ReconstructError (INVALID_PROMPT): too few points on an entity, and its silhouettes make no solid.
     """
-    no_hull: set[str] = set()
+    no_solid: set[str] = set()
     while True:
         try:
-            return _by_points(posed, entities, known, prompt_view, no_hull)
+            return _by_points(posed, entities, known, prompt_view, no_solid, options)
         except _TooFew as short:
             name = short.entity.name
-            found = None if name in no_hull else _by_hull(posed, entities, known, short.entity, prompt_view)
+            found = (None if name in no_solid
+                     else _by_silhouettes(posed, entities, known, short.entity, prompt_view, options))  # fmt: skip
             if found is not None:
                 known = dict(known) | {name: found}
-            elif name not in no_hull and short.count >= FEW:
-                no_hull.add(name)
+            elif name not in no_solid and short.count >= options.min_points:
+                no_solid.add(name)
             else:
                 raise ReconstructError(
-                    f"entity '{name}': only {short.count} of the sparse points lie on it, too few to carry its mask "
-                    f"from {prompt_view} to other views, and what has its colours there makes no solid with that mask; "
-                    "give masks, use SAM 2, or take more overlapping photos", code=ErrorCode.INVALID_PROMPT,
+                    f"entity '{name}': only {short.count} of the sparse points lie on it, too few to propagate its "
+                    f"mask from {prompt_view} to other views, and what has its colours there makes no solid with that "
+                    "mask; give masks, use SAM 2, or take more overlapping photos", code=ErrorCode.INVALID_PROMPT,
                 ) from None  # fmt: skip
 
 
 def _by_points(
     posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], prompt_view: str,
-    no_hull: set[str],
-) -> dict[str, dict[str, Mask]]:  # fmt: skip
-    """As `carry`; no_hull: entities by name whose silhouettes make no solid.
+    no_solid: set[str], options: PropagationOptions,
+) -> Masks:  # fmt: skip
+    """As `propagate`; no_solid: entities by name whose silhouettes make no solid.
 
     Raises:
         _TooFew: points on an entity.
     """
     points = posed.points
-    floor = LIFT * min(abs(float(v.camera.centre[2])) for v in posed.views)
+    floor = floor_height(posed, options.points)
     raised = points[:, 2] > floor
     views = {v.name: v for v in posed.views}
     zeros = np.zeros(len(points), np.int64)
-    every = [_Carried(e, dict(known[e.name]), zeros.copy(), zeros.copy(),
-                      colours(views[prompt_view].image, known[e.name][prompt_view])) for e in entities]  # fmt: skip
+    image = views[prompt_view].image
+    every = [
+        _Propagated(e, dict(known[e.name]), zeros.copy(), zeros.copy(), color_models(image, known[e.name][prompt_view]))
+        for e in entities
+    ]
     voted: set[str] = set()
 
     def vote(name: str) -> None:
         voted.add(name)
-        seen = posed.seen[name]
         for c in every:
             if name in c.masks:
-                inside = at(c.masks[name], views[name], points[seen])
-                c.yes[seen[inside]] += 1
-                c.no[seen[~inside]] += 1
+                add_votes(posed, views[name], c.masks[name], c.yes, c.no)
 
     vote(prompt_view)
     for name in views:
@@ -123,40 +145,48 @@ def _by_points(
         for c in every:
             rivals = np.max([zeros, *(o.yes for o in every if o is not c)], axis=0)
             mine = np.flatnonzero((c.yes > c.no) & (c.yes > rivals) & raised)
-            least = PLAIN if len(voted) == first and c.entity.name not in no_hull else FEW
+            ask_silhouettes = len(voted) == first and c.entity.name not in no_solid
+            least = options.few_points if ask_silhouettes else options.min_points
             if len(mine) < least and any(n not in c.masks for n in views):
                 raise _TooFew(c.entity, len(mine))
-            own.append(mine[main_cluster(points[mine])] if len(mine) >= FEW else mine)
+            enough = len(mine) >= options.min_points
+            own.append(mine[main_cluster(points[mine], options=options.points)] if enough else mine)
         left = [n for n in views if n not in voted]
         whole = np.concatenate(own)
         name = max(left, key=lambda n: int(np.isin(posed.seen[n], whole).sum()))
-        _cut_all(posed, views[name], every, own, floor)
+        _cut_all(posed, views[name], every, own, floor, options)
         vote(name)
     return {c.entity.name: {n: c.masks[n] for n in views} for c in every}
 
 
-def _by_hull(
+def _by_silhouettes(
     posed: Posed, entities: Sequence[EntityConfig], known: Mapping[str, Mapping[str, Mask]], entity: EntityConfig,
-    prompt_view: str,
+    prompt_view: str, options: PropagationOptions,
 ) -> dict[str, Mask] | None:  # fmt: skip
     """One of the entities in every view; None where its silhouettes make no solid. What the others take for theirs at
     first may hide it, or be wrong."""
     rest = [e for e in entities if e is not entity]
-    first = carry(posed, rest, {e.name: known[e.name] for e in rest}, prompt_view=prompt_view) if rest else {}
+    first: Masks = {}
+    if rest:
+        first = propagate(posed, rest, {e.name: known[e.name] for e in rest}, prompt_view=prompt_view, options=options)
     taken = {
         v.name: np.any([np.zeros(v.image.shape[:2], bool), *(m[v.name] for m in first.values())], axis=0)
         for v in posed.views
     }  # fmt: skip
     view = next(v for v in posed.views if v.name == prompt_view)
     points = posed.points[posed.seen[prompt_view]]
-    own = points[at(known[entity.name][prompt_view], view, points)]
-    return carry_by_hull(posed, known[entity.name], taken, prompt_view=prompt_view, own=own)
+    own = points[in_mask(known[entity.name][prompt_view], view, points)]
+    return propagate_by_visual_hull(posed, known[entity.name], taken, prompt_view=prompt_view, own=own,
+                                    options=options.visual_hull)  # fmt: skip
 
 
-def _cut_all(posed: Posed, view: View, every: list[_Carried], own: list[NDArray[np.intp]], floor: float) -> None:
+def _cut_all(
+    posed: Posed, view: View, every: list[_Propagated], own: list[NDArray[np.intp]], floor: float,
+    options: PropagationOptions,
+) -> None:  # fmt: skip
     """The entities that have no mask in this view yet."""
     points = posed.points
-    shown = _in_front(view, [points[i] for i in own])
+    shown = _in_front(view, [points[i] for i in own], options)
     fixed = [c.masks.get(view.name) for c in every]
     taken = np.any([np.zeros(view.image.shape[:2], bool), *(m for m in fixed if m is not None)], axis=0)
     found: list[Mask] = []
@@ -166,8 +196,9 @@ def _cut_all(posed: Posed, view: View, every: list[_Carried], own: list[NDArray[
             found.append(known)
             continue
         rivals = np.concatenate([points[:0], *(s for j, s in enumerate(shown) if j != i)])
-        others = points[_others(posed, view.name, c.yes, c.no, floor)]
-        found.append(_cut(view, points[own[i]], shown[i], others, rivals, models=c.models) & ~taken)
+        others = points[_others(posed, view.name, c, options.points.ground_share * floor)]
+        cut = _cut(view, points[own[i]], shown[i], others, rivals, models=c.models, options=options)
+        found.append(cut & ~taken)
     twice = np.sum(found, axis=0) > 1
     if twice.any():
         nearest = np.argmin([_distance_to(view, s) for s in shown], axis=0)
@@ -176,151 +207,76 @@ def _cut_all(posed: Posed, view: View, every: list[_Carried], own: list[NDArray[
         c.masks[view.name] = m
 
 
-def _in_front(view: View, points: list[NDArray[np.floating]]) -> list[NDArray[np.floating]]:
+def _in_front(view: View, points: list[F64], options: PropagationOptions) -> list[F64]:
     """Of each entity's points those that no other entity's point hides."""
     from scipy.spatial import cKDTree
 
     seen = [view.camera.project(p) for p in points]
+    near_px = options.occluder_distance_ratio * view.camera.width
     out = []
     for i, (uv, depth) in enumerate(seen):
         free = depth > 0
         for j, (other, nearer) in enumerate(seen):
             if j != i and len(other):
                 distance, index = cKDTree(other).query(uv)
-                free &= ~((distance < HIDES * view.camera.width) & (nearer[index] < 0.995 * depth))
+                free &= ~((distance < near_px) & (nearer[index] < options.occluder_depth_ratio * depth))
         out.append(points[i][free])
     return out
 
 
-def _distance_to(view: View, points: NDArray[np.floating]) -> NDArray[np.floating]:
+def _distance_to(view: View, points: F64) -> F64:
     """[px] (H, W) of each pixel from the nearest of the points."""
-    height, width = view.image.shape[:2]
-    away = np.ones((height, width), bool)
-    uv, depth = view.camera.project(points)
-    at = np.floor(uv[depth > 0]).astype(int)
-    at = at[(at >= 0).all(1) & (at[:, 0] < width) & (at[:, 1] < height)]
-    away[at[:, 1], at[:, 0]] = False
+    away = np.ones(view.image.shape[:2], bool)
+    cells, _, seen = view.camera.pixels(points)
+    away[cells[seen, 1], cells[seen, 0]] = False
     return np.asarray(ndimage.distance_transform_edt(away))
 
 
-def from_prompt(view: View, entity: EntityConfig, *, original_width: int, posed: Posed | None = None) -> Mask:
-    """The entity in the view that its prompt belongs to, by GrabCut.
-
-    With `posed`, whose plane is z = 0, the sparse points on the plane are taken not to be of it, and the rim is cut
-    once more: colours alone do not tell a dark thing's own shade from its shadow.
-    """
-    mask = segment(view.image, entity, scale=view.camera.width / original_width)
-    if posed is None:
-        return mask
-    return _without_ground(mask, view, entity, posed, scale=view.camera.width / original_width)
-
-
-def _without_ground(mask: Mask, view: View, entity: EntityConfig, posed: Posed, *, scale: float) -> Mask:
-    import cv2
-
-    height, width = mask.shape
-    floor = LIFT * min(abs(float(v.camera.centre[2])) for v in posed.views)
-    seen = posed.points[posed.seen[view.name]]
-    ground = seen[:, 2] < 0.5 * floor
-    rim = max(2, round(RIM * width))
-    core = ndimage.binary_erosion(mask, iterations=rim)
-    within = at(core, view, seen)
-    if ground[within].sum() > 0.5 * within.sum():
-        return mask  # as flat as the plane's own points are uneven: they tell nothing apart
-    uv, depth = view.camera.project(seen[ground])
-    uv = uv[(depth > 0) & (uv > 0).all(1) & (uv[:, 0] < width) & (uv[:, 1] < height)]
-    labels = np.full(mask.shape, cv2.GC_BGD, np.uint8)
-    labels[ndimage.binary_dilation(mask, iterations=rim)] = cv2.GC_PR_BGD
-    labels[mask] = cv2.GC_PR_FGD
-    labels[core] = cv2.GC_FGD
-    for x, y in uv:
-        cv2.circle(labels, (int(x), int(y)), GROUND_PX, int(cv2.GC_BGD), -1)
-    x0, y0, x1, y1 = entity.prompt.box
-    radius = max(2, min(rim, round(SEED * scale * min(x1 - x0, y1 - y0))))
-    for points, label in ((entity.prompt.points, cv2.GC_FGD), (entity.prompt.negative_points, cv2.GC_BGD)):
-        for x, y in points:
-            cv2.circle(labels, (int(x * scale), int(y * scale)), radius, int(label), -1)
-    return grabcut(view.image, labels)
-
-
-def cut_again(image: Rgb, likely: np.ndarray, rivals: np.ndarray) -> Mask:
-    """GrabCut once more, seeded by a rendered probability (H, W): certain inside and outside stay, the rim is free, and
-    where another entity is likelier (H, W) is outside."""
-    import cv2
-
-    labels = np.full(likely.shape, cv2.GC_BGD, np.uint8)
-    wide = ndimage.binary_dilation(likely > 0.2, iterations=5)
-    labels[wide] = cv2.GC_PR_BGD
-    labels[likely > 0.5] = cv2.GC_PR_FGD
-    labels[ndimage.binary_erosion(likely > CERTAIN, iterations=4)] = cv2.GC_FGD
-    labels[rivals > np.maximum(likely, 0.5)] = cv2.GC_BGD
-    if not (labels == cv2.GC_FGD).any():
-        return np.asarray(likely > 0.5)
-    return grabcut(image, labels)
-
-
-def at(mask: Mask, view: View, points: np.ndarray) -> np.ndarray:
-    """(n,): which of the points (n, 3) are before the camera and in its mask."""
-    uv, depth = view.camera.project(points)
-    x = np.clip(uv[:, 0].astype(int), 0, view.camera.width - 1)
-    y = np.clip(uv[:, 1].astype(int), 0, view.camera.height - 1)
-    return np.asarray(mask[y, x] & (depth > 0))
-
-
-def _others(posed: Posed, name: str, yes: np.ndarray, no: np.ndarray, floor: float) -> I64:
+def _others(posed: Posed, name: str, c: _Propagated, ground: float) -> I64:
+    """Of the points that a view saw, those that no mask says are the entity's, and that one says are not, or that lie
+    lower than `ground`."""
     seen = posed.seen[name]
-    return np.asarray(seen[((no[seen] > yes[seen]) | (posed.points[seen, 2] < 0.5 * floor)) & (yes[seen] == 0)])
-
-
-def main_cluster(points: np.ndarray) -> np.ndarray:
-    """Without stray points: those near enough to the median, in units of the median distance from it."""
-    distance = np.linalg.norm(points - np.median(points, axis=0), axis=1)
-    return np.asarray(distance < 4 * np.median(distance) + 1e-9)
+    return np.asarray(seen[((c.no[seen] > c.yes[seen]) | (posed.points[seen, 2] < ground)) & (c.yes[seen] == 0)])
 
 
 def _cut(
-    view: View, own: np.ndarray, shown: np.ndarray, others: np.ndarray, rivals: np.ndarray, *, models: Models
+    view: View, own: F64, shown: F64, others: F64, rivals: F64, *, models: ColorModels, options: PropagationOptions
 ) -> Mask:
     """GrabCut inside the outline of `own`; what is `shown` of them is certain, and so is that others and rivals are not
     of them: others where they are outside the outline, rivals, which are in front, everywhere."""
     import cv2
 
     height, width = view.image.shape[:2]
-    uv, depth = view.camera.project(own)
-    uv = uv[(depth > 0) & (uv > 0).all(1) & (uv[:, 0] < width) & (uv[:, 1] < height)]
+    uv = pixels_within(view, own)
     if len(uv) < 3:
         return np.zeros((height, width), bool)
-    hull = np.zeros((height, width), np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(uv.astype(np.float32)).astype(np.int32), 1)
+    outline = np.zeros((height, width), np.uint8)
+    cv2.fillConvexPoly(outline, cv2.convexHull(uv.astype(np.float32)).astype(np.int32), 1)
     low, high = uv.min(0), uv.max(0)
-    grow = MARGIN * max(high - low)
+    grow = options.margin_ratio * max(high - low)
     x0, y0 = np.maximum(low - grow, 0).astype(int)
     x1, y1 = np.minimum(high + grow, [width, height]).astype(int)
     labels = np.full((height, width), cv2.GC_BGD, np.uint8)
     labels[y0:y1, x0:x1] = cv2.GC_PR_BGD
-    labels[hull > 0] = cv2.GC_PR_FGD
-    radius = max(1, round(0.005 * width))
-    for x, y in view.camera.project(others)[0] if len(others) else ():
-        if 0 <= x < width and 0 <= y < height:
-            within = hull[int(y), int(x)]  # seen between parts of the thing: good for a pixel or two, no more
-            cv2.circle(labels, (int(x), int(y)), 1 if within else radius, int(cv2.GC_BGD), -1)
-    for x, y in view.camera.project(rivals)[0] if len(rivals) else ():
-        if 0 <= x < width and 0 <= y < height:
-            cv2.circle(labels, (int(x), int(y)), radius, int(cv2.GC_BGD), -1)
-    uv, depth = view.camera.project(shown)
-    uv = uv[(depth > 0) & (uv > 0).all(1) & (uv[:, 0] < width) & (uv[:, 1] < height)]
-    if len(uv) == 0:
+    labels[outline > 0] = cv2.GC_PR_FGD
+    radius = max(1, round(options.other_radius_ratio * width))
+    beside = view.camera.project(others)[0]
+    beside = beside[(beside >= 0).all(1) & (beside < [width, height]).all(1)]
+    x, y = beside.astype(int).T
+    within = outline[y, x] > 0  # seen between parts of the thing: good for a pixel or two, no more
+    mark_discs(labels, beside[within], radius=1, label=cv2.GC_BGD)
+    mark_discs(labels, beside[~within], radius=radius, label=cv2.GC_BGD)
+    mark_discs(labels, view.camera.project(rivals)[0], radius=radius, label=cv2.GC_BGD)
+    certain = pixels_within(view, shown)
+    if len(certain) == 0:
         return np.zeros((height, width), bool)
-    for x, y in uv:
-        cv2.circle(labels, (int(x), int(y)), 1, int(cv2.GC_FGD), -1)
+    mark_discs(labels, certain, radius=1, label=cv2.GC_FGD)
     beyond = np.zeros((height, width), bool)
-    for x, y in view.camera.project(others)[0] if len(others) else ():
-        if 0 <= x < width and 0 <= y < height:
-            beyond[int(y), int(x)] = True
-    found = grabcut(view.image, labels, beyond, models=models)
+    beyond[y, x] = True
+    found = grabcut(view.image, labels, beyond, models=models, options=options.grabcut)
     parts, count = ndimage.label(found)
     if count == 0:
         return found
-    hits = np.bincount(parts[uv[:, 1].astype(int), uv[:, 0].astype(int)], minlength=count + 1)
+    hits = np.bincount(parts[certain[:, 1].astype(int), certain[:, 0].astype(int)], minlength=count + 1)
     hits[0] = 0
-    return filled(parts == hits.argmax(), beyond, least=GAP)
+    return filled(parts == hits.argmax(), beyond, least=options.grabcut.max_hole_px)

@@ -1,4 +1,4 @@
-"""Masks of a thing without points of its own, carried from view to view by the visual hull.
+"""Masks of a thing without points of its own, propagated from view to view by its visual hull.
 
 A smooth thing gives no features to follow. But its silhouette in the prompt's view leaves a cone of places where it can
 be; the next view shows that cone as a strip in which it must lie, and what colours find there cuts the cone down; with
@@ -14,47 +14,64 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from pw_core.components import largest_component
 from pw_core.gaussians import F64, I64, Camera
-from pw_core.reconstruct.segmentation.grabcut import colours, grabcut
+from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, color_models, grabcut, mark_discs
 from pw_core.reconstruct.types import Mask, Posed, Rgb, View
 
-CELLS = 96
-"""Voxels along the longest side of where the thing may be."""
-FINE = 6000
-"""Voxels; when fewer are left each becomes eight."""
-REACH = 0.6
-"""Of the cameras' distance from what they look at: how far before and behind that a thing without any point may be."""
-DEEP = 1.0
-"""Of the silhouette's extent: how far before and behind its few points the thing may reach."""
-ASTRAY = 8
-"""One silhouette in so many may be wrong at a place."""
-RIM = 0.01
-"""Of the picture's width: how far a silhouette may lie outside of what the others expect."""
-EXPLAINED = 0.85
-"""Share of each silhouette found before that the hull must still explain once a new one has carved it."""
-GROWS = 2.5
-"""A silhouette so many times larger or smaller than in the view beside it is something else."""
-STEADY = 2
-"""Rounds in which each silhouette is cut again by what all others expect."""
-FOUND = 0.5
-"""Share of the views that must agree on one solid; to the rest it shows where the thing is."""
-LOOSE = 2.0
-"""While the hull shows so many times what the view beside does, colours alone say what is of the thing."""
-CORE = 0.5
-"""How deep inside of what is expected a pixel is certainly of the thing, of the deepest."""
-POINT_PX = 2
-"""Radius of what a point that lies elsewhere says of its surroundings."""
-FREE = 0.3
-"""Share of what is expected that others must leave free for a silhouette's size to tell."""
+
+@dataclass(frozen=True, kw_only=True)
+class VisualHullOptions:
+    """How silhouettes are found by what other silhouettes leave of space."""
+
+    cells: int = 96
+    """Voxels along the longest side of where the thing may be."""
+    refine_below_cells: int = 6000
+    """When fewer voxels are left each becomes eight."""
+    reach_ratio: float = 0.6
+    """Of the cameras' distance from what they look at: how far before and behind that a thing without any point may
+    be."""
+    depth_ratio: float = 1.0
+    """Of the silhouette's extent: how far before and behind its few points the thing may reach."""
+    nearest_ratio: float = 0.05
+    """Of the furthest that the thing may be: it is no nearer to the camera."""
+    silhouettes_per_error: int = 8
+    """One silhouette in so many may be wrong at a place."""
+    outline_ratio: float = 0.01
+    """Of the picture's width: how far a silhouette may lie outside of what the others expect."""
+    min_explained_share: float = 0.85
+    """Of each silhouette found before: what the visual hull must still explain once a new one has carved it."""
+    max_size_ratio: float = 2.5
+    """A silhouette so many times larger or smaller than in the view beside it is something else."""
+    final_rounds: int = 2
+    """In which each silhouette is cut again by what all others expect."""
+    min_agreeing_share: float = 0.5
+    """Of the views: so many must agree on one solid; to the rest it shows where the thing is."""
+    loose_ratio: float = 2.0
+    """While the visual hull shows so many times what the view beside does, colours alone say what is of the thing."""
+    core_share: float = 0.5
+    """How deep inside of what is expected a pixel is certainly of the thing, of the deepest."""
+    other_radius_px: int = 2
+    """Radius of what a point that lies elsewhere says of its surroundings."""
+    other_distance_cells: float = 2.0
+    """From what is left, in voxels: a point further off lies elsewhere."""
+    min_free_share: float = 0.3
+    """Of what is expected: so much others must leave free for a silhouette's size to say anything."""
+    surroundings_share: float = 0.3
+    """Of the extent of what is expected: how far around it colours are taken from."""
+    min_surroundings_px: int = 8
+    """And at least so far."""
+    grabcut: GrabCutOptions = GrabCutOptions()
 
 
 @dataclass
-class Hull:
+class VisualHull:
     """Places (n, 3) where a thing may be, voxels of side `step` in the scene's unit; how many silhouettes see each and
     how many leave it out; what each view says, by name."""
 
     places: F64
     step: float
+    options: VisualHullOptions = VisualHullOptions()
     seen: I64 = field(init=False)
     out: I64 = field(init=False)
     said: dict[str, tuple[Mask, Mask]] = field(default_factory=dict)
@@ -69,15 +86,15 @@ class Hull:
         self.out += outside
         self.said[view.name] = inside, outside
 
-    def refined(self, views: Mapping[str, View], masks: Mapping[str, Mask], others: Mapping[str, Mask]) -> Hull:
+    def refined(self, views: Mapping[str, View], masks: Mapping[str, Mask], others: Mapping[str, Mask]) -> VisualHull:
         """The same of voxels half as large, once few are left and those are more than a pixel wide."""
         left = self.left()
         camera = next(iter(views.values())).camera
         away = float(np.median(camera.project(self.places[left])[1])) if left.any() else 0.0
-        if not 0 < left.sum() < FINE or self.step * float(camera.K[0, 0]) < away:
+        if not 0 < left.sum() < self.options.refine_below_cells or self.step * float(camera.K[0, 0]) < away:
             return self
         corners = np.stack(np.meshgrid(*3 * [[-0.25, 0.25]], indexing="ij"), -1).reshape(-1, 3) * self.step
-        out = Hull((self.places[left][:, None] + corners).reshape(-1, 3), self.step / 2)
+        out = VisualHull((self.places[left][:, None] + corners).reshape(-1, 3), self.step / 2, self.options)
         for name in self.said:
             out.carve(views[name], masks[name], others[name] & ~masks[name])
         return out
@@ -90,7 +107,7 @@ class Hull:
 
     def left(self) -> Mask:
         """(n,): the places that are left."""
-        return np.asarray((self.seen > 0) & (self.out <= self.seen // ASTRAY))
+        return self._kept(self.seen, self.out)
 
     def shown(self, camera: Camera, *, without: str = "") -> Mask:
         """(H, W): where a camera sees what is left, as far as the views other than `without` tell."""
@@ -98,22 +115,25 @@ class Hull:
         if without in self.said:
             inside, outside = self.said[without]
             seen, out = seen - (inside | outside), out - outside
-        return _footprint(camera, self.places[(seen > 0) & (out <= seen // ASTRAY)], self.step)
+        return _footprint(camera, self.places[self._kept(seen, out)], self.step)
+
+    def _kept(self, seen: I64, out: I64) -> Mask:
+        return np.asarray((seen > 0) & (out <= seen // self.options.silhouettes_per_error))
 
     def _says(self, camera: Camera, mask: Mask, unknown: Mask) -> tuple[Mask, Mask]:
-        uv, z = camera.project(self.places)
-        x, y = np.floor(uv[:, 0]).astype(int), np.floor(uv[:, 1]).astype(int)
-        within = (z > 0) & (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
-        inside, outside = np.zeros(len(z), bool), np.zeros(len(z), bool)
+        cells, _, within = camera.pixels(self.places)
+        inside, outside = np.zeros(len(cells), bool), np.zeros(len(cells), bool)
         i = np.flatnonzero(within)
-        own, silent = mask[y[i], x[i]], unknown[y[i], x[i]]
+        x, y = cells[i].T
+        own, silent = mask[y, x], unknown[y, x]
         inside[i], outside[i] = own, ~own & ~silent
         return inside, outside
 
 
-def carry_by_hull(
-    posed: Posed, known: Mapping[str, Mask], others: Mapping[str, Mask], *, prompt_view: str, own: F64
-) -> dict[str, Mask] | None:
+def propagate_by_visual_hull(
+    posed: Posed, known: Mapping[str, Mask], others: Mapping[str, Mask], *, prompt_view: str, own: F64,
+    options: VisualHullOptions = VisualHullOptions(),
+) -> dict[str, Mask] | None:  # fmt: skip
     """A thing's mask in every view, by name, from those `known`, which stay and hold one of `prompt_view`; None where
     what colours find in the views does not make one solid thing.
 
@@ -121,7 +141,7 @@ def carry_by_hull(
     """
     views = {v.name: v for v in posed.views}
     first = views[prompt_view]
-    hull = _cone(posed, first, known[prompt_view], own)
+    hull = _cone(posed, first, known[prompt_view], own, options)
     if hull is None:
         return None
     masks: dict[str, Mask] = {}
@@ -135,7 +155,7 @@ def carry_by_hull(
         near = {n: max(shows, key=lambda m: float(ahead[n] @ ahead[m])) for n in waiting}
         open_ = [n for n in waiting if n not in refused]
         if not open_:
-            if len(masks) < FOUND * len(views):
+            if len(masks) < options.min_agreeing_share * len(views):
                 return None
             masks |= {n: hull.shown(views[n].camera) for n in waiting}
             break
@@ -150,7 +170,7 @@ def carry_by_hull(
         else:
             refused.add(name)
     cut = [n for n in views if n not in known]
-    for _ in range(STEADY):
+    for _ in range(options.final_rounds):
         for name in cut:
             view = views[name]
             masks[name] = _within(posed, view, hull, hull.shown(view.camera, without=name), others[name])
@@ -160,7 +180,7 @@ def carry_by_hull(
     return masks
 
 
-def _cone(posed: Posed, view: View, mask: Mask, own: F64) -> Hull | None:
+def _cone(posed: Posed, view: View, mask: Mask, own: F64, options: VisualHullOptions) -> VisualHull | None:
     """Where a thing may be that has this silhouette: above z = 0, about its few points or where the cameras look."""
     camera = view.camera
     y, x = np.nonzero(mask)
@@ -169,7 +189,7 @@ def _cone(posed: Posed, view: View, mask: Mask, own: F64) -> Hull | None:
     _, z = camera.project(own)
     if len(own) and (z > 0).any():
         depth = float(np.median(z[z > 0]))
-        deep = DEEP * float(np.hypot(np.ptp(x), np.ptp(y))) * depth / float(camera.K[0, 0])
+        deep = options.depth_ratio * float(np.hypot(np.ptp(x), np.ptp(y))) * depth / float(camera.K[0, 0])
         near, far = float(z[z > 0].min()) - deep, float(z.max()) + deep
     else:
         centres = np.array([v.camera.centre for v in posed.views])
@@ -177,118 +197,111 @@ def _cone(posed: Posed, view: View, mask: Mask, own: F64) -> Hull | None:
         across = np.eye(3) - np.einsum("ni,nj->nij", ahead, ahead)
         target = np.linalg.lstsq(across.sum(0), np.einsum("nij,nj->i", across, centres), rcond=1e-6)[0]
         depth = float(camera.project(target[None])[1][0])
-        reach = REACH * float(np.mean(np.linalg.norm(centres - target, axis=1)))
+        reach = options.reach_ratio * float(np.mean(np.linalg.norm(centres - target, axis=1)))
         near, far = depth - reach, depth + reach
-    near = max(near, 0.05 * far)
+    near = max(near, options.nearest_ratio * far)
     pixels = np.stack([x, y], 1).astype(np.float64) + 0.5
     ends = np.concatenate([camera.unproject(pixels, np.full(len(pixels), d)) for d in (near, far)])
     low, high = ends.min(0), ends.max(0)
     low[2] = max(low[2], 0.0)
     if high[2] <= low[2]:
         return None
-    step = float((high - low).max()) / CELLS
+    step = float((high - low).max()) / options.cells
     axes = [np.arange(a + step / 2, b, step) for a, b in zip(low, high)]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
-    uv, z = camera.project(grid)
-    u, v = np.floor(uv).astype(int).T
-    keep = (z > near) & (z < far) & (u >= 0) & (u < camera.width) & (v >= 0) & (v < camera.height)
-    wide = ndimage.binary_dilation(mask, iterations=max(1, round(RIM * camera.width)))
-    keep[keep] = wide[v[keep], u[keep]]
-    return Hull(grid[keep], step) if keep.any() else None
+    cells, z, seen = camera.pixels(grid)
+    keep = seen & (z > near) & (z < far)
+    wide = ndimage.binary_dilation(mask, iterations=max(1, round(options.outline_ratio * camera.width)))
+    keep[keep] = wide[cells[keep, 1], cells[keep, 0]]
+    return VisualHull(grid[keep], step, options) if keep.any() else None
 
 
 def _footprint(camera: Camera, places: F64, step: float) -> Mask:
     """(H, W): where a camera sees voxels (n, 3) of side `step`."""
     out = np.zeros((camera.height, camera.width), bool)
-    uv, z = camera.project(places)
-    uv, z = uv[z > 0], z[z > 0]
-    if len(z) == 0:
+    cells, z, seen = camera.pixels(places)
+    if not (z > 0).any():
         return out
-    x, y = np.floor(uv).astype(int).T
-    inside = (x >= 0) & (x < camera.width) & (y >= 0) & (y < camera.height)
-    out[y[inside], x[inside]] = True
-    side = step * float(camera.K[0, 0]) / float(np.median(z))
+    out[cells[seen, 1], cells[seen, 0]] = True
+    side = step * float(camera.K[0, 0]) / float(np.median(z[z > 0]))
     return np.asarray(ndimage.binary_closing(np.pad(out, 8), iterations=int(np.ceil(side)))[8:-8, 8:-8] | out)
 
 
-def _first_cut(posed: Posed, view: View, hull: Hull, others: Mask, beside: View, shape: Mask) -> Mask:
+def _first_cut(posed: Posed, view: View, hull: VisualHull, others: Mask, beside: View, shape: Mask) -> Mask:
     """What has the colours of the thing in the view beside, within what the hull leaves; once that is not much more
     than the thing, its middle is certain."""
     expected = hull.shown(view.camera)
-    if expected.sum() < LOOSE * shape.sum():
-        return _largest(_within(posed, view, hull, expected, others))
+    if expected.sum() < hull.options.loose_ratio * shape.sum():
+        return largest_component(_within(posed, view, hull, expected, others))
     labels = _labels(posed, view, hull, expected, others)
-    return _largest(grabcut(view.image, labels, models=colours(beside.image, shape)))
+    cut = grabcut(view.image, labels, models=color_models(beside.image, shape), options=hull.options.grabcut)
+    return largest_component(cut)
 
 
-def _within(posed: Posed, view: View, hull: Hull, expected: Mask, others: Mask) -> Mask:
+def _within(posed: Posed, view: View, hull: VisualHull, expected: Mask, others: Mask) -> Mask:
     """Cut about what other views expect here."""
     import cv2
 
     labels = _labels(posed, view, hull, expected, others)
     deep = ndimage.distance_transform_edt(expected)
-    labels[(deep > CORE * deep.max()) & (labels != cv2.GC_BGD) & ~others] = cv2.GC_FGD
+    labels[(deep > hull.options.core_share * deep.max()) & (labels != cv2.GC_BGD) & ~others] = cv2.GC_FGD
     if not (labels == cv2.GC_FGD).any():
         return np.zeros_like(expected)
-    return _sharp(view.image, labels, expected)
+    return _sharp(view.image, labels, expected, hull.options)
 
 
-def _sharp(image: Rgb, labels: NDArray[np.uint8], expected: Mask) -> Mask:
+def _sharp(image: Rgb, labels: NDArray[np.uint8], expected: Mask, options: VisualHullOptions) -> Mask:
     """GrabCut with colours of the surroundings alone: far away others may have those of the thing."""
     y, x = np.nonzero(expected)
-    grow = max(8, int(0.3 * max(np.ptp(x), np.ptp(y))))
+    grow = max(options.min_surroundings_px, int(options.surroundings_share * max(np.ptp(x), np.ptp(y))))
     rows = slice(max(0, int(y.min()) - grow), int(y.max()) + grow + 1)
     columns = slice(max(0, int(x.min()) - grow), int(x.max()) + grow + 1)
     out = np.zeros(labels.shape, bool)
-    out[rows, columns] = grabcut(np.ascontiguousarray(image[rows, columns]), labels[rows, columns].copy())
+    window, part = np.ascontiguousarray(image[rows, columns]), labels[rows, columns].copy()
+    out[rows, columns] = grabcut(window, part, options=options.grabcut)
     return out
 
 
-def _labels(posed: Posed, view: View, hull: Hull, expected: Mask, others: Mask) -> NDArray[np.uint8]:
-    """GrabCut's: likely where it is expected, certainly not further than a rim from there, where others are beside
-    that, or where a point is seen that lies elsewhere."""
+def _labels(posed: Posed, view: View, hull: VisualHull, expected: Mask, others: Mask) -> NDArray[np.uint8]:
+    """GrabCut's: likely where it is expected, certainly not far from there, where others are beside that, or where a
+    point is seen that lies elsewhere."""
     import cv2
     from scipy.spatial import cKDTree
 
     labels = np.full(expected.shape, cv2.GC_BGD, np.uint8)
-    labels[ndimage.binary_dilation(expected, iterations=max(2, round(RIM * expected.shape[1])))] = cv2.GC_PR_BGD
+    around = max(2, round(hull.options.outline_ratio * expected.shape[1]))
+    labels[ndimage.binary_dilation(expected, iterations=around)] = cv2.GC_PR_BGD
     labels[others] = cv2.GC_BGD
     labels[expected] = cv2.GC_PR_FGD
     left = hull.places[hull.left()]
     points = posed.points[posed.seen[view.name]]
     if len(points) and len(left):
-        points = points[cKDTree(left).query(points)[0] > 2 * hull.step]
+        points = points[cKDTree(left).query(points)[0] > hull.options.other_distance_cells * hull.step]
     uv, z = view.camera.project(points)
-    for x, y in uv[z > 0]:
-        if 0 <= x < expected.shape[1] and 0 <= y < expected.shape[0]:
-            cv2.circle(labels, (int(x), int(y)), POINT_PX, int(cv2.GC_BGD), -1)
+    mark_discs(labels, uv[z > 0], radius=hull.options.other_radius_px, label=cv2.GC_BGD)
     return labels
 
 
 def _fits(
-    found: Mask, view: View, hull: Hull, others: Mapping[str, Mask], before: Mapping[str, tuple[View, Mask]], near: str
-) -> bool:
+    found: Mask, view: View, hull: VisualHull, others: Mapping[str, Mask], before: Mapping[str, tuple[View, Mask]],
+    near: str,
+) -> bool:  # fmt: skip
     """Whether a new silhouette is about as large as in the view beside, and leaves of the hull what the others show."""
+    options = hull.options
     _, shape = before[near]
     if not found.any():
         return False
     open_ = hull.shown(view.camera)
-    if (open_ & ~others[view.name]).sum() > FREE * open_.sum():
+    if (open_ & ~others[view.name]).sum() > options.min_free_share * open_.sum():
         size = float(found.sum()) / float(shape.sum())
-        if not 1 / GROWS < size < GROWS:
+        if not 1 / options.max_size_ratio < size < options.max_size_ratio:
             return False
     hull.carve(view, found, others[view.name] & ~found)
     left = hull.places[hull.left()]
     hull.forget(view)
     if len(left) == 0:
         return False
-    return all((_footprint(v.camera, left, hull.step) & m).sum() >= EXPLAINED * m.sum() for v, m in before.values())
-
-
-def _largest(mask: Mask) -> Mask:
-    parts, count = ndimage.label(mask)
-    if count < 2:
-        return mask
-    sizes = np.bincount(parts.ravel())
-    sizes[0] = 0
-    return np.asarray(parts == sizes.argmax())
+    return all(
+        (_footprint(v.camera, left, hull.step) & m).sum() >= options.min_explained_share * m.sum()
+        for v, m in before.values()
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,29 +12,46 @@ from pw_core.progress import Progress
 from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.types import Mask, View
 
-FEATURES = 8
-PASSES = 6
+
+@dataclass(frozen=True, kw_only=True)
+class LabelOptions:
+    """How Gaussians learn whose they are."""
+
+    features: int = 8
+    """Numbers a Gaussian, blended like colours."""
+    passes: int = 6
+    """Over all views, a step each."""
+    initial_deviation: float = 0.01
+    """Of the features at first."""
+    feature_rate: float = 0.1
+    """Adam's learning rate of the features."""
+    classifier_rate: float = 0.02
+    """And that of the linear layer."""
 
 
 def classify(
     views: Sequence[View], gaussians: Gaussians, masks: Mapping[str, Mapping[str, Mask]], *, progress: Progress,
-    device: str = "cpu",
-) -> tuple[I64, dict[str, F32]]:
+    device: str = "cpu", options: LabelOptions = LabelOptions(),
+) -> tuple[I64, dict[str, F32]]:  # fmt: skip
     """The class of each Gaussian (0: background, 1 + i: the i-th entity), and for each view (by name) the rendered
     probabilities (H, W, classes).
 
-    As Gaussian Grouping (Ye et al. 2024): `FEATURES` numbers a Gaussian, rendered, then a linear layer and a softmax,
+    As Gaussian Grouping (Ye et al. 2024): some numbers a Gaussian, rendered, then a linear layer and a softmax,
     against the masks by entity and view; shapes and opacities stay.
-    """  # fmt: skip
+    """
     import torch
 
     names = list(masks)
     classes = 1 + len(names)
     torch.manual_seed(0)
     shapes = gaussian_tensors(gaussians, device)[:4]
-    features = (0.01 * torch.randn(len(gaussians), FEATURES, device=device)).requires_grad_()
-    layer = torch.nn.Linear(FEATURES, classes).to(device)
-    optimiser = torch.optim.Adam([{"params": [features], "lr": 0.1}, {"params": layer.parameters(), "lr": 0.02}])
+    first = torch.randn(len(gaussians), options.features, device=device)
+    features = (options.initial_deviation * first).requires_grad_()
+    layer = torch.nn.Linear(options.features, classes).to(device)
+    optimiser = torch.optim.Adam([
+        {"params": [features], "lr": options.feature_rate},
+        {"params": layer.parameters(), "lr": options.classifier_rate},
+    ])  # fmt: skip
     labels = {}
     for v in views:
         label = np.zeros(v.image.shape[:2], np.int64)
@@ -46,7 +64,7 @@ def classify(
         # rasteriser is twice as wide, and a thing loses a pixel all round.
         return layer(draw_tensors([*shapes, features], v.camera, device=device).rgb[0])
 
-    total = PASSES * len(views)
+    total = options.passes * len(views)
     for step in range(total):
         v = views[step % len(views)]
         loss = torch.nn.functional.cross_entropy(logits(v).reshape(-1, classes), labels[v.name].reshape(-1))
@@ -56,5 +74,5 @@ def classify(
         progress(f"features: step {step + 1} of {total}", (step + 1) / total)
     with torch.no_grad():
         whose = layer(features).argmax(1).cpu().numpy().astype(np.int64)
-        likely = {v.name: torch.softmax(logits(v), -1).cpu().numpy() for v in views}
-    return whose, likely
+        probabilities = {v.name: torch.softmax(logits(v), -1).cpu().numpy() for v in views}
+    return whose, probabilities

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
+from pw_core.components import large_components
 from pw_core.gaussians import F64, Camera, Gaussians
 from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.surface.inflate import pixel_centres
 from pw_core.reconstruct.types import Mask, Masks, View
 
-LOW = 0.03
-"""Share of its height below which a thing's surface counts as the plane's."""
-THIN_PX = 3
-"""Half of the width of what is cut off at the least: a thing's own foot is low, too, along its rim."""
-FLAT = 0.5
-"""A thing of which so much is low is a flat one, and stays."""
-LEAST = 0.01
-"""Share of a mask that is worth cutting off."""
+
+@dataclass(frozen=True, kw_only=True)
+class ShadowOptions:
+    """What of a mask is a shadow on the plane."""
+
+    low_share: float = 0.03
+    """Of its height: below this a thing's surface counts as the plane's."""
+    height_percentile: float = 95.0
+    """Of what a mask shows: that height is the thing's."""
+    thin_px: int = 3
+    """Half of the width of what is cut off at the least: a thing's own foot is low, too, along its outline."""
+    max_low_share: float = 0.5
+    """Of a mask: a thing of which more is low is a flat one, and stays."""
+    min_cut_share: float = 0.01
+    """Of a mask: less is not worth cutting off."""
+    min_part_share: float = 0.05
+    """Of the largest part that is left: smaller ones are specks."""
 
 
 def without_ground(
-    views: Sequence[View], masks: Masks, gaussians: Gaussians, *, given: Mapping[str, Mapping[str, Mask]]
-) -> bool:
+    views: Sequence[View], masks: Masks, gaussians: Gaussians, *, given: Mapping[str, Mapping[str, Mask]],
+    options: ShadowOptions = ShadowOptions(),
+) -> bool:  # fmt: skip
     """Take out of the masks (by entity and view, in place) what the fitted Gaussians show on the plane z = 0; whether
     there was any. Masks that were `given` stay.
 
@@ -43,7 +55,7 @@ def without_ground(
             for name, of in masks.items():
                 if v.name in given.get(name, {}):
                     continue
-                kept = _off(of[v.name], height)
+                kept = _off(of[v.name], height, options)
                 changed |= kept is not of[v.name]
                 of[v.name] = kept
     return changed
@@ -55,20 +67,16 @@ def heights(camera: Camera, depth: F64) -> F64:
     return np.asarray(points[..., 2])
 
 
-def _off(mask: Mask, height: F64) -> Mask:
-    """The mask without what is low and no thin rim; itself where that is little or nearly all."""
+def _off(mask: Mask, height: F64, options: ShadowOptions) -> Mask:
+    """The mask without what is low, unless that is thin; itself where that is little or nearly all."""
     if not mask.any():
         return mask
-    low = mask & (height < LOW * np.percentile(height[mask], 95))
-    if low.sum() > FLAT * mask.sum():
+    low = mask & (height < options.low_share * np.percentile(height[mask], options.height_percentile))
+    if low.sum() > options.max_low_share * mask.sum():
         return mask
-    # Outside of the mask is as good as low: the rim of a shadow is no foot.
-    wide = ndimage.binary_opening(low | ~mask, iterations=THIN_PX) & low
-    if wide.sum() < LEAST * mask.sum():
+    # Outside of the mask is as good as low: the outline of a shadow is no foot.
+    wide = ndimage.binary_opening(low | ~mask, iterations=options.thin_px) & low
+    if wide.sum() < options.min_cut_share * mask.sum():
         return mask
     left = ndimage.binary_opening(mask & ~wide)
-    parts, count = ndimage.label(left)
-    if count == 0:
-        return mask
-    sizes = np.bincount(parts.ravel())[1:]
-    return np.isin(parts, 1 + np.flatnonzero(sizes > 0.05 * sizes.max()))
+    return large_components(left, share=options.min_part_share) if left.any() else mask

@@ -7,25 +7,8 @@ import pytest
 from scipy import ndimage
 
 from pw_core.reconstruct.segmentation.shadows import heights, without_ground
-from pw_core.reconstruct.splatting.parameters import start
-from pw_core.reconstruct.types import View
 from support.ball import RADIUS, camera, iou, shot
-
-
-def dense(cameras: list) -> tuple[list[View], dict[str, np.ndarray], object]:
-    """Views, the ball's true masks, and opaque Gaussians on all that the views show."""
-    views, masks, points = [], {}, []
-    for cam in cameras:
-        picture, depth, mask = shot(cam)
-        views.append(View(cam.name, picture, cam))
-        masks[cam.name] = mask
-        y, x = (a.ravel() for a in np.mgrid[1 : cam.height : 2, 1 : cam.width : 2])
-        points.append(cam.unproject(np.stack([x, y], 1) + 0.5, depth[y, x].astype(np.float64)))
-    at = np.concatenate(points)
-    gaussians = start(at, np.full((len(at), 3), 0.5), sh_degree=0)
-    gaussians.opacities[:] = 4.0
-    gaussians.log_scales[:] -= 0.7  # or the table would seem as high as they are thick
-    return views, masks, gaussians
+from support.dense_ball import dense_ball
 
 
 def test_heights_of_what_a_camera_sees() -> None:
@@ -36,7 +19,7 @@ def test_heights_of_what_a_camera_sees() -> None:
 
 
 def test_a_shadow_in_the_mask_is_cut_off_and_the_thing_stays() -> None:
-    views, true, gaussians = dense([camera(2 * np.pi * k / 6, name=f"v{k}") for k in range(6)])
+    views, true, gaussians = dense_ball([camera(2 * np.pi * k / 6, name=f"v{k}") for k in range(6)])
     wrong = {}
     for name, mask in true.items():
         shadow = np.roll(ndimage.binary_dilation(mask, iterations=4), (8, 14), (0, 1))

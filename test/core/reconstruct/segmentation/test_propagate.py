@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
-from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.segmentation.propagate import PropagationOptions, propagate
+from pw_core.reconstruct.segmentation.propagate import propagate
 from support.ball import iou
 from support.two_balls import two_balls
 
@@ -23,13 +20,3 @@ def test_points_take_a_mask_all_round_and_given_masks_stay() -> None:
     open_ = {n: ~m for n, m in true["plain"].items()}
     worst = min(iou(found["ball"][n] & open_[n], m) for n, m in true["ball"].items() if n != "v05")
     assert worst > 0.9
-
-
-def test_too_few_points_name_the_entity_and_what_helps() -> None:
-    posed, true, entities = two_balls(count=3)
-    seen = {n: i[:0] for n, i in posed.seen.items()}
-    nothing = {n: np.zeros_like(m) for n, m in true["ball"].items() if n == "v00"}
-    with pytest.raises(ReconstructError, match=r"'ball': only 0 .* propagate its mask from v00 .* use SAM 2") as caught:
-        propagate(replace(posed, seen=seen), entities[:1], {"ball": nothing}, prompt_view="v00",
-                  options=PropagationOptions())  # fmt: skip
-    assert caught.value.code == ErrorCode.INVALID_PROMPT

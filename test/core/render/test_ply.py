@@ -130,3 +130,32 @@ def test_torn_and_odd_files_say_what_is_wrong(tmp_path: Path) -> None:
         PlyData([PlyElement.describe(vertices, "vertex")]).write(str(tmp_path / "b.ply"))
         with pytest.raises(SceneError, match=words):
             read_ply(tmp_path / "b.ply")
+
+
+def test_ply_round_trip_and_layout(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    f = np.float32
+    g = Gaussians(rng.normal(size=(7, 3)).astype(f),
+                     rng.normal(size=(7, 4)).astype(f), rng.normal(size=(7, 3)).astype(f),
+                     rng.normal(size=7).astype(f), rng.normal(size=(7, 16, 3)).astype(f))  # fmt: skip
+    write_ply(tmp_path / "a.ply", g)
+    back = read_ply(tmp_path / "a.ply").arrays()
+    for name, array in g.arrays().items():
+        assert np.array_equal(array, back[name]), name
+    # The layout other tools expect, read without our reader: 62 little-endian floats a row, rest harmonics channel by
+    # channel.
+    raw = (tmp_path / "a.ply").read_bytes()
+    head, body = raw.split(b"end_header\n", 1)
+    names = [line.split()[-1].decode() for line in head.splitlines() if line.startswith(b"property float")]
+    rows = np.frombuffer(body, "<f4").reshape(7, 62)
+    assert names[:6] == ["x", "y", "z", "nx", "ny", "nz"] and names[-4:] == ["rot_0", "rot_1", "rot_2", "rot_3"]
+    assert np.array_equal(rows[:, names.index("f_rest_15")], g.sh[:, 1, 1])
+    assert np.array_equal(rows[:, names.index("f_rest_44")], g.sh[:, 15, 2])
+
+
+def test_ply_refuses_other_files(tmp_path: Path) -> None:
+    (tmp_path / "x.ply").write_text("ply\nformat ascii 1.0\nelement vertex 1\nproperty float x\nend_header\n1.0\n")
+    with pytest.raises(SceneError, match="missing"):
+        read_ply(tmp_path / "x.ply")
+    with pytest.raises(SceneError, match="absent"):
+        read_ply(tmp_path / "absent.ply")

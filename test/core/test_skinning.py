@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pw_core import gaussians
-from pw_core import skinning as moving
+from pw_core import gaussians, skinning
 from pw_core.gaussians import F32, Binding
 
 
@@ -33,7 +32,7 @@ def test_deformations_agree_with_numpy(name: str, flat: bool) -> None:
     noise = np.random.default_rng(1).normal(size=rest.shape) * (0.0 if flat else 0.02)
     now = (rest @ MAPS[name].T + noise + [0.1, 0, 2.0]).astype(np.float32)
     near = gaussians.neighbours(rest, np.repeat([0, 1], 150))
-    want, got = gaussians.deformations(rest, now, near), moving.deformations(rest, now, near)
+    want, got = gaussians.deformations(rest, now, near), skinning.deformations(rest, now, near)
     assert np.isfinite(got).all()
     assert np.abs(got - want).max() < 2e-4
     singular = np.linalg.svd(got)[1]
@@ -44,20 +43,20 @@ def test_a_particle_with_no_or_few_neighbours_is_not_deformed() -> None:
     rest = body(3)
     now = rest + np.float32(0.5)
     for near in (np.zeros((3, 12), np.int64) + np.arange(3)[:, None], np.array([[0, 1], [1, 0], [2, 0]])):
-        got = moving.deformations(rest, now, near)
+        got = skinning.deformations(rest, now, near)
         assert np.allclose(got, np.eye(3), atol=1e-4), got
 
 
 def test_following_agrees_with_numpy() -> None:
     rng, rest = np.random.default_rng(2), body()
     now = (rest @ MAPS["sheared"].T).astype(np.float32)
-    A = moving.deformations(rest, now, gaussians.neighbours(rest, np.zeros(300, np.int64)))
+    A = skinning.deformations(rest, now, gaussians.neighbours(rest, np.zeros(300, np.int64)))
     weights = rng.uniform(size=(9000, 3)).astype(np.float32)
     binding = Binding(rng.integers(0, 300, size=(9000, 3)), weights / weights.sum(1, keepdims=True),
                       rng.normal(size=(9000, 3)).astype(np.float32), np.full(9000, 0.1, np.float32))  # fmt: skip
     m = rng.normal(size=(9000, 3, 3)).astype(np.float32) * 0.05
     covariances = m @ m.transpose(0, 2, 1)
     for a, b in zip(gaussians.follow(binding, rest, now, A, covariances),
-                    moving.follow(binding, rest, now, A, covariances), strict=True):  # fmt: skip
+                    skinning.follow(binding, rest, now, A, covariances), strict=True):  # fmt: skip
         assert a.dtype == b.dtype == np.float32 and a.shape == b.shape
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)

@@ -37,9 +37,12 @@ class Frame:
 class Rollout:
     """A running rollout: iterate to go on, `close()` to cancel. Then `trajectory` and `end` hold what came of it."""
 
-    def __init__(self, frames: Iterator[Frame], result: Callable[[], tuple[Trajectory, State]]) -> None:
+    def __init__(
+        self, frames: Iterator[Frame], result: Callable[[], tuple[Trajectory, State]], forget: Callable[[], None]
+    ) -> None:
         self._frames = frames
         self._result = result
+        self._forget = forget
 
     def __iter__(self) -> Rollout:
         return self
@@ -50,6 +53,11 @@ class Rollout:
     def close(self) -> None:
         """Cancel: the frames so far are kept as an uncommitted trajectory; the head does not move."""
         self._frames.close()  # type: ignore[attr-defined]
+
+    def discard(self) -> None:
+        """Cancel, and keep nothing."""
+        self._forget()
+        self.close()
 
     @property
     def trajectory(self) -> Trajectory:
@@ -122,7 +130,7 @@ def begin(
                 kept.append(result())
                 keep(*kept[0], finished)
 
-    return Rollout(run(), result)
+    return Rollout(run(), result, frames.clear)
 
 
 def frame_times(duration: float, interval: float) -> F64:

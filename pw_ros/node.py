@@ -18,7 +18,7 @@ from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros import parameters
 from pw_ros.interfaces.frames import Frames
-from pw_ros.interfaces.gate import Gate
+from pw_ros.interfaces.gate import Gate, Pass
 from pw_ros.interfaces.publishers import Publishers
 from pw_ros.interfaces.record import Recorder
 from pw_ros.interfaces.refine import RefineServer
@@ -104,26 +104,28 @@ class WorldNode(Node):
 
     # --- one job at a time --------------------------------------------------------------------------------------------
 
-    def enter(self, name: str, *, wait: bool, handle: Any = None) -> None:
-        """Take the gate for a job; `leave` gives it back.
+    def enter(self, wanted: Pass, *, wait: bool, patience: float = float("inf"), handle: Any = None) -> None:
+        """Take the gate for a job or service; `leave` gives it back.
 
         Raises:
             PWError: BUSY; CANCELED or SHUTTING_DOWN while it waited.
         """
         stopped = self.gate.enter(
-            name, wait=wait, stopped=lambda: self.closing or (handle is not None and handle.is_cancel_requested)
-        )
+            wanted, wait=wait, patience=patience,
+            stopped=lambda: self.closing or (handle is not None and handle.is_cancel_requested),
+        )  # fmt: skip
         if stopped == "busy":
-            text = f"{self.gate.running or 'another job'} is running, {self.gate.waiting} more wait: try again later"
+            runs = self.gate.blocks(wanted) or "another job"
+            text = f"{wanted.name}: {runs} is running, {self.gate.waiting} more wait: try again later"
             raise PWError(text, code=ErrorCode.BUSY)
         if stopped == "stopped":
             if self.closing:
                 raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
             raise PWError("canceled while it waited for another job", code=ErrorCode.CANCELED)
 
-    def leave(self) -> None:
-        """The job is over."""
-        self.gate.leave()
+    def leave(self, held: Pass) -> None:
+        """The job is over, or goes on behind without its client. Twice is once."""
+        self.gate.leave(held)
         self.settle()
 
     def settle(self) -> None:

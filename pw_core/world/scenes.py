@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -43,6 +44,9 @@ class Scenes:
         device: "cpu" or "cuda".
         max_uncommitted_states: what-ifs kept; the oldest leave first.
         keep_replaced: scenes that were replaced and are kept aside, of each id; the oldest go for good.
+
+    One thread runs what takes long. Meanwhile others may draw, and do with states and scenes what they like: `lock` is
+    held while the tree or the selection changes. What runs goes on in the scene that it began in.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Scenes:
         self.config_dirs = [Path(d) for d in config_dirs]
         self.device = device
         self._max_uncommitted = max_uncommitted_states
+        self.lock = threading.RLock()
         self.scene: Scene | None = None
         self._tree: StateTree | None = None
         self._appearance: Appearance | None = None
@@ -145,8 +150,9 @@ class Scenes:
             SceneError: SCENE_EXISTS; the store cannot be written. The world is as it was.
         """
         root = State(ROOT, "", 0.0, scene.initial_physics(), created=time.time())
-        self.store.save_scene(scene, root=root, replace=replace)
-        return self.select(scene.id, _scene=scene)
+        with self.lock:
+            self.store.save_scene(scene, root=root, replace=replace)
+            return self.select(scene.id, _scene=scene)
 
     def replaced(self) -> list[ReplacedScene]:
         """Scenes whose place another took, kept whole in the store's `.replaced`, the oldest first."""
@@ -158,7 +164,8 @@ class Scenes:
         Raises:
             SceneError: UNKNOWN_SCENE, SCENE_EXISTS, STORE_FAILED; nothing is changed.
         """
-        return self.select(self.store.restore_replaced(replaced_id, replace=replace))
+        with self.lock:
+            return self.select(self.store.restore_replaced(replaced_id, replace=replace))
 
     def purge_replaced(self, *replaced_ids: str) -> None:
         """Remove replaced scenes for good. SceneError: UNKNOWN_SCENE, and then none is removed."""
@@ -173,12 +180,13 @@ class Scenes:
         scene = self.store.load_scene(scene_id) if _scene is None else _scene
         root = State(ROOT, "", 0.0, scene.initial_physics())
         tree = StateTree(self.store, scene_id, root, max_uncommitted=self._max_uncommitted)
-        if self.scene is None or scene is not self.scene:
-            self._appearance = None
-            self._simulation = None
-        self.scene = scene
-        self._tree = tree
-        self.store.close(but=scene_id)  # scenes that are no longer worked on are for other processes to write
+        with self.lock:
+            if self.scene is None or scene is not self.scene:
+                self._appearance = None
+                self._simulation = None
+            self.scene = scene
+            self._tree = tree
+            self.store.close(but=scene_id)  # scenes that are no longer worked on are for other processes to write
         return scene
 
     def _need_scene(self) -> Scene:
@@ -218,32 +226,40 @@ class Scenes:
 
     def states(self) -> list[State]:
         """All states of the scene, in the order they were made."""
-        return self._tree.states() if self._tree else []
+        with self.lock:
+            return self._tree.states() if self._tree else []
 
     def state(self, state_id: str = "") -> State:
         """That state; empty: the head. SceneError (UNKNOWN_STATE) if there is none."""
-        return self.tree.state(state_id)
+        with self.lock:
+            return self.tree.state(state_id)
 
     def commit(self, state_id: str) -> State:
         """Make it the head. It, what led to it and its trajectory go to disk."""
-        return self.tree.commit(state_id)
+        with self.lock:
+            return self.tree.commit(state_id)
 
     def reset(self) -> State:
         """The head goes back to the reconstruction; no state is lost."""
-        return self.tree.reset()
+        with self.lock:
+            return self.tree.reset()
 
     def delete(self, state_id: str) -> None:
         """Forget a state. SceneError: UNKNOWN_STATE, STATE_IN_USE (head, root, or others come from it)."""
-        self.tree.delete(state_id)
+        with self.lock:
+            self.tree.delete(state_id)
 
     def save(self, state_id: str = "", label: str = "") -> State:
         """Keep a state on disk under a label; it is then no longer dropped as an old what-if."""
-        return self.tree.save(state_id, label)
+        with self.lock:
+            return self.tree.save(state_id, label)
 
     def restore(self, state_id: str) -> State:
         """Make a state, looked for on disk too, the head."""
-        return self.tree.restore(state_id)
+        with self.lock:
+            return self.tree.restore(state_id)
 
     def trajectory(self, trajectory_id: str = "") -> Trajectory:
         """That trajectory; empty: the last committed. SceneError (UNKNOWN_TRAJECTORY) if there is none."""
-        return self.tree.trajectory(trajectory_id)
+        with self.lock:
+            return self.tree.trajectory(trajectory_id)

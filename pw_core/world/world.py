@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from pw_core.simulate import Simulation
 
 
+P = ParamSpec("P")
+
+
 class World(Scenes):
     """Scenes and their states, and what can be asked of the selected one. Made as `Scenes` is."""
 
@@ -54,13 +57,15 @@ class World(Scenes):
             RolloutError: INVALID_DURATION, UNKNOWN_ENTITY here; INVALID_ACTION, UNSTABLE, OUT_OF_BOUNDS as it runs.
             SceneError: UNKNOWN_STATE, NO_SCENE.
         """
-        scene = self._need_scene()
-        origin = self.state(start)
+        with self.lock:
+            scene, tree = self._need_scene(), self.tree
+            origin = tree.state(start)
 
         def keep(trajectory: Trajectory, state: State, finished: bool) -> None:
-            self.tree.add(state, trajectory)
-            if commit and finished:
-                self.commit(state.id)
+            with self.lock:
+                tree.add(state, trajectory)
+                if commit and finished:
+                    tree.commit(state.id)
 
         return begin(
             scene, origin, actions, duration, simulation=lambda: self._build(progress, origin.parameters), keep=keep,
@@ -73,12 +78,16 @@ class World(Scenes):
         from pw_core.simulate import Simulation
 
         scene = self._need_scene()
-        if self._simulation is None:
+        built = self._simulation
+        if built is None:
             headroom = ConstantsOptions().headroom if scene.config.refine.estimate else 1.0
-            self._simulation = Simulation.build(scene, device=self.device, headroom=headroom, progress=progress)
-        if self._simulation.constants != parameters:  # a refinement leaves it with those that it tried last
-            self._simulation.set_constants(parameters)
-        return self._simulation
+            built = Simulation.build(scene, device=self.device, headroom=headroom, progress=progress)
+            with self.lock:
+                if self.scene is scene:  # another may have been selected meanwhile
+                    self._simulation = built
+        if built.constants != parameters:  # a refinement leaves it with those that it tried last
+            built.set_constants(parameters)
+        return built
 
     def evaluate(
         self, candidates: Sequence[Candidate | Sequence[Action]], duration: float, *, objective: Objective,
@@ -108,7 +117,7 @@ class World(Scenes):
         check_candidates(given, scene)
         job = self._job(objective, duration, start, frame_interval)
         return Evaluating(
-            job, given, executor or self._serial(progress), self.tree.hold, best=keep, prune=prune, stopped=stopped
+            job, given, executor or self._serial(progress), self._locked(self.tree.hold), best=keep, prune=prune, stopped=stopped
         )
 
     def plan(
@@ -133,7 +142,7 @@ class World(Scenes):
 
         return Planning(
             self._job(objective, duration, start, frame_interval), template, executor or self._serial(progress),
-            self.tree.hold, budget=budget, options=options or SearchOptions(), warm=warm, stopped=stopped,
+            self._locked(self.tree.hold), budget=budget, options=options or SearchOptions(), warm=warm, stopped=stopped,
         )  # fmt: skip
 
     def _job(self, objective: Objective, duration: float, start: str, frame_interval: float | None) -> Job:
@@ -142,6 +151,15 @@ class World(Scenes):
         scene = self._need_scene()
         interval = min(scene.config.frame_interval_s, duration) if frame_interval is None else frame_interval
         return Job.of(scene, self.state(start), objective, duration=duration, frame_interval=interval)
+
+    def _locked(self, change: Callable[P, None]) -> Callable[P, None]:
+        """The change of a tree, for a job that calls it when it has ended."""
+
+        def changed(*args: P.args, **options: P.kwargs) -> None:
+            with self.lock:
+                change(*args, **options)
+
+        return changed
 
     def _serial(self, progress: Progress | None) -> Executor:
         from pw_core.plan.executors.serial import Serial
@@ -178,9 +196,10 @@ class World(Scenes):
         from pw_core.refine.refinement import Refinement
         from pw_core.refine.run import Refining
 
-        scene = self._need_scene()
-        found = self.trajectory(trajectory)
-        start, end = self.state(found.start), self.state(found.end)
+        with self.lock:
+            scene, tree = self._need_scene(), self.tree
+            found = tree.trajectory(trajectory)
+            start, end = tree.state(found.start), tree.state(found.end)
         views = [self._camera(c) if isinstance(c, str) else c for c in cameras]
         if not views:
             of_films = getattr(provider, "cameras", None)
@@ -191,9 +210,10 @@ class World(Scenes):
         )  # fmt: skip
 
         def keep(state: State, corrected: Trajectory) -> None:
-            self.tree.add(state, corrected)
-            if commit:
-                self.commit(state.id)
+            with self.lock:
+                tree.add(state, corrected)
+                if commit:
+                    tree.commit(state.id)
 
         return Refining(work, keep, keep_best=keep_best)
 

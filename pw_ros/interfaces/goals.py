@@ -6,6 +6,7 @@ from __future__ import annotations
 import queue
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from builtin_interfaces.msg import Time
@@ -13,6 +14,7 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 
 from pw_core.errors import ErrorCode, PWError
+from pw_ros.interfaces.gate import Pass
 from pw_ros.worker.process import Job
 
 if TYPE_CHECKING:
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 
 DETACH_AFTER = 0.1
 """[s] a cancelled goal waits for the worker to notice; then it ends without it, and the worker goes on behind."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A goal's job in the worker, its events, of which the last is "done", and what it holds of the gate."""
+
+    job: Job
+    events: queue.SimpleQueue[tuple[str, Any]]
+    held: Pass
 
 
 class GoalServer:
@@ -71,51 +82,62 @@ class GoalServer:
             handle.succeed()
         return result
 
-    def start(self, handle: ServerGoalHandle, **arguments: Any) -> tuple[Job, queue.SimpleQueue[tuple[str, Any]]]:
-        """Take the gate, ask the worker; the job and its events, the last of which is "done".
+    def start(self, handle: ServerGoalHandle, *, commit: bool, **arguments: Any) -> Running:
+        """Take the gate, ask the worker. `commit`: the goal will make its end the head.
 
         Raises:
             PWError: BUSY; CANCELED or SHUTTING_DOWN while it waited.
         """
         node = self.node
-        node.enter(self.name, wait=node.get_parameter("busy_policy").value == "wait", handle=handle)
+        held = Pass(self.name, moves_head=commit, goal_id=goal_id(handle))
+        node.enter(held, wait=node.get_parameter("busy_policy").value == "wait", handle=handle)
         events: queue.SimpleQueue[tuple[str, Any]] = queue.SimpleQueue()
         job = node.worker.submit(
-            self.name, on_event=lambda name, value: events.put((name, value)), **arguments
-        )  # fmt: skip
+            self.name, on_event=lambda name, value: events.put((name, value)), commit=commit, **arguments
+        )
 
         def over(_: Any) -> None:
-            node.leave()
+            node.leave(held)
             events.put(("done", None))
 
         job.future.add_done_callback(over)
-        return job, events
+        return Running(job, events, held)
 
     def follow(
-        self, handle: ServerGoalHandle, job: Job, events: queue.SimpleQueue[tuple[str, Any]],
-        heard: Callable[[str, Any], None], *, patience: float = DETACH_AFTER,
+        self, handle: ServerGoalHandle, running: Running, heard: Callable[[str, Any], None], *,
+        patience: float = DETACH_AFTER,
     ) -> None:  # fmt: skip
-        """Hand events to `heard` until the job is done, or was cancelled `patience` [s] ago.
+        """Hand events to `heard` until the job is done, or was cancelled `patience` [s] ago. Then the worker goes on
+        behind, and the gate is free: goals wait in the worker for it to end, services do not. A job that has begun to
+        commit is waited for, so that its result says how that went.
 
         Raises:
             PWError: SHUTTING_DOWN.
         """
-        canceled_at = 0.0
+        canceled_at, committing = 0.0, False
         while True:
             try:
-                name, value = events.get(timeout=0.02)
+                name, value = running.events.get(timeout=0.02)
             except queue.Empty:
                 name, value = "", None
             if name == "done":
                 return
-            if name:
+            if name == "committing":
+                committing = True
+            elif name:
                 heard(name, value)
             now = time.monotonic()
             if handle.is_cancel_requested and not canceled_at:
                 canceled_at = now
-                self.node.worker.cancel(job)
+                self.node.worker.cancel(running.job)
             if self.node.closing:
-                self.node.worker.cancel(job)
+                self.node.worker.cancel(running.job)
                 raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
-            if canceled_at and now - canceled_at > patience:
+            if canceled_at and now - canceled_at > patience and not committing and running.events.empty():
+                self.node.leave(running.held)
                 return
+
+
+def goal_id(handle: ServerGoalHandle) -> str:
+    """The first half of the goal's id, enough to tell goals apart."""
+    return bytes(handle.goal_id.uuid).hex()[:16]

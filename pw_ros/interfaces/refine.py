@@ -45,7 +45,7 @@ class RefineServer(GoalServer):
         named = [c if v.view.camera_info.width else c.name for c, v in zip(views, request.views, strict=True)]
         films, folder, origin = self._targets(request, named)
         every = int(node.get_parameter("refine_preview_every").value)
-        job, events = self.start(
+        running = self.start(
             handle,
             provider=request.provider or (Refine.Goal.OBSERVED if sources_of(request) else ""),
             trajectory=request.trajectory_id,
@@ -80,10 +80,11 @@ class RefineServer(GoalServer):
 
         try:
             patience = KEEP_WITHIN if request.keep_best_on_cancel else DETACH_AFTER
-            self.follow(handle, job, events, heard, patience=patience)
+            self.follow(handle, running, heard, patience=patience)
         finally:
             node.topics.show(None, stamp)
         result.iterations = polished
+        job = running.job
         done = job.future.result() if job.done else {"state_id": "", "committed": False}
         if done["state_id"]:
             result.state_id, result.parent, result.committed = done["state_id"], done["parent"], done["committed"]

@@ -40,7 +40,7 @@ class RolloutServer(GoalServer):
         if request.return_views:
             names = list(request.cameras) or ([""] if not request.views else [])
             cameras = [node.camera(name) for name in names] + [camera_of(node, v) for v in request.views]
-        job, events = self.start(
+        running = self.start(
             handle,
             actions=actions,
             duration=float(request.duration),
@@ -55,13 +55,13 @@ class RolloutServer(GoalServer):
         frames: list[FrameData] = []
         views: list[View] = []
         try:
-            self.follow(handle, job, events, self._listener(handle, frames, views, result, stamp))
+            self.follow(handle, running, self._listener(handle, frames, views, result, stamp))
         finally:
             self._tracks(result, frames, stamp)
             if frames:  # the views stay with the prediction, which is no longer live
                 end = {"trajectory": result.trajectory_id, "time_s": frames[-1].time_s}
                 node.topics.show(end, stamp)
-        done = job.future.result() if job.done else {"canceled": True}
+        done = running.job.future.result() if running.job.done else {"canceled": True}
         if handle.is_cancel_requested and not done.get("committed"):
             raise PWError(f"canceled after {result.simulated_time:.3f} s of simulated time", code=ErrorCode.CANCELED)
         result.committed = bool(done["committed"])

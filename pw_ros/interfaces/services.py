@@ -21,6 +21,7 @@ from pw_ros.convert.inputs import path_below, request_to_inputs, with_lens
 from pw_ros.convert.prompts import with_prompts
 from pw_ros.convert.reports import entity_to_info, state_to_info
 from pw_ros.interfaces.frames import optical_frame
+from pw_ros.interfaces.gate import Pass
 from pw_ros.interfaces.rollout import camera_of, frames_to_tracks
 from pw_ros.worker.protocol import Snapshot
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 
 READ_TIMEOUT = 60.0
 """[s] a call that only reads waits for the worker before it answers BUSY."""
+PATIENCE = 5.0
+"""[s] a service waits for a running goal that is to move the head too, before it answers BUSY."""
 MAX_READERS = 6
 """Calls that may wait for the worker at a time, so that they never take all of the executor's threads."""
 
@@ -74,11 +77,15 @@ class Services:
         finally:
             self._readers.release()
 
-    def _change(self, operation: str, **arguments: Any) -> Any:
-        self.node.enter(operation, wait=False)
-        job = self.node.worker.submit(operation, **arguments)
-        job.future.add_done_callback(lambda _: self.node.leave())
-        return job.future.result()
+    def _move(self, operation: str, *, alone: bool = False, **arguments: Any) -> Any:
+        """Do what changes the head, or (`alone`) the scene: at once, or after the running goal where that is about to
+        move the head too."""
+        wanted = Pass(operation, alone=alone, moves_head=True, service=True)
+        self.node.enter(wanted, wait=self.node.get_parameter("busy_policy").value == "wait", patience=PATIENCE)
+        try:
+            return self.node.worker.call(operation, **arguments)
+        finally:
+            self.node.leave(wanted)
 
     def _scene(self) -> Snapshot:
         snapshot = self.node.worker.snapshot
@@ -98,7 +105,8 @@ class Services:
             )
         if request.table_pose.header.frame_id:
             node.frames.check_place(request.table_pose)
-        node.enter("reconstruct", wait=False)
+        held = Pass("reconstruct")
+        node.enter(held, wait=False)
         job = None
         try:
             config = self._config(request)
@@ -115,7 +123,7 @@ class Services:
         finally:
             self._reconstruction = None
             if job is None or job.done:
-                node.leave()
+                node.leave(held)
         if request.table_pose.header.frame_id:
             node.frames.place(request.table_pose)
         snapshot = self._scene()
@@ -270,12 +278,12 @@ class Services:
 
     def commit(self, request: Any, response: Any) -> None:
         """Move the head."""
-        done = self._change("commit", state_id=request.state_id)
+        done = self._move("commit", state_id=request.state_id)
         response.state_id, response.previous_head = done["state_id"], done["previous_head"]
 
     def restore_state(self, request: Any, response: Any) -> None:
         """Move the head, to a state on disk too."""
-        done = self._change("restore", state_id=request.state_id)
+        done = self._move("restore", state_id=request.state_id)
         response.state_id, response.previous_head = done["state_id"], done["previous_head"]
 
     def list_states(self, request: Any, response: Any) -> None:
@@ -299,21 +307,21 @@ class Services:
 
     def delete_state(self, request: Any, response: Any) -> None:
         """Forget states."""
-        response.deleted = self._change("delete", state_id=request.state_id, recursive=request.recursive)
+        response.deleted = self.node.worker.call("delete", state_id=request.state_id, recursive=request.recursive)
 
     def save_state(self, request: Any, response: Any) -> None:
         """Keep a state."""
-        response.state_id = self._change("save", state_id=request.state_id, label=request.label)
+        response.state_id = self.node.worker.call("save", state_id=request.state_id, label=request.label)
         response.path = f"{self._scene().scene_id}/states/{response.state_id}.safetensors"
 
     def reset(self, request: Any, response: Any) -> None:
         """Back to the reconstruction."""
-        response.state_id = self._change("reset", drop_uncommitted=request.drop_uncommitted)
+        response.state_id = self._move("reset", drop_uncommitted=request.drop_uncommitted)
 
     def list_scenes(self, request: Any, response: Any) -> None:
         """Of the store and the configurations, and what was replaced."""
         snapshot = self.node.worker.snapshot
-        for entry in self._read("scenes"):
+        for entry in self.node.worker.call("scenes", timeout=READ_TIMEOUT):
             if entry.id == snapshot.scene_id and entry.reconstructed:
                 response.scenes.append(self._info(snapshot))
             else:
@@ -329,18 +337,18 @@ class Services:
             ReplacedScene(
                 id=r.id, scene_id=r.scene_id, replaced=seconds_to_time(r.replaced), states=r.states, size=r.size
             )
-            for r in self._read("replaced")
+            for r in self.node.worker.call("replaced", timeout=READ_TIMEOUT)
         ]
         response.selected = snapshot.scene_id
 
     def restore_scene(self, request: Any, response: Any) -> None:
         """Put a replaced scene back and work on it."""
-        self._change("restore_replaced", replaced_id=request.id, replace=request.replace)
+        self._move("restore_replaced", alone=True, replaced_id=request.id, replace=request.replace)
         response.scene = self._info(self._scene())
 
     def select_scene(self, request: Any, response: Any) -> None:
         """Work on another scene."""
-        self._change("select", scene_id=request.scene_id)
+        self._move("select", alone=True, scene_id=request.scene_id)
         response.scene = self._info(self._scene())
 
     def _info(self, snapshot: Snapshot) -> SceneInfo:

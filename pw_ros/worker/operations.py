@@ -23,11 +23,16 @@ from pw_ros.worker.protocol import FrameData, Picture, Snapshot, WorkerOptions
 from pw_ros.worker.refine import Correcting
 
 if TYPE_CHECKING:
+    from pw_core.appearance import EntityPose
     from pw_core.config import SceneConfig
     from pw_core.reconstruct import Inputs
 
-READS = {"render", "trajectory", "scenes", "replaced", "config", "snapshot"}
+JOBS = {"reconstruct", "rollout", "refine"}
+"""Operations that run one after the other, in the order they came."""
+READS = {"render", "trajectory", "config"}
 """Operations that change nothing: answered between frames, while kernels compile, and in progress reports of a job."""
+AT_ONCE = {"scenes", "replaced", "commit", "restore", "delete", "save", "reset", "select", "restore_replaced"}
+"""Operations on states and scenes, which wait for no job: answered as they come in, from a thread of their own."""
 
 
 class Desk(Protocol):
@@ -53,6 +58,10 @@ class Operations:
     """The World and what can be asked of it: `do_<operation>(**arguments)`."""
 
     def __init__(self, desk: Desk, options: WorkerOptions) -> None:
+        self.pending: frozenset[str] = frozenset()
+        """Ids that the running rollout has told and that the world does not know before it ends."""
+        self._used: frozenset[str] = frozenset()
+        self._drop_pending = False
         module, _, name = options.world_factory.partition(":")
         self.desk = desk
         self.world = getattr(importlib.import_module(module), name)(
@@ -102,47 +111,38 @@ class Operations:
 
     def do_snapshot(self) -> Snapshot:
         """See Snapshot."""
-        world, scene = self.world, self.world.scene
-        if scene is None:
-            return Snapshot()
-        head = world.state("")
+        world = self.world
+        with world.lock:
+            scene = world.scene
+            if scene is None:
+                return Snapshot()
+            head, states, committed = world.state(""), world.states(), frozenset(world.committed)
         return Snapshot(
             scene_id=scene.id,
             title=scene.config.title,
-            created=min((s.created for s in world.states()), default=0.0),
+            created=min((s.created for s in states), default=0.0),
             cameras=tuple(scene.cameras),
             entities=tuple(replace(e, mesh=None) for e in scene.entities),
-            states=tuple(replace(s, physics=None) for s in world.states()),
-            head=world.head,
-            committed=frozenset(world.committed),
-            positions=self.placed(head.physics),
+            states=tuple(replace(s, physics=None) for s in states),
+            head=head.id,
+            committed=committed,
+            positions=placed(scene, head.physics),
             velocities=head.physics.particles.velocities,
-            colors=self.colors(),
+            colors=self.colors(scene),
             entity_ids=scene.entity_ids,
-            poses=tuple(world.entity_poses(head.physics)),
+            poses=poses_of(scene, head.physics),
         )
 
-    def colors(self) -> NDArray[np.uint8] | None:
+    def colors(self, scene: Scene) -> NDArray[np.uint8] | None:
         """Of the scene's particles; made once a scene."""
-        if self._colors is None or self._colors[0] is not self.world.scene:
+        if self._colors is None or self._colors[0] is not scene:
             try:
                 colors = self.world.particle_colors()
             except Exception:
                 traceback.print_exc()  # white particles are better than no world
                 colors = None
-            self._colors = (self.world.scene, colors)
+            self._colors = (scene, colors)
         return self._colors[1]
-
-    def placed(self, physics: PhysicsState) -> NDArray[np.float32]:
-        """Positions [m] (J, 3), those of rigid entities where their bodies are."""
-        from pw_core.appearance import placed_positions
-
-        return placed_positions(self.world.scene, physics)
-
-    def frame(self, time_s: float, fraction: float, physics: PhysicsState) -> FrameData:
-        """An instant, ready to be sent."""
-        poses = tuple(self.world.entity_poses(physics))
-        return FrameData(time_s, fraction, self.placed(physics), physics.particles.velocities, poses)
 
     def do_scenes(self) -> list[Any]:
         """Scenes and configurations."""
@@ -189,9 +189,10 @@ class Operations:
 
     def do_trajectory(self, trajectory: str = "") -> tuple[Trajectory, list[FrameData]]:
         """A trajectory, and its frames as they are published."""
-        found = self.world.trajectory(trajectory)
+        with self.world.lock:
+            scene, found = self.world.scene, self.world.trajectory(trajectory)
         end = float(found.times[-1]) or 1.0
-        return found, [self.frame(t, t / end, self.world.physics_at(found, t)) for t in map(float, found.times)]
+        return found, [frame_of(scene, t, t / end, self.world.physics_at(found, t)) for t in map(float, found.times)]
 
     # --- what changes -------------------------------------------------------------------------------------------------
 
@@ -237,32 +238,47 @@ class Operations:
         max_views: int = 0,
     ) -> dict[str, Any]:
         """Ids, frames and views (camera, Picture) go up as events; the result says how it ended."""
+        try:
+            return self._rollout(actions, duration, start, frame_interval, commit, cameras, max_views)
+        finally:
+            self._used = frozenset()
 
+    def _rollout(
+        self, actions: Sequence[Action], duration: float, start: str, frame_interval: float | None, commit: bool,
+        cameras: Sequence[Camera | str], max_views: int,
+    ) -> dict[str, Any]:  # fmt: skip
         def progress(stage: str, fraction: float) -> None:
             # No cancelling here: the kernels will be wanted by the next goal.
             self.desk.event("progress", (stage, fraction))
 
-        rollout = self.world.rollout(actions, duration, start=start, frame_interval=frame_interval, progress=progress)
+        with self.world.lock:
+            scene, origin = self.world.scene, self.world.state(start).id
+            self._used = frozenset([origin])
+            rollout = self.world.rollout(
+                actions, duration, start=origin, frame_interval=frame_interval, progress=progress
+            )
         seen: list[tuple[float, PhysicsState]] = []
-        ids, origin, canceled = ("", ""), "", False
+        ids, canceled = ("", ""), False
         try:
             with self.desk.serving():
                 first = next(rollout)
             self.desk.stepping = True
             for frame in chain([first], rollout):
+                if self.desk.canceled:
+                    canceled = True
+                    self._call_off(rollout, known=bool(seen))
+                    break
                 if not seen:
-                    ids, origin = (rollout.trajectory.id, rollout.end.id), rollout.trajectory.start
+                    ids = (rollout.trajectory.id, rollout.end.id)
+                    self.pending = frozenset(ids)
                     self.desk.event("ids", ids)
                 seen.append((frame.time_s, frame.physics))
                 self.live = (*seen[-1], origin)
-                self.desk.event("frame", self.frame(frame.time_s, frame.fraction, frame.physics))
+                self.desk.event("frame", frame_of(scene, frame.time_s, frame.fraction, frame.physics))
                 self.desk.serve()
-                if self.desk.canceled:
-                    rollout.close()
-                    canceled = True
-                    break
         finally:
             self.desk.stepping, self.live = False, None
+            self.pending, self._drop_pending = frozenset(), False
         if cameras and not canceled:
             count = min(max_views or len(seen), len(seen))
             for k in np.unique(np.linspace(len(seen) - 1, 0, count).round().astype(int)):
@@ -270,58 +286,93 @@ class Operations:
                     view = self.world.render(camera, physics=seen[k][1], state=origin)
                     self.desk.event("view", (camera, Picture(view.rgb, None, seen[k][0])))
                     self.desk.serve()
-                canceled = canceled or self.desk.canceled
-        if commit and not canceled:  # last, so that a cancel until then leaves the head alone
-            self.world.commit(ids[1])
-        return {
-            "trajectory_id": ids[0], "state_id": ids[1], "canceled": canceled, "committed": commit and not canceled,
-        }  # fmt: skip
+        committed = commit and not canceled and self.commit_unless_canceled(ids[1])
+        canceled = not committed and (canceled or self.desk.canceled)
+        return {"trajectory_id": ids[0], "state_id": ids[1], "canceled": canceled, "committed": committed}
+
+    def _call_off(self, rollout: Any, *, known: bool) -> None:
+        """Keep what a cancelled rollout has as a what-if, unless nobody knows of it, or wants it any more."""
+        with self.world.lock:
+            gone = self._drop_pending or not self._used <= {s.id for s in self.world.states()}
+            if known and not gone:
+                rollout.close()
+            else:
+                rollout.discard()
+
+    def commit_unless_canceled(self, state_id: str) -> bool:
+        """Make it the head at the end of a job; whether that was done. The owner is told first, so that who calls it off
+        now waits to hear whether that came in time."""
+        self.desk.event("committing", state_id)
+        if self.desk.canceled:
+            return False
+        self.world.commit(state_id)
+        return True
 
     def do_refine(self, keep_best: bool = False, commit: bool = False, **goal: Any) -> dict[str, Any]:
         """A correction; see `Correcting`."""
-        self.correcting = Correcting(self.desk, self.world, keep_best=keep_best, **goal)
+        with self.world.lock:
+            found = self.world.trajectory(goal["trajectory"])
+            self._used = frozenset([found.start, found.end])
         try:
-            return self.correcting.run(commit=commit)
+            self.correcting = Correcting(self.desk, self.world, keep_best=keep_best, **{**goal, "trajectory": found.id})
+            return self.correcting.run(self.commit_unless_canceled if commit else None)
         finally:
-            self.correcting = None
+            self.correcting, self._used = None, frozenset()
+
+    # --- states and scenes: from a thread of their own, whatever runs -------------------------------------------------
 
     def do_commit(self, state_id: str) -> dict[str, str]:
         """The new head and the one before."""
-        before = self.world.head
-        self.world.commit(self.world.state(state_id).id)
-        return {"state_id": self.world.head, "previous_head": before}
+        self._not_pending(state_id)
+        with self.world.lock:
+            before = self.world.head
+            self.world.commit(self.world.state(state_id).id)
+            return {"state_id": self.world.head, "previous_head": before}
 
     def do_restore(self, state_id: str) -> dict[str, str]:
         """By id, or by the label it was saved under (the newest)."""
-        before = self.world.head
-        labelled = [s.id for s in self.world.states() if s.label and s.label == state_id]
-        self.world.restore(labelled[-1] if labelled else state_id)
-        return {"state_id": self.world.head, "previous_head": before}
+        self._not_pending(state_id)
+        with self.world.lock:
+            before = self.world.head
+            labelled = [s.id for s in self.world.states() if s.label and s.label == state_id]
+            self.world.restore(labelled[-1] if labelled else state_id)
+            return {"state_id": self.world.head, "previous_head": before}
 
     def do_delete(self, state_id: str, recursive: bool = False) -> list[str]:
         """Ids that are gone, leaves first."""
-        states, doomed = self.world.states(), [self.world.state(state_id).id]
-        for each in doomed if recursive else ():
-            doomed += [s.id for s in states if s.parent == each]
-        if self.world.head in doomed:
+        self._not_pending(state_id)
+        with self.world.lock:
+            states, doomed = self.world.states(), [self.world.state(state_id).id]
+            for each in doomed if recursive else ():
+                doomed += [s.id for s in states if s.parent == each]
             code = ErrorCode.STATE_IN_USE
-            raise PWError(f"the head '{self.world.head}' is state '{state_id}' or came from it: not deleted", code=code)
-        for each in reversed(doomed):
-            self.world.delete(each)
-        return doomed[::-1]
+            if self.world.head in doomed:
+                text = f"the head '{self.world.head}' is state '{state_id}' or came from it: not deleted"
+                raise PWError(text, code=code)
+            if used := self._in_use().intersection(doomed):
+                raise PWError(f"the running goal uses state '{min(used)}': not deleted", code=code)
+            for each in reversed(doomed):
+                self.world.delete(each)
+            return doomed[::-1]
 
     def do_save(self, state_id: str = "", label: str = "") -> str:
         """Its id."""
+        self._not_pending(state_id)
         return str(self.world.save(state_id, label).id)
 
     def do_reset(self, drop_uncommitted: bool = False) -> str:
-        """The root's id."""
-        root = self.world.reset().id
-        if drop_uncommitted:
-            for state in reversed(self.world.states()):
-                if state.id not in self.world.committed and not state.label:
-                    self.world.delete(state.id)
-        return str(root)
+        """The root's id. What the running goal uses, and what kept states came from, is not dropped."""
+        with self.world.lock:
+            root = self.world.reset().id
+            if drop_uncommitted:
+                self._drop_pending = self.desk.canceled and bool(self.pending)
+                kept = {*self.world.committed, *self._in_use()}
+                for state in reversed(self.world.states()):
+                    if state.id in kept or state.label:
+                        kept.add(state.parent)
+                    else:
+                        self.world.delete(state.id)
+            return str(root)
 
     def do_restore_replaced(self, replaced_id: str, replace: bool = False) -> None:
         """Put a replaced scene back and work on it."""
@@ -330,3 +381,33 @@ class Operations:
     def do_select(self, scene_id: str) -> None:
         """Work on another scene."""
         self.world.select(scene_id)
+
+    def _in_use(self) -> frozenset[str]:
+        """Ids of states that the running job needs, unless it was called off."""
+        return frozenset() if self.desk.canceled else self._used
+
+    def _not_pending(self, state_id: str) -> None:
+        if state_id in self.pending:
+            text = f"state '{state_id}' is the end of the rollout that runs: wait for its result, or cancel it"
+            raise PWError(text, code=ErrorCode.BUSY)
+
+
+def placed(scene: Scene, physics: PhysicsState) -> NDArray[np.float32]:
+    """Positions [m] (J, 3), those of rigid entities where their bodies are."""
+    from pw_core.appearance import placed_positions
+
+    return placed_positions(scene, physics)
+
+
+def poses_of(scene: Scene, physics: PhysicsState) -> tuple[EntityPose, ...]:
+    """Where every entity is."""
+    from pw_core.appearance import entity_poses
+
+    return tuple(entity_poses(scene, physics))
+
+
+def frame_of(scene: Scene, time_s: float, fraction: float, physics: PhysicsState) -> FrameData:
+    """An instant, ready to be sent."""
+    return FrameData(
+        time_s, fraction, placed(scene, physics), physics.particles.velocities, poses_of(scene, physics)
+    )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -66,9 +66,9 @@ class Correcting:
         now = self._running.instant()
         return Picture(self.world.render(camera, physics=now.physics, appearance=now.appearance).rgb, None, now.time_s)
 
-    def run(self, *, commit: bool) -> dict[str, Any]:
+    def run(self, commit: Callable[[str], bool] | None) -> dict[str, Any]:
         """Steps go up as events; the result holds the corrected state's id (empty: nothing kept), figures and
-        estimates."""
+        estimates. `commit` makes it the head and says whether it did."""
         running, desk = self._running, self.desk
         canceled, stage, desk.stepping = False, "", True
         try:
@@ -92,9 +92,11 @@ class Correcting:
             state = running.state
         except RefineError:  # called off before there was anything to keep
             return done
-        if commit and not canceled:  # last, so that a cancel until then leaves the head alone
-            self.world.commit(state.id)
-            done["committed"] = True
+        if desk.canceled and not canceled and not self.keep_best:  # too late to stop it, but nobody will know of it
+            self.world.delete(state.id)
+            return {**done, "canceled": True}
+        if commit is not None and not canceled:  # last, so that a cancel until then leaves the head alone
+            done["committed"] = commit(state.id)
         return {
             **done, "state_id": state.id, "parent": state.parent, "figures": state.figures,
             "parameters": dict(state.parameters), "estimates": running.estimates,

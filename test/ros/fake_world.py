@@ -1,6 +1,7 @@
 """The real World with a simulator that drifts instead of Genesis and a reconstruction that is a ball: fast, no kernels.
 
-An action's name steers the stand-in: "slow compile" builds for 2 s, "slow" takes 50 ms a frame, "very slow" 0.5 s.
+An action's name steers the stand-in: "slow compile" builds for 2 s, "very slow compile" for 8 s; "slow" takes 50 ms a
+frame, "very slow" 0.5 s.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from pw_core.refine.types import Correction, RefineStep
 from pw_core.scene import PhysicsState
 from pw_core.world import World
 from support.ball_scene import ball_scene
+
+
+COMPILE_S = {"slow compile": 2.0, "very slow compile": 8.0}
 
 
 class Drift:
@@ -94,7 +98,7 @@ class FakeWorld(World):
         return self.adopt(ball_scene().with_id(config.name), replace=replace)
 
     def rollout(self, actions, duration, **options):
-        self._compile_s = 2.0 if any(a.name == "slow compile" for a in actions) else 0.0
+        self._compile_s = max((COMPILE_S.get(a.name, 0.0) for a in actions), default=0.0)
         return super().rollout(actions, duration, **options)
 
     def refine(self, provider, **options):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pw_core.errors import ErrorCode
-from pw_ros.interfaces.gate import Gate
+from pw_ros.interfaces.gate import Gate, Pass
 from pw_ros.interfaces.goals import GoalServer
 from pw_ros.node import WorldNode
 
@@ -18,7 +18,7 @@ def node() -> Any:
     out = SimpleNamespace(gate=Gate(), worker=SimpleNamespace(state="ready"), said=[], now=lambda: None)
     out.report = lambda **fields: out.said.append(fields["status"]) if "status" in fields else None
     out.settle = lambda: WorldNode.settle(out)
-    out.leave = lambda: WorldNode.leave(out)
+    out.leave = lambda held: WorldNode.leave(out, held)
     return out
 
 
@@ -30,8 +30,9 @@ class Late(GoalServer):
         self.kind = SimpleNamespace(Result=lambda: SimpleNamespace(wall_time=0.0, error_code=0, error_msg=""))
 
     def run(self, handle: Any, result: Any, stamp: Any) -> None:
-        self.node.gate.enter("late", wait=False)
-        self.node.leave()
+        held = Pass("late")
+        self.node.gate.enter(held, wait=False)
+        self.node.leave(held)
         self.node.report(status="refining")
 
 
@@ -42,7 +43,7 @@ def test_a_step_told_late_does_not_leave_the_world_busy(other: str) -> None:
     ended: list[int] = []
     if other:  # another goal got the gate meanwhile
         leave = world.leave
-        world.leave = lambda: (leave(), world.gate.enter(other, wait=False))
+        world.leave = lambda held: (leave(held), world.gate.enter(Pass(other), wait=False))
     server._execute(SimpleNamespace(succeed=lambda: ended.append(1)))
     assert ended == [1]
     assert world.said == (["idle", "refining"] if other else ["idle", "refining", "idle"])

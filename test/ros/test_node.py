@@ -221,7 +221,7 @@ def test_render_view_answers_while_a_goal_runs(world) -> None:
     world.rollout([wind("slow")], 5.0)
     until(lambda: world.feedback() is not None and world.feedback().fraction > 0)  # so that it has moved
     assert np.array_equal(world.render("photo"), still) and not world.is_done()
-    assert code_of(world.call, "Reset") == ErrorCode.BUSY
+    assert code_of(world.call, "SelectScene", scene_id="ball") == ErrorCode.BUSY
     assert code_of(world.reconstruct, "ball", replace=True) == ErrorCode.BUSY
     assert world.cancel()
     moved = world.result(5)

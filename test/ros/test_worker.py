@@ -65,7 +65,7 @@ def test_errors_keep_code_and_text(worker) -> None:
     assert caught.value.code == ErrorCode.UNKNOWN_STATE
     worker.submit("rollout", actions=[wind("slow compile")], duration=0.1)
     with pytest.raises(PWError, match="no answer"):
-        worker.call("reset", timeout=0.3)
+        worker.call("rollout", actions=[], duration=0.1, timeout=0.3)
 
 
 def test_pictures_are_answered_while_kernels_compile(worker) -> None:

@@ -1,0 +1,140 @@
+"""What the worker answers while a job runs or has just been called off. No DDS."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+from fake_world import COMPILE_S, ball_config
+
+from pw_core.actions import parse_action
+from pw_core.errors import ErrorCode, PWError
+from pw_ros.worker.process import Job, Worker
+from pw_ros.worker.protocol import WorkerOptions
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+
+def wind(name: str = ""):
+    return parse_action({"type": "wind", "name": name, "duration": 9, "direction": [0, 1, 0], "magnitude": 1})
+
+
+@pytest.fixture(scope="module")
+def process(tmp_path_factory):
+    worker = Worker(WorkerOptions(store=str(tmp_path_factory.mktemp("store")), world_factory="fake_world:FakeWorld"))
+    assert worker.wait_ready(60)
+    yield worker
+    worker.close()
+
+
+@pytest.fixture
+def worker(process, tmp_path: Path) -> Worker:
+    process.call("reconstruct", config=ball_config(), timeout=60)
+    return process
+
+
+class Running:
+    """A rollout that has begun: its job, and what it told."""
+
+    def __init__(self, worker: Worker, name: str, *, until: str, duration: float = 5.0, **options) -> None:
+        self.told: list[tuple[str, object]] = []
+        self.job: Job = worker.submit(
+            "rollout", on_event=lambda *e: self.told.append(e), actions=[wind(name)], duration=duration, **options
+        )
+        deadline = time.monotonic() + 20
+        while until not in [name for name, _ in self.told]:
+            assert time.monotonic() < deadline
+            time.sleep(0.005)
+
+    @property
+    def ids(self) -> tuple[str, str]:
+        return dict(self.told)["ids"]
+
+
+def everything(worker: Worker, made: str) -> None:
+    """Every service on states, once; `made` is a state that it commits and goes back from."""
+    assert worker.call("scenes", timeout=5)
+    assert worker.call("save", state_id=made, label="kept", timeout=5) == made
+    assert worker.call("commit", state_id=made, timeout=5)["previous_head"] == "root"
+    assert worker.call("restore", state_id="root", timeout=5)["state_id"] == "root"
+    assert worker.call("reset", timeout=5) == "root"
+    assert worker.call("delete", state_id=made, timeout=5) == [made]
+    assert made not in {s.id for s in worker.snapshot.states}
+
+
+@pytest.mark.parametrize("canceled", [False, True])
+def test_states_are_served_while_kernels_compile(worker, canceled: bool) -> None:
+    made = worker.submit("rollout", actions=[], duration=0.04).future.result(20)["state_id"]
+    running = Running(worker, "very slow compile", until="progress")
+    began = time.monotonic()
+    if canceled:
+        worker.cancel(running.job)
+    everything(worker, made)
+    assert not running.job.done and time.monotonic() - began < COMPILE_S["very slow compile"] / 2
+    worker.cancel(running.job)
+    states = {s.id for s in worker.snapshot.states}
+    after = worker.submit("rollout", actions=[], duration=0.04).future.result(30)
+    assert running.job.done and running.job.future.result()["canceled"] and not after["canceled"]
+    # Nobody was told of what the cancelled one would have left, so it left nothing.
+    assert {s.id for s in worker.snapshot.states} == {*states, after["state_id"]}
+
+
+def test_states_are_served_between_the_frames_of_a_slow_simulation(worker) -> None:
+    made = worker.submit("rollout", actions=[], duration=0.04).future.result(20)["state_id"]
+    running = Running(worker, "very slow", until="frame")
+    frames = len(running.told)
+    everything(worker, made)
+    assert len(running.told) - frames <= 4 and not running.job.done  # a frame takes 0.5 s
+    worker.cancel(running.job)
+    assert running.job.future.result(5)["canceled"]
+
+
+def test_what_a_cancelled_rollout_leaves_can_be_named_at_once(worker) -> None:
+    running = Running(worker, "very slow", until="ids")
+    worker.cancel(running.job)
+    end = running.ids[1]
+    assert worker.call("commit", state_id=end, timeout=5) == {"state_id": end, "previous_head": "root"}
+
+
+def test_the_end_of_a_running_rollout_is_not_there_yet(worker) -> None:
+    running = Running(worker, "very slow", until="ids")
+    with pytest.raises(PWError, match="wait for its result") as caught:
+        worker.call("commit", state_id=running.ids[1], timeout=5)
+    assert caught.value.code == ErrorCode.BUSY and worker.snapshot.head == "root"
+    worker.cancel(running.job)
+    assert running.job.future.result(5)["canceled"]
+
+
+def test_what_a_running_goal_uses_stays_and_what_a_cancelled_one_used_may_go(worker) -> None:
+    made = worker.submit("rollout", actions=[], duration=0.04).future.result(20)["state_id"]
+    running = Running(worker, "slow", until="ids", start=made)
+    with pytest.raises(PWError, match=f"uses state '{made}'") as caught:
+        worker.call("delete", state_id=made, timeout=5)
+    assert caught.value.code == ErrorCode.STATE_IN_USE
+    worker.call("reset", drop_uncommitted=True, timeout=5)
+    assert {s.id for s in worker.snapshot.states} == {"root", made}
+    worker.cancel(running.job)
+    worker.call("reset", drop_uncommitted=True, timeout=5)
+    assert running.job.future.result(5)["canceled"]
+    assert {s.id for s in worker.snapshot.states} == {"root"}  # what the rollout would have left is dropped as well
+
+
+def test_jobs_that_are_called_off_before_they_begin_do_not_run(worker) -> None:
+    first = Running(worker, "slow compile", until="progress")
+    second = worker.submit("rollout", actions=[wind()], duration=0.1, commit=True)
+    worker.cancel(second)  # and with it what came before
+    assert first.job.future.result(20)["canceled"]
+    with pytest.raises(PWError, match="before it began") as caught:
+        second.future.result(20)
+    assert caught.value.code == ErrorCode.CANCELED and worker.snapshot.head == "root"
+
+
+def test_another_scene_can_be_selected_while_a_cancelled_rollout_compiles(worker) -> None:
+    worker.call("reconstruct", config=ball_config().model_copy(update={"name": "other"}), timeout=20)
+    running = Running(worker, "slow compile", until="progress")
+    worker.cancel(running.job)
+    worker.call("select", scene_id="ball", timeout=5)
+    assert worker.snapshot.scene_id == "ball" and not running.job.done
+    done = worker.submit("rollout", actions=[wind()], duration=0.04).future.result(20)
+    assert done["state_id"] in {s.id for s in worker.snapshot.states} and running.job.future.result()["canceled"]

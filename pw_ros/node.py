@@ -57,6 +57,7 @@ class WorldNode(Node):
                 max_uncommitted_states=self._value("max_uncommitted_states"),
                 keep_replaced=self._value("keep_replaced"),
                 scene=self._value("scene"),
+                input_roots=tuple(r for r in self._value("input_roots") if r),
                 world_factory=self._value("world_factory"),
             ),
             on_snapshot=self._changed,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -99,21 +98,3 @@ def with_lens(config: SceneConfig, view: ViewInput) -> SceneConfig:
         )  # fmt: skip
     hfov = float(np.degrees(2 * np.arctan(width / 2 / view.K[0, 0])))
     return config.model_copy(update={"camera": config.camera.model_copy(update={"hfov_deg": hfov})})
-
-
-def path_below(uri: str, roots: Sequence[str]) -> Path:
-    """The file or folder that an `input_uri` names.
-
-    Raises:
-        PWError (INVALID_IMAGE): it is not below one of the roots, or not there.
-    """
-    path = Path(uri.removeprefix("file://")).resolve()
-    below = [Path(r).resolve() for r in roots if r]
-    if not any(path.is_relative_to(root) for root in below):
-        raise PWError(
-            f"input_uri '{uri}' is not below the parameter input_roots: {', '.join(map(str, below)) or 'none are set'}",
-            code=ErrorCode.INVALID_IMAGE,
-        )
-    if not path.exists():
-        raise PWError(f"input_uri: {path} does not exist", code=ErrorCode.INVALID_IMAGE)
-    return path

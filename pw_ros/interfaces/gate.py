@@ -40,7 +40,7 @@ class Pass:
 
 
 class Gate:
-    """Let through by `enter`, a pass holds until `leave`. Goals come in their order; services before goals that wait."""
+    """Let through by `enter`, a pass holds until `leave`. Goals come in their order, services before waiting goals."""
 
     def __init__(self) -> None:
         self._condition = threading.Condition()
@@ -67,7 +67,7 @@ class Gate:
     def enter(
         self, wanted: Pass, *, wait: bool, patience: float = float("inf"), stopped: Callable[[], bool] = lambda: False
     ) -> Literal["entered", "busy", "stopped"]:
-        """Take a pass; with `wait`, as soon as it can be had, unless `stopped` says true first, or for `patience` [s]."""
+        """Go in; with `wait`, as soon as may be, unless `stopped` says true first or `patience` [s] have passed."""
         until = time.monotonic() + patience
         with self._condition:
             alike = [p for p in self._waiting if p.service == wanted.service]

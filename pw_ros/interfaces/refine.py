@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,6 +17,7 @@ from pw_msgs.msg import ParameterEstimate, RefineFigures, TargetFrame
 from pw_ros.convert.images import ImageError, compressed_to_numpy, image_to_numpy, to_rgb8
 from pw_ros.interfaces.goals import DETACH_AFTER, GoalServer
 from pw_ros.interfaces.rollout import camera_of
+from pw_ros.worker.inputs import Allowed
 
 if TYPE_CHECKING:
     from pw_ros.node import WorldNode
@@ -43,7 +43,7 @@ class RefineServer(GoalServer):
         node, request = self.node, handle.request
         views = [target_camera(node, v.view) for v in request.views]
         named = [c if v.view.camera_info.width else c.name for c, v in zip(views, request.views, strict=True)]
-        films, folder, origin = self._targets(request, named)
+        films, uri, origin = self._targets(request, named)
         every = int(node.get_parameter("refine_preview_every").value)
         running = self.start(
             handle,
@@ -51,7 +51,7 @@ class RefineServer(GoalServer):
             trajectory=request.trajectory_id,
             cameras=views,
             films=films,
-            folder=folder,
+            frames_uri=uri,
             time_origin=origin,
             changes=goal_to_changes(request),
             keep_best=bool(request.keep_best_on_cancel),
@@ -97,13 +97,13 @@ class RefineServer(GoalServer):
             raise PWError(f"canceled after {polished} iterations{kept}", code=ErrorCode.CANCELED)
 
     def _targets(self, request: Any, views: Sequence[Camera | str]) -> tuple[list[dict[str, Any]], str, float | None]:
-        """Films, or the folder that they lie in, and the stamp [s] of t = 0 on their clock."""
+        """Films, or the path of the folder that they lie in, and the stamp [s] of t = 0 on their clock."""
         node = self.node
         if len(sources := sources_of(request)) > 1:
             raise PWError(f"found {' and '.join(sources)}, expected one of them", code=ErrorCode.INVALID_TARGET)
         if request.frames_uri:
-            path = path_below(request.frames_uri, node.get_parameter("input_roots").value, what="frames_uri")
-            return [], str(path), seconds_of(request.time_origin)
+            allowed = Allowed(node.get_parameter("input_roots").value, "frames_uri", ErrorCode.INVALID_TARGET)
+            return [], str(allowed.path(request.frames_uri)), seconds_of(request.time_origin)
         if request.frames:
             return frames_to_films(request.frames, views, request.time_origin), "", 0.0
         if request.provider not in ("", Refine.Goal.OBSERVED) or not (request.record_id or node.recorder.record_id):
@@ -114,21 +114,6 @@ class RefineServer(GoalServer):
 def sources_of(request: Any) -> list[str]:
     """The fields of a goal that name observed frames; who names some means the provider `observed`."""
     return [n for n in ("frames", "frames_uri", "record_id") if getattr(request, n)]
-
-
-def path_below(uri: str, roots: Sequence[str], *, what: str) -> Path:
-    """The path that a message names, if it is below one of the allowed folders.
-
-    Raises:
-        PWError: INVALID_TARGET.
-    """
-    path = Path(uri.removeprefix("file://")).resolve()
-    allowed = [Path(r).resolve() for r in roots if r]
-    if not any(path.is_relative_to(root) for root in allowed):
-        shown = ", ".join(map(str, allowed)) or "none are set"
-        text = f"{what} '{uri}' is not below the parameter input_roots: {shown}"
-        raise PWError(text, code=ErrorCode.INVALID_TARGET)
-    return path
 
 
 def seconds_of(stamp: Time) -> float | None:

@@ -17,12 +17,14 @@ from pw_ros.convert.cameras import camera_to_info
 from pw_ros.convert.clouds import particles_to_cloud
 from pw_ros.convert.geometry import seconds_to_time, time_after
 from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
-from pw_ros.convert.inputs import path_below, request_to_inputs, with_lens
+from pw_ros.convert.inputs import request_to_inputs, with_lens
 from pw_ros.convert.prompts import with_prompts
 from pw_ros.convert.reports import entity_to_info, state_to_info
+from pw_ros.convert.scene_config import yaml_to_config
 from pw_ros.interfaces.frames import optical_frame
 from pw_ros.interfaces.gate import Pass
 from pw_ros.interfaces.rollout import camera_of, frames_to_tracks
+from pw_ros.worker.inputs import Allowed
 from pw_ros.worker.protocol import Snapshot
 
 if TYPE_CHECKING:
@@ -134,27 +136,7 @@ class Services:
 
     def _config(self, request: Any) -> SceneConfig:
         if request.config_yaml:
-            import yaml
-
-            try:
-                fields = yaml.safe_load(request.config_yaml)
-            except yaml.YAMLError as error:
-                raise PWError(f"config_yaml is no YAML: {error}", code=ErrorCode.INVALID_CONFIG) from None
-            config = SceneConfig.parse(fields, source="config_yaml")
-            # A path out of a message never opens a file; pictures come inline or by input_uri.
-            config = config.model_copy(update={"photo": ""})
-            ask = config.reconstruct
-            named = [
-                key for key, value in (
-                    ("reconstruct.depth", ask.depth.provider), ("reconstruct.more_views", ask.more_views.provider),
-                    ("reconstruct.views.sam2", ask.views.sam2.checkpoint),
-                ) if value
-            ]  # fmt: skip
-            if named:
-                raise PWError(
-                    f"config_yaml: {' and '.join(named)} would run a program or read a file; a message may not name "
-                    "one, a scene configuration of the node may", code=ErrorCode.INVALID_CONFIG,
-                )  # fmt: skip
+            config = yaml_to_config(request.config_yaml)
         elif request.scene:
             config = self._read("config", name=request.scene)
         else:
@@ -169,7 +151,7 @@ class Services:
         return config
 
     def _pictures(self, request: Any, config: SceneConfig) -> tuple[SceneConfig, dict[str, Any]]:
-        """For the worker: `photo`, `inputs`, `path` or nothing; a single photo's lens goes into the configuration."""
+        """For the worker: `photo`, `inputs`, `uri` or nothing; a single photo's lens goes into the configuration."""
         inputs = request_to_inputs(request, self.node.frames.to_world)
         if inputs is not None and request.input_uri:
             raise PWError("give pictures inline or an input_uri, not both", code=ErrorCode.INVALID_IMAGE)
@@ -179,7 +161,8 @@ class Services:
             return config, {"inputs": inputs}
         if not request.input_uri:
             return config, {}
-        return config, {"path": path_below(request.input_uri, self.node.get_parameter("input_roots").value)}
+        allowed = Allowed(self.node.get_parameter("input_roots").value, "input_uri", ErrorCode.INVALID_IMAGE)
+        return config, {"uri": str(allowed.path(request.input_uri))}
 
     def cancel_reconstruct(self, request: Any, response: Any) -> None:
         """Call off what runs."""

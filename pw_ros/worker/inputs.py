@@ -52,7 +52,7 @@ class Allowed:
         except OSError:  # such as a name that is too long
             there = False
         if not there:
-            raise PWError(f"{self.what}: {path} does not exist", code=self.code)
+            raise PWError(f"{self.what}: no such folder or file: {path} does not exist", code=self.code)
         return path
 
     def check(self, member: Path | str, *, real: Path | None = None) -> None:

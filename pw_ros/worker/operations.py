@@ -19,6 +19,7 @@ from pw_core.actions import Action
 from pw_core.errors import ErrorCode, PWError, ReconstructError
 from pw_core.gaussians import Camera
 from pw_core.scene import PhysicsState, Scene, Trajectory
+from pw_ros.worker.inputs import Allowed, opened
 from pw_ros.worker.protocol import FrameData, Picture, Snapshot, WorkerOptions
 from pw_ros.worker.refine import Correcting
 
@@ -63,7 +64,7 @@ class Operations:
         self._used: frozenset[str] = frozenset()
         self._drop_pending = False
         module, _, name = options.world_factory.partition(":")
-        self.desk = desk
+        self.desk, self.input_roots = desk, options.input_roots
         self.world = getattr(importlib.import_module(module), name)(
             Path(options.store),
             config_dirs=[Path(d) for d in options.config_dirs],
@@ -198,15 +199,16 @@ class Operations:
 
     def do_reconstruct(
         self, config: SceneConfig, photo: NDArray[np.uint8] | None = None, inputs: Inputs | None = None,
-        path: Path | None = None, replace: bool = False,
+        uri: str = "", replace: bool = False,
     ) -> dict[str, Any]:
-        """A scene of a photo (none: the configuration's), of pictures, or of what a file or folder holds."""
+        """A scene of a photo (none: the configuration's), of pictures, or of what the file or folder `uri` holds."""
         from pw_core.reconstruct import Inputs, describe_route
 
         began = time.monotonic()
         self.world.store.check_free(config.name, replace=replace)
-        if path is not None:
-            inputs = Inputs.load(path, max_frames=config.reconstruct.views.max_frames)
+        if uri:
+            with opened(uri, Allowed(self.input_roots, "input_uri", ErrorCode.INVALID_IMAGE)) as path:
+                inputs = Inputs.load(path, max_frames=config.reconstruct.views.max_frames)
         elif photo is not None and inputs is None:
             inputs = Inputs.of_photo(config, photo)
         route = describe_route(config, inputs)
@@ -300,8 +302,8 @@ class Operations:
                 rollout.discard()
 
     def commit_unless_canceled(self, state_id: str) -> bool:
-        """Make it the head at the end of a job; whether that was done. The owner is told first, so that who calls it off
-        now waits to hear whether that came in time."""
+        """Make it the head at the end of a job; whether that was done. The owner is told first, so that who calls it
+        off now waits to hear whether that came in time."""
         self.desk.event("committing", state_id)
         if self.desk.canceled:
             return False
@@ -314,7 +316,9 @@ class Operations:
             found = self.world.trajectory(goal["trajectory"])
             self._used = frozenset([found.start, found.end])
         try:
-            self.correcting = Correcting(self.desk, self.world, keep_best=keep_best, **{**goal, "trajectory": found.id})
+            self.correcting = Correcting(
+                self.desk, self.world, input_roots=self.input_roots, keep_best=keep_best, **{**goal, "trajectory": found.id}
+            )  # fmt: skip
             return self.correcting.run(self.commit_unless_canceled if commit else None)
         finally:
             self.correcting, self._used = None, frozenset()

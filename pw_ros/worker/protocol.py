@@ -14,7 +14,8 @@ from pw_core.scene import Entity, State
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What the World is made of. world_factory: `module:callable` that makes it, called as `pw_core.world.World` is."""
+    """What the World is made of. world_factory: `module:callable` that makes it, called as `pw_core.world.World` is;
+    input_roots: folders below which requests may have files read."""
 
     store: str
     config_dirs: tuple[str, ...] = ()
@@ -22,6 +23,7 @@ class WorkerOptions:
     max_uncommitted_states: int = 16
     keep_replaced: int = 10
     scene: str = ""
+    input_roots: tuple[str, ...] = ()
     world_factory: str = "pw_core.world:World"
 
 

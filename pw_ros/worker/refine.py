@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pw_core.errors import ErrorCode, PWError, RefineError
 from pw_core.gaussians import Camera
+from pw_ros.worker.inputs import Allowed, opened
 from pw_ros.worker.protocol import Picture
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Correcting:
         trajectory: its id; empty: the last committed.
         cameras: the views, for providers that make frames; films have their own.
         films: arguments of the CameraFilms of the provider `observed`.
-        folder: or where films lie on disk, as `pw_core.loop.films` reads them.
+        frames_uri: or where films lie on disk, below `input_roots`, as `pw_core.loop.films` reads them.
         time_origin: stamp [s] of t = 0 on the clock of `films`; of those in a folder, None: as it says itself.
         changes: fields of RefineConfig in place of the scene's.
         keep_best: a cancelled goal leaves the best so far as an uncommitted state.
@@ -33,7 +34,8 @@ class Correcting:
 
     def __init__(
         self, desk: Desk, world: Any, *, provider: str, trajectory: str, cameras: Sequence[Camera],
-        films: Sequence[dict[str, Any]], changes: dict[str, Any], folder: str = "", time_origin: float | None = None,
+        films: Sequence[dict[str, Any]], changes: dict[str, Any], frames_uri: str = "",
+        input_roots: Sequence[str] = (), time_origin: float | None = None,
         keep_best: bool = False,
     ) -> None:  # fmt: skip
         from pw_core.loop.films import read_films
@@ -46,8 +48,9 @@ class Correcting:
         config = changed(world.scene.config.refine, {**changes, **({"provider": provider} if provider else {})})
         unasked = not provider and config.provider != "observed"  # the last recording, which nobody named
         seen, origin = [] if unasked else [CameraFilm(**f) for f in films], time_origin or 0.0
-        if folder:
-            seen, own = read_films(folder)
+        if frames_uri:
+            with opened(frames_uri, Allowed(input_roots, "frames_uri", ErrorCode.INVALID_TARGET)) as folder:
+                seen, own = read_films(folder)
             origin = own if time_origin is None else time_origin
         made = make_provider(config, films=seen, time_origin=origin)
         self._running = world.refine(

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rclpy
+import yaml
 from geometry_msgs.msg import Pose, PoseStamped, Quaternion
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image, PointCloud2
@@ -41,7 +42,7 @@ def node(tmp_path_factory, start_node):
     configs.mkdir()
     for name, title in (("ball", ""), ("slow", "slow")):
         fields = {**ball_config().model_dump(mode="json", exclude_unset=True), "name": name, "title": title}
-        (configs / f"{name}.yaml").write_text(__import__("yaml").safe_dump(fields))
+        (configs / f"{name}.yaml").write_text(yaml.safe_dump(fields))
     return start_node(
         store=str(folder / "store"), input_roots=[str(folder)], config_dirs=[str(configs)], view_rate=20.0,
         world_factory="fake_world:FakeWorld",
@@ -302,6 +303,15 @@ def test_pictures_come_inline_or_from_below_the_roots(world, node) -> None:
     for name in ("cut.png", "missing.png", "way_out/passwd", "../photo.png"):
         asked = {"input_uri": str(root / name), "replace": True}
         assert code_of(world.reconstruct, "ball", **asked) == ErrorCode.INVALID_IMAGE, name
+    (root / "shots").mkdir()
+    (root / "shots" / "a.png").symlink_to(root / "photo.png")
+    assert world.reconstruct("ball", input_uri=str(root / "shots"), replace=True).scene_id == "ball"
+    (root.parent / "b.png").write_bytes((root / "photo.png").read_bytes())
+    (root / "shots" / "b.png").symlink_to(root.parent / "b.png")
+    asked = {"input_uri": str(root / "shots"), "replace": True}
+    assert code_of(world.reconstruct, "ball", **asked) == ErrorCode.INVALID_IMAGE
+    fields = ball_config().model_dump(mode="json", exclude_unset=True) | {"refine": {"settings": {"model": "/etc"}}}
+    assert code_of(world.reconstruct, config_yaml=yaml.safe_dump(fields), replace=True) == ErrorCode.INVALID_CONFIG
     assert code_of(world.reconstruct, config_yaml="name: [") == ErrorCode.INVALID_CONFIG
     assert code_of(world.reconstruct, config_yaml="{name: x, colour: red}") == ErrorCode.INVALID_CONFIG
     assert code_of(world.reconstruct, "ball", scene_id="../x") == ErrorCode.INVALID_CONFIG

@@ -7,12 +7,13 @@ import time
 
 import pytest
 import yaml
-from fake_world import COMPILE_S, ball_config
+from fake_world import COMPILE_S
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_msgs.msg import WorldStatus
 from pw_ros.client import WorldClient
+from support.ball_scene import ball_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 LONG = "very slow compile"
@@ -45,7 +46,7 @@ def client(node):
 @pytest.fixture
 def world(client):
     """The client, on a fresh scene."""
-    client.reconstruct("ball")
+    client.reconstruct("ball", replace=True)
     return client
 
 

@@ -6,12 +6,13 @@ import time
 from pathlib import Path
 
 import pytest
-from fake_world import COMPILE_S, ball_config
+from fake_world import COMPILE_S
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_ros.worker.process import Job, Worker
 from pw_ros.worker.protocol import WorkerOptions
+from support.ball_scene import ball_config
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -30,7 +31,7 @@ def process(tmp_path_factory):
 
 @pytest.fixture
 def worker(process, tmp_path: Path) -> Worker:
-    process.call("reconstruct", config=ball_config(), timeout=60)
+    process.call("reconstruct", config=ball_config(), replace=True, timeout=60)
     return process
 
 
@@ -131,7 +132,7 @@ def test_jobs_that_are_called_off_before_they_begin_do_not_run(worker) -> None:
 
 
 def test_another_scene_can_be_selected_while_a_cancelled_rollout_compiles(worker) -> None:
-    worker.call("reconstruct", config=ball_config().model_copy(update={"name": "other"}), timeout=20)
+    worker.call("reconstruct", config=ball_config().model_copy(update={"name": "other"}), replace=True, timeout=20)
     running = Running(worker, "slow compile", until="progress")
     worker.cancel(running.job)
     worker.call("select", scene_id="ball", timeout=5)

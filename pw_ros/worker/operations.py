@@ -316,9 +316,8 @@ class Operations:
             found = self.world.trajectory(goal["trajectory"])
             self._used = frozenset([found.start, found.end])
         try:
-            self.correcting = Correcting(
-                self.desk, self.world, input_roots=self.input_roots, keep_best=keep_best, **{**goal, "trajectory": found.id}
-            )  # fmt: skip
+            goal |= {"trajectory": found.id, "input_roots": self.input_roots}
+            self.correcting = Correcting(self.desk, self.world, keep_best=keep_best, **goal)
             return self.correcting.run(self.commit_unless_canceled if commit else None)
         finally:
             self.correcting, self._used = None, frozenset()

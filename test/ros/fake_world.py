@@ -21,7 +21,6 @@ from pw_core.scene import PhysicsState
 from pw_core.world import World
 from support.ball_scene import ball_scene
 
-
 COMPILE_S = {"slow compile": 2.0, "very slow compile": 8.0}
 
 

@@ -1,4 +1,4 @@
-"""State services over DDS beside goals: while they run, after they were called off, and beside clients that send more."""
+"""State services over DDS beside goals: while they run, after they were called off, beside clients that send more."""
 
 from __future__ import annotations
 

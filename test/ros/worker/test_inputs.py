@@ -90,7 +90,7 @@ def test_a_folder_is_read_as_it_is(folder: Path, tmp_path: Path) -> None:
     [("c.png", "secret.png"), ("a.png", "secret.png"), ("depth/a.png", "depth.png"), ("depth", ""),
      ("cameras.json", "cameras.json"), ("more", "")],
 )  # fmt: skip
-def test_a_member_that_leads_out_is_refused(folder: Path, outside: Path, tmp_path: Path, member: str, target: str) -> None:
+def test_a_member_that_leads_out_is_refused(folder: Path, outside: Path, tmp_path: Path, member, target) -> None:
     link = folder / member
     if link.is_dir():
         link.rename(tmp_path / "gone")
@@ -107,7 +107,7 @@ def test_links_that_stay_below_the_roots_are_followed(folder: Path, tmp_path: Pa
     assert [v.name for v in load(folder, tmp_path / "in").views] == ["a.png", "b.png", "c.png"]
 
 
-def test_a_file_that_is_swapped_after_the_check_is_refused(folder: Path, outside: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_file_that_is_swapped_after_the_check_is_refused(folder, outside, tmp_path, monkeypatch) -> None:
     real = os.open
 
     def swapped(path: Any, *args: Any, **options: Any) -> int:

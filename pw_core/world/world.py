@@ -117,8 +117,9 @@ class World(Scenes):
         check_candidates(given, scene)
         job = self._job(objective, duration, start, frame_interval)
         return Evaluating(
-            job, given, executor or self._serial(progress), self._locked(self.tree.hold), best=keep, prune=prune, stopped=stopped
-        )
+            job, given, executor or self._serial(progress), self._locked(self.tree.hold), best=keep, prune=prune,
+            stopped=stopped,
+        )  # fmt: skip
 
     def plan(
         self, template: Template, objective: Objective, duration: float, *, budget: Budget, start: str = "",

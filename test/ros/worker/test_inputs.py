@@ -14,7 +14,7 @@ import pytest
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.loop.films import read_films
-from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct import Inputs
 from pw_ros.worker import inputs as gate
 from pw_ros.worker.inputs import Allowed, opened
 

@@ -351,11 +351,12 @@ def group_members(group: int) -> list[str]:
 
 
 def test_ctrl_c_twice_ends_cleanly(tmp_path: Path) -> None:
-    root = Path(__file__).parents[2]
+    root, here = Path(__file__).parents[2], Path(__file__).parent
+    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, str(root / "scripts" / "world_node"), "--ros-args", "-p", f"store:={tmp_path}",
          "-p", "world_factory:=fake_world:FakeWorld", "-r", "__node:=other"],
-        env={**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"},
+        env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip
     started: list[str] = []

@@ -127,7 +127,7 @@ def fit_bound(
     anchors, delta = tensor(rest[binding.index[:, 0]]), tensor(binding.delta)[:, None]
     given = {"raw": binding.raw, **foreground.arrays()}
     rates = options.rates()
-    leaves = {k: tensor(given[k]).requires_grad_() for k in rates}
+    leaves = {k: tensor(given[k]).clone().requires_grad_() for k in rates}  # the optimiser writes in place
     optimiser = torch.optim.Adam([{"params": [leaves[k]], "lr": rates[k]} for k in rates], eps=1e-15)
     widest = torch.log(options.most_width_ratio * delta)
     for step in range(steps):

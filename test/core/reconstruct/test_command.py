@@ -15,8 +15,10 @@ import yaml
 from typer.testing import CliRunner
 
 from pw_core.cli import app
-from pw_core.errors import ErrorCode
+from pw_core.config import Sam2Settings
+from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs
+from pw_core.reconstruct.segmentation.sam import predictor
 from support.ball import camera, config, shot, shots
 
 LITTLE = {"width_px": 120, "steps": 30, "bind_steps": 9, "voxels": 32}
@@ -159,3 +161,11 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path: Path, ball_rgbd) -> N
     (tmp_path / "ball.yaml").write_text(wrong)
     done = CliRunner().invoke(app, ["reconstruct", str(tmp_path / "ball.yaml"), "--views", str(folder)])
     assert done.exit_code == 1 and "reconstruct.views.stepz" in done.output
+
+
+def test_missing_and_wrong_checkpoints(tmp_path: Path) -> None:
+    with pytest.raises(ReconstructError, match=r"views\.sam2\.checkpoint: none is named") as caught:
+        predictor(Sam2Settings(), video=False)
+    assert caught.value.code == ErrorCode.MISSING_WEIGHTS
+    with pytest.raises(ReconstructError, match=r"sam\.pt does not exist"):
+        predictor(Sam2Settings(checkpoint=str(tmp_path / "sam.pt")), video=True)

@@ -1,64 +1,21 @@
-"""From ray-cast views of a ball to scenes: RGB-D from many sides and from one."""
+"""One picture with depth: its depth is the visible side."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from scipy import ndimage
 
-from pw_core.appearance import Appearance
 from pw_core.config import ViewsSettings
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.inputs import Inputs, metres
 from pw_core.reconstruct.routes.single_rgbd import fill_hidden_depth
-from support.ball import CENTRE, RADIUS, config, iou, shots
+from support.ball import RADIUS, config, shots
 
 SMALL = ViewsSettings(width_px=240, steps=40, bind_steps=20, voxels=48)
-
-
-def surface_error(mesh: trimesh.Trimesh) -> float:
-    """Mean distance of the mesh's surface from the ball's, as a share of its diameter."""
-    points, _ = trimesh.sample.sample_surface(mesh, 4000, seed=0)
-    points = points[points[:, 2] > 0.15 * RADIUS]  # the underside is never seen
-    return float(np.abs(np.linalg.norm(points - CENTRE, axis=1) - RADIUS).mean() / (2 * RADIUS))
-
-
-@pytest.mark.slow
-def test_posed_rgbd_becomes_a_scene_in_the_given_frame(ball_rgbd, tmp_path: Path) -> None:
-    inputs, true = ball_rgbd
-    assert inputs.route == "posed rgbd"
-    told: list[float] = []
-    scene = reconstruct(config(), inputs, settings=SMALL, folder=tmp_path,
-                              progress=lambda s, f: told.append(f))  # fmt: skip
-    assert told[-1] == 1.0
-    e = scene.entities[0]
-    mesh = trimesh.Trimesh(e.mesh.vertices, e.mesh.faces)
-    assert mesh.is_watertight and mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.08)
-    assert surface_error(mesh) < 0.015
-    assert mesh.bounds[0, 2] == pytest.approx(0, abs=0.004)
-    assert np.linalg.norm(e.origin - CENTRE) < 0.06 * RADIUS
-    import cv2
-
-    for name, mask in true.items():
-        found = cv2.imread(str(tmp_path / "masks" / "ball" / f"{name}.png"), 0) > 127
-        assert iou(found, mask) > 0.9
-    assert np.allclose(scene.rest[scene.binding.index[:, 0]] + scene.binding.offsets(), scene.foreground.means,
-                       atol=1e-5)  # fmt: skip
-    drawn = Appearance(scene).render(scene.cameras[0], scene.initial_physics())
-    assert (drawn.alpha > 0.5).mean() > 0.9
-    pycolmap = pytest.importorskip("pycolmap")
-    model = pycolmap.Reconstruction(tmp_path / "poses")
-    assert model.num_images() == 9 and model.num_points3D() > 1000
-    for image in model.images.values():
-        view = next(v for v in inputs.views if v.name == image.name)
-        assert np.allclose(image.cam_from_world().matrix(), view.viewmat[:3], atol=1e-6)
-        assert (tmp_path / "inputs" / image.name).is_file()
-    for left in ("splats.ply", "index.html", "report.json", "meshes/ball.ply", "fit.safetensors"):
-        assert (tmp_path / left).is_file()
 
 
 @pytest.mark.slow
@@ -109,10 +66,3 @@ def test_behind_a_thing_the_table_ends_where_it_does_beside_it() -> None:
     assert ((filled[4:8, 10:20] >= 1.9) & (filled[4:8, 10:20] <= 2.0)).all()
     # Nothing is known: no further than that.
     assert np.allclose(fill_hidden_depth(depth, np.ones_like(hole), plane), plane.min())
-
-
-def test_what_is_given_decides_the_route() -> None:
-    asked = ((1, False, True), (1, True, True), (3, False, False), (3, True, False), (3, False, True), (3, True, True))
-    routes = [shots(n, depth=d, poses=p)[0].route for n, d, p in asked]
-    assert routes == ["photo", "rgbd", "photos", "rgbd pictures", "posed", "posed rgbd"]
-    assert isinstance(shots(1, depth=False)[0], Inputs)

@@ -1,0 +1,43 @@
+"""Silhouettes to closed solids."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import trimesh
+
+from pw_core.reconstruct.surface.inflate import make_solid
+from support.ball_photo import CENTRE, HEIGHT, RADIUS, WIDTH, ball_config, ball_mask, camera
+
+
+def test_solid_of_a_ball_is_closed_metric_and_stands_on_the_table() -> None:
+    solid = make_solid(ball_mask(), ball_config().entities[0], camera())
+    mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
+    assert mesh.is_watertight
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.12)
+    assert -1e-3 < mesh.bounds[0, 2] < 0.1 * RADIUS
+    assert mesh.bounds[1, 2] == pytest.approx(2 * RADIUS, rel=0.15)
+    # A foot's roundness cannot be seen: the solid may land too far away by radius times tan(15 degrees / 2), and a row.
+    assert np.linalg.norm(mesh.center_mass - CENTRE) < 0.3 * RADIUS
+    assert (solid.front < solid.back)[solid.mask].all()
+
+
+def test_revolved_solid_hangs_where_it_is_told_and_is_as_deep_as_wide() -> None:
+    solid = make_solid(ball_mask(), ball_config(shape="revolve").entities[0], camera(), mid_m=0.6)
+    mesh = trimesh.Trimesh(solid.mesh.vertices, solid.mesh.faces)
+    assert mesh.is_watertight
+    assert mesh.volume == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.15)
+    assert mesh.center_mass[0] == pytest.approx(0.6, abs=0.1 * RADIUS)
+
+
+def test_an_outline_that_overhangs_does_not_tear() -> None:
+    """A body with a lobe at its foot, as of jam: the columns' tops jump where the notch between them begins."""
+    y, x = np.mgrid[:HEIGHT, :WIDTH]
+    body = ((x - 150) / 70) ** 2 + ((y - 120) / 60) ** 2 < 1
+    lobe = ((x - 215) / 30) ** 2 + ((y - 135) / 12) ** 2 < 1
+    mask = (body | lobe) & (y < 140)
+    solid = make_solid(mask, ball_config().entities[0], camera())
+    pixel = np.nanmedian(solid.front) / camera().K[0, 0]
+    inner = mask & (x > 160) & (x < 225) & (y > 127) & (y < 137)
+    steps = np.abs(np.diff(solid.front, axis=1))[inner[:, 1:] & inner[:, :-1]]
+    assert steps.max() < 6 * pixel  # 21 where each column goes by its own top

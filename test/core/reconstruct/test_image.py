@@ -1,0 +1,52 @@
+"""Photo files and pixels: what is taken, and what is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pw_core.config import SceneConfig
+from pw_core.errors import ErrorCode, PWError, ReconstructError
+from pw_core.reconstruct.image import check_photo, load_photo
+from support.ball_photo import ball_photo
+
+ROOT = Path(__file__).parents[3]
+
+
+def config(name: str) -> SceneConfig:
+    return SceneConfig.load(ROOT / "config" / "scenes" / f"{name}.yaml")
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype"), [((1, 1, 3), np.uint8), ((40, 20000, 3), np.uint8), ((64, 64, 2), np.uint8), ((64, 64), float)]
+)
+def test_photos_that_cannot_be_used(shape, dtype) -> None:
+    with pytest.raises(PWError) as error:
+        check_photo(np.zeros(shape, dtype))
+    assert error.value.code == ErrorCode.INVALID_IMAGE
+
+
+def test_grey_and_16_bit_photos_are_taken() -> None:
+    assert check_photo(np.full((64, 64), 7, np.uint8)).shape == (64, 64, 3)
+    assert check_photo(np.full((64, 64, 3), 256 * 200, np.uint16))[0, 0, 0] == 200
+
+
+def test_missing_and_truncated_files(tmp_path: Path) -> None:
+    whole = Path(config("jam").photo).read_bytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    (tmp_path / "empty.png").write_bytes(b"")
+    for name in ("empty.png", "nowhere.png", "half.png"):
+        with pytest.raises(PWError, match=name) as error:
+            load_photo(tmp_path / name)
+        assert error.value.code == ErrorCode.INVALID_IMAGE
+
+
+def test_half_a_png_is_refused(tmp_path: Path) -> None:
+    whole = cv2.imencode(".png", ball_photo())[1].tobytes()
+    (tmp_path / "half.png").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ReconstructError, match="half") as caught:
+        load_photo(tmp_path / "half.png")
+    assert caught.value.code == ErrorCode.INVALID_IMAGE

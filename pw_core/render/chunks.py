@@ -1,7 +1,7 @@
 """A loss over many frames, a few at a time: gradients in bounded memory, in one differentiable call.
 
 Drawing T frames through C cameras with gradients keeps each picture's lists until the backward pass: gigabytes for a
-round of refinement. When the loss is a sum over frames, each run of frames can be drawn, compared and carried back
+round of refinement. When the loss is a sum over frames, each run of frames can be drawn, compared and taken back
 before the next is drawn. `sum_over_frames` does so and looks, from outside, like one differentiable function.
 """
 
@@ -90,7 +90,7 @@ def frames_within(
     background: int = 0,
     device: str = "cpu",
 ) -> int:
-    """How many frames of `cameras` pictures each may be drawn and carried back at once within `megabytes`; at least 1.
+    """How many frames of `cameras` pictures each may be drawn and taken back at once within `megabytes`; at least 1.
 
     gaussians: of the foreground; background: of the prepared background, which costs on CUDA alone, where each frame
     has its own copy. An estimate from above: 4 tiles a Gaussian, and a loss that keeps 2 more pictures.

@@ -64,6 +64,6 @@ class Rasterize(torch.autograd.Function):
                 tiles, seen.rec, args["features"], seen.offsets, seen.ids, s, alpha[out].numpy()[..., 0], last,
                 median_last, v,
             )  # fmt: skip
-            image.carry_back(seen, seen.slots, pairs, args, one_image(sums, s.batch, out[:-1], out[-1]), s)
+            image.project_back(seen, seen.slots, pairs, args, one_image(sums, s.batch, out[:-1], out[-1]), s)
         wanted = ctx.needs_input_grad[1:9]
         return (None, *(g if want else None for g, want in zip(sums[:8], wanted, strict=True)), None)

@@ -186,7 +186,7 @@ def blend_back(
     return pairs
 
 
-def carry_back(
+def project_back(
     seen: Seen, slots: NDArray[np.int32], pairs: NDArray[Any], args: Arrays, into: Arrays, s: Settings
 ) -> None:
     """From the pairs' gradients, at `slots`, to those of one image's inputs, added to `into`."""

@@ -1,0 +1,1 @@
+"""What pictures correct by their colours: a change of colour, a gain on the table, and gradients for the rest."""

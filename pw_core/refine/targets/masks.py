@@ -271,7 +271,7 @@ def _decided(chance: F32, likely: F32, labels: list[int], options: MaskTrackingO
 
 
 def _propagated(likely: F32, before: Frames, after: Frames, *, blur_px: float) -> F32:
-    """Probabilities (K, H, W) pulled along the film's flow (Kroeger et al. 2016, as OpenCV has it)."""
+    """Probabilities (K, H, W) taken along the film's flow (Kroeger et al. 2016, as OpenCV has it)."""
     import cv2
 
     search = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
@@ -279,15 +279,15 @@ def _propagated(likely: F32, before: Frames, after: Frames, *, blur_px: float) -
     back = np.asarray(search.calc(b, a, np.zeros((*a.shape, 2), np.float32)))
     there = np.asarray(search.calc(a, b, np.zeros((*a.shape, 2), np.float32)))
     y, x = np.mgrid[: a.shape[0], : a.shape[1]].astype(np.float32)
-    # An entity is where either pull or push says: at its front edge, the pull sees the background.
-    pulled = np.stack([cv2.remap(p, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR) for p in likely])
-    pushed = np.zeros_like(pulled)
+    # An entity is where looking back or going forward says: at its front edge, looking back sees the background.
+    gathered = np.stack([cv2.remap(p, x + back[..., 0], y + back[..., 1], cv2.INTER_LINEAR) for p in likely])
+    scattered = np.zeros_like(gathered)
     tx = np.clip(np.rint(x + there[..., 0]).astype(np.int64), 0, a.shape[1] - 1)
     ty = np.clip(np.rint(y + there[..., 1]).astype(np.int64), 0, a.shape[0] - 1)
     for k, p in enumerate(likely):
-        np.maximum.at(pushed[k], (ty, tx), p)
-        pushed[k] = cv2.morphologyEx(pushed[k], cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
-    return np.maximum(pulled, pushed)
+        np.maximum.at(scattered[k], (ty, tx), p)
+        scattered[k] = cv2.morphologyEx(scattered[k], cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
+    return np.maximum(gathered, scattered)
 
 
 def _hint(masks: Masks, labels: list[int], options: MaskTrackingOptions) -> F32:

@@ -191,7 +191,7 @@ def _backward_frame(
     last.reshape(-1, _AREA)[frame.touched] = frame.last
     feats = _features(still, args["features"])
     pairs = image.blend_back(frame.touched, both, feats, frame.offsets, frame.ids, s, alpha, last, _ONE, v)
-    image.carry_back(frame.seen, frame.slots, pairs, args, into, s)
+    image.project_back(frame.seen, frame.slots, pairs, args, into, s)
     if v_still is not None:
         kernels_bin.add_colors(frame.ids, pairs, PAIR_GRADS - 4, v_still)
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from pw_core.plan.running import Evaluating, Planning
     from pw_core.plan.search import Budget, SearchOptions
     from pw_core.plan.template import Template
+    from pw_core.refine.refinement import RefinementOptions
     from pw_core.refine.run import Refining
     from pw_core.refine.targets.types import TargetProvider
     from pw_core.simulate import Simulation
@@ -177,6 +178,7 @@ class World(Scenes):
         commit: bool = False,
         keep_best: bool = False,
         progress: Progress | None = None,
+        options: RefinementOptions | None = None,
     ) -> Refining:
         """Correct a trajectory (empty: the last committed) by target frames; the corrected end is a new state.
 
@@ -189,12 +191,13 @@ class World(Scenes):
             commit: make the corrected state the head.
             keep_best: a refinement that is closed before its end leaves what it has as an uncommitted state.
             progress: told what a provider is doing.
+            options: thresholds and rates of the stages, for experiments; None: the usual.
 
         Raises:
             RefineError: targets that do not fit, here or as it runs; nothing is changed.
             SceneError: UNKNOWN_TRAJECTORY, UNKNOWN_STATE, NO_SCENE. RenderError: UNKNOWN_CAMERA.
         """
-        from pw_core.refine.refinement import Refinement
+        from pw_core.refine.refinement import Refinement, RefinementOptions
         from pw_core.refine.run import Refining
 
         with self.lock:
@@ -208,6 +211,7 @@ class World(Scenes):
         work = Refinement(
             scene, found, start, end, provider=provider, cameras=views, config=config or scene.config.refine,
             simulation=lambda: self._build(None, start.parameters), device=self.device, progress=progress,
+            options=options or RefinementOptions(),
         )  # fmt: skip
 
         def keep(state: State, corrected: Trajectory) -> None:

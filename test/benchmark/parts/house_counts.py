@@ -14,7 +14,15 @@ TUNED = ("pw_core/reconstruct", "pw_core/refine", "pw_core/calibrate")
 """Rooms in which a threshold or a tuning is a field of an options dataclass, never a number at the top of a file."""
 MOST_FILES, MOST_LINES, MOST_FUNCTION_LINES = 14, 400, 80
 
-STAYS: dict[str, str] = {}
+STAYS: dict[str, str] = {
+    "pw_core/refine/photometric/losses.py:SSIM_C1": "the index's own constant, Wang et al. 2004",
+    "pw_core/refine/photometric/losses.py:SSIM_C2": "the same",
+    "pw_core/refine/photometric/shadow_gain.py:_OUTSIDE": "a place on no grid",
+    "pw_core/refine/targets/masks.py:LEVELS": "of 8-bit pictures",
+    "pw_core/refine/targets/noise.py:GOLDEN": "the golden ratio",
+    "pw_core/refine/targets/types.py:UNCERTAIN": "a label of the masks' format",
+    "pw_core/refine/targets/video_diffusion.py:MAX_FRAMES": "a property of the model's weights",
+}
 """Numbers at the top of files that are no tuning, as `path:NAME`, each with the reason why it stays there."""
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from pw_core.loop.films import read_films
 from pw_core.progress import Progress
+from pw_core.refine.refinement import RefinementOptions
 from pw_core.refine.targets.types import TargetFrames, TargetRequest
 from support import stand_in
 
@@ -66,3 +67,15 @@ def test_one_view_then_the_others_find_what_happened(world, views: int, tmp_path
     list(world.refine(Right(tmp_path / "targets" / "round-1"), cameras=stand_in.cameras_of(world.scene)[:views],
                       commit=True))  # fmt: skip
     assert open_loop > 0.045 and error() < 0.3 * open_loop
+
+
+def test_a_correction_that_makes_pictures_no_better_is_not_kept(world, tmp_path: Path) -> None:
+    """By options that ask for more than any correction gives, tracking is forgotten; a pixel's worth of motion is left
+    to gradients."""
+    before = world.state().physics.particles.positions
+    strict = RefinementOptions(gate_error_ratio=0.0)
+    running = world.refine(Right(tmp_path / "targets" / "round-1"), cameras=stand_in.cameras_of(world.scene)[:1],
+                           options=strict)  # fmt: skip
+    list(running)
+    moved = np.linalg.norm(running.state.physics.particles.positions - before, axis=1)
+    assert moved.mean() < 0.01

@@ -7,7 +7,7 @@ import typer
 from pw_core.cli.refine import refine
 from pw_core.cli.run import run
 from pw_core.cli.scenes import reconstruct, rollout, view
-from pw_core.cli.store import purge_scene, restore_scene, scenes
+from pw_core.cli.store import check, purge_scene, restore_scene, scenes
 
 app = typer.Typer(
     help="A predictive world for robot planners: a photo in, what-if physics and rendered views out.",
@@ -15,7 +15,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-for _command in (reconstruct, rollout, refine, run, view, scenes, restore_scene, purge_scene):
+for _command in (reconstruct, rollout, refine, run, view, scenes, check, restore_scene, purge_scene):
     app.command()(_command)
 
 

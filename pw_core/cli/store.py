@@ -1,7 +1,8 @@
-"""`pw scenes`, `restore-scene`, `purge-scene`: what a store holds, and what was replaced in it."""
+"""`pw scenes`, `check`, `restore-scene`, `purge-scene`: what a store holds, whether it is whole, what was replaced."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -23,6 +24,25 @@ def scenes(
         for each in world.replaced():
             states = f"{each.states} state{'s' * (each.states != 1)}"
             typer.echo(f"{each.id}  {states}, {each.size / 1e6:.1f} MB")
+
+
+def check(
+    store: Annotated[Path, typer.Argument(help="Folder of scenes.", envvar="PW_STORE")] = DEFAULT_STORE,
+    repair: Annotated[
+        bool, typer.Option("--repair", help="Broken states and trajectories leave their scene, for .quarantine.")
+    ] = False,
+) -> None:
+    """Read all that a store holds and say what is broken; the exit status is 1 if anything is."""
+    with errors():
+        world = open_world(store, "cpu", writes=repair)
+        faults = world.store.check(repair=repair)
+        for each in faults:
+            done = {"quarantine": "moved to .quarantine", "made anew": "made anew"}.get(each.remedy) if repair else None
+            typer.echo(f"{each.path}: {each.what}; {done or 'remedy: ' + each.remedy}")
+        scenes = world.store.scene_ids()
+        typer.echo(f"{len(scenes)} scenes, {len(faults)} faults")
+        if faults:
+            raise typer.Exit(1)
 
 
 def restore_scene(

@@ -14,6 +14,7 @@ from pw_core.errors import ErrorCode, SceneError
 from pw_core.gaussians import Binding, Camera, Gaussians
 from pw_core.scene import Entity, Mesh, Particles, Scene
 from pw_core.store.arrays import contiguous, part
+from pw_core.store.checksums import write_scene_sums
 
 FORMAT = 1
 """Of the folder, in scene.yaml. A reader refuses what is newer than it knows."""
@@ -51,6 +52,7 @@ def write_scene(folder: Path, scene: Scene) -> None:
         for c in scene.cameras
     ]
     (folder / "cameras.json").write_text(json.dumps(cameras, indent=1))
+    write_scene_sums(folder)
 
 
 def read_scene(folder: Path, scene_id: str) -> Scene:

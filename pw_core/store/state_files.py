@@ -10,6 +10,7 @@ import numpy as np
 
 from pw_core.scene import AppearanceParameters, Body, Particles, PhysicsState, State
 from pw_core.store.arrays import contiguous, part
+from pw_core.store.checksums import SUM, sum_of
 
 
 def state_bytes(state: State) -> bytes:
@@ -27,16 +28,23 @@ def state_bytes(state: State) -> bytes:
     if state.appearance is not None:
         arrays |= {f"look.{k}": v for k, v in state.appearance.arrays().items()}
     arrays |= {f"view.{name}": picture for name, picture in state.views.items()}
-    return save(contiguous(arrays), metadata=meta)
+    arrays = contiguous(arrays)
+    return save(arrays, metadata=meta | {SUM: sum_of(arrays, meta)})
 
 
 def read_state(path: Path) -> State:
-    """What `state_bytes` made; whatever is wrong with the file raises its own error."""
+    """What `state_bytes` made; whatever is wrong with the file raises its own error.
+
+    Raises:
+        ValueError: it is not what was written; files of older versions have no checksum to tell by.
+    """
     from safetensors import safe_open
 
     with safe_open(path, framework="numpy") as file:
         arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (safe_open is no mapping)
         meta = file.metadata()
+    if SUM in meta and sum_of(arrays, meta) != meta[SUM]:
+        raise ValueError(f"its checksum differs from what was written; `pw check {path.parents[2]}` says more")
     names = sorted({key.split(".")[1] for key in arrays if key.startswith("body.")})
     bodies = {name: Body(**part(arrays, f"body.{name}")) for name in names}
     return State(

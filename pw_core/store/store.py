@@ -22,6 +22,7 @@ from pw_core.errors import ErrorCode, SceneError
 from pw_core.files import replace_file, sync_tree
 from pw_core.scene import Scene, State, Trajectory
 from pw_core.store import replaced
+from pw_core.store.check import Fault, check_folder, repair_folder, scene_folders
 from pw_core.store.identity import Identity, digest
 from pw_core.store.leftovers import clean_scene, clean_store
 from pw_core.store.locks import Lock, held_here
@@ -121,6 +122,28 @@ class Store:
         replace_file(path, data, durable=True, parents=False)
         if new and self._new is not None:
             self._new.append(path)
+
+    def check(self, *, repair: bool = False) -> list[Fault]:
+        """Read all that is there, scenes that were replaced too; what is broken.
+
+        Args:
+            repair: broken states and trajectories move to `.quarantine`, trees that name them are made anew.
+
+        Raises:
+            SceneError: STORE_FAILED: there is no store; with `repair`, STORE_LOCKED: a broken scene is being written.
+        """
+        if not self.root.is_dir():
+            raise SceneError(f"there is no store at {self.root}", code=ErrorCode.STORE_FAILED)
+        faults = []
+        for folder in scene_folders(self.root):
+            found, doomed, tree = check_folder(self.root, folder)
+            faults += found
+            if repair and (doomed or tree is not None) and folder.parent == self.root:
+                self.check_writable(folder.name)
+                with failures(f"{folder} cannot be repaired"):
+                    repair_folder(self.root, folder, doomed, tree)
+                self._saw(folder.name)
+        return faults
 
     # --- scenes -------------------------------------------------------------------------------------------------------
 

@@ -258,10 +258,12 @@ def test_a_store_that_cannot_be_written(folder, start_node) -> None:
     )  # fmt: skip
     with WorldClient("other/perpetual_wonder") as client:
         client.wait_until_ready()
+        status = client.status()  # said at the start already
+        assert status.error_code == ErrorCode.STORE_FAILED and "a_file" in status.error_msg
         with pytest.raises(PWError) as caught:
             client.reconstruct("clay")
         assert caught.value.code == ErrorCode.STORE_FAILED and "a_file" in str(caught.value)
-        assert client.status().scene_id == "" and client.status().error_code == 0
+        assert client.status().scene_id == "" and client.status().error_code == ErrorCode.STORE_FAILED
         with pytest.raises(PWError) as caught:
             client.render()
         assert caught.value.code == ErrorCode.NO_SCENE

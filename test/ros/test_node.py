@@ -92,6 +92,42 @@ def test_reconstruct_answers_with_entities_and_root(world) -> None:
     assert [(e.name, e.particles) for e in response.entities] == [("ball", 300)]
 
 
+def test_a_scene_is_not_replaced_unasked_and_what_was_comes_back_with_its_states(world) -> None:
+    for _ in range(2):
+        world.rollout([wind()], 0.1, commit=True)
+        world.result(20)
+    before = [s.state_id for s in world.states()]
+    assert code_of(world.reconstruct, "ball") == ErrorCode.SCENE_EXISTS
+    assert code_of(world.reconstruct, "slow", scene_id="ball") == ErrorCode.SCENE_EXISTS
+    world.open_scene("ball")
+    assert [s.state_id for s in world.states()] == before and len(before) == 3
+    world.reconstruct("ball", replace=True)
+    assert [s.state_id for s in world.states()] == ["root"]
+    kept = world.call("ListScenes").replaced[-1]
+    assert (kept.scene_id, kept.states) == ("ball", 3) and kept.size > 1000 and kept.replaced.sec > 1_700_000_000
+    assert code_of(world.call, "RestoreScene", id=kept.id) == ErrorCode.SCENE_EXISTS
+    assert code_of(world.call, "RestoreScene", id="../ball", replace=True) == ErrorCode.INVALID_NAME
+    scene = world.call("RestoreScene", id=kept.id, replace=True).scene
+    assert (scene.scene_id, scene.head_state) == ("ball", before[-1])
+    assert [s.state_id for s in world.states()] == before
+
+
+def test_a_store_that_goes_away_is_told_and_works_when_it_is_back(world, node) -> None:
+    store = Path(node.get_parameter("store").value)
+    world.rollout([wind()], 0.1)
+    state = world.result(20).state_id
+    store.rename(store.with_name("aside"))
+    try:
+        assert code_of(world.commit, state) == ErrorCode.STORE_FAILED and not store.exists()
+        assert code_of(world.call, "SaveState", state_id=state, label="x") == ErrorCode.STORE_FAILED
+        assert code_of(world.reconstruct, "ball", scene_id="elsewhere") == ErrorCode.STORE_FAILED
+        assert not store.exists()
+    finally:
+        store.with_name("aside").rename(store)
+    world.commit(state)
+    assert (store / "ball/states" / f"{state}.safetensors").is_file()
+
+
 def test_rollout_gives_feedback_tracks_and_views_and_commits(world) -> None:
     world.rollout([wind("slow")], 0.1, return_views=True, max_views=2, commit=True)
     seen = []

@@ -1,8 +1,8 @@
 """Holes in pictures filled by copies of what is around them, each hole in a few large pieces.
 
 After He and Sun 2012 ("Statistics of patch offsets for image completion"): the shifts by which patches at the hole's
-rim are found again elsewhere are few, and each pixel of the hole takes one of them, so that pieces meet where they are
-alike (alpha expansion: Boykov, Veksler and Zabih 2001). The seams are evened out in the gradients' domain (Pérez,
+border are found again elsewhere are few, and each pixel of the hole takes one of them, so that pieces meet where they
+are alike (alpha expansion: Boykov, Veksler and Zabih 2001). The seams are evened out in the gradients' domain (Pérez,
 Gangnet and Blake 2003, "Poisson image editing").
 """
 
@@ -34,12 +34,12 @@ class InpaintOptions:
     """Of four pixels that must be known for the one that stands for them to be."""
     most_shifts: int = 40
     """Ways to copy that are kept: He and Sun take 60."""
-    most_rim_patches: int = 400
-    """Patches at the hole's rim that are looked for elsewhere."""
+    most_border_patches: int = 400
+    """Patches at the hole's border that are looked for elsewhere."""
     most_source_patches: int = 12_000
     """Among which they are looked for."""
     votes: int = 8
-    """Best places of each rim patch that count."""
+    """Best places of each border patch that count."""
     vote_smoothing_px: float = 0.7
     """Standard deviation of the blur of the votes for shifts."""
     least_use: float = 0.02
@@ -55,7 +55,7 @@ class InpaintOptions:
     unknown_cost: float = 60.0
     """What a piece from nowhere costs [levels]."""
     copy_weight: float = 1e-3
-    """Of the copies' own values beside their gradients: a hole without a rim keeps them."""
+    """Of the copies' own values beside their gradients: a hole without a border keeps them."""
 
 
 def fill(
@@ -106,24 +106,24 @@ class _Small:
 
 def _shifts(small: _Small, options: InpaintOptions) -> I64:
     """(K, 2) steps (rows, columns) from the hole's pixels to where they may be copied from: those by which patches at
-    its rim are found again most often, and more until every pixel of the hole has one that leads to a pixel to copy."""
+    its border are found again most often, and more until all its pixels have one that leads to a pixel to copy."""
     import cv2
     from scipy import ndimage
 
     hole, source, radius = small.hole, small.source, options.patch_radius_px
     near = cv2.dilate(hole.astype(np.uint8), np.ones((2 * radius + 1,) * 2, np.uint8)) > 0
-    rim = np.argwhere(near & small.known)
-    rim = rim[:: max(1, len(rim) // options.most_rim_patches)]
+    border = np.argwhere(near & small.known)
+    border = border[:: max(1, len(border) // options.most_border_patches)]
     whole = ndimage.uniform_filter(source.astype(np.float32), 2 * radius + 1, mode="constant") > 0.999
     sources = np.argwhere(whole)
     height, width = hole.shape
     votes = np.zeros((2 * height + 1, 2 * width + 1), np.float32)
-    if len(rim) and len(sources):
+    if len(border) and len(sources):
         sources = sources[:: max(1, len(sources) // options.most_source_patches)]
-        costs = _patch_costs(small, rim, sources, radius)
+        costs = _patch_costs(small, border, sources, radius)
         best = np.argpartition(costs, min(options.votes, costs.shape[1] - 1), axis=1)[:, : options.votes]
         for column in best.T:
-            step = sources[column] - rim
+            step = sources[column] - border
             far = np.abs(step).max(axis=1) > radius
             np.add.at(votes, (step[far, 0] + height, step[far, 1] + width), 1)
     score = ndimage.gaussian_filter(votes, options.vote_smoothing_px)
@@ -163,8 +163,8 @@ def _shifts(small: _Small, options: InpaintOptions) -> I64:
     return np.unique(np.array(chosen, np.int64).reshape(-1, 2), axis=0)
 
 
-def _patch_costs(small: _Small, rim: I64, sources: I64, radius: int) -> F32:
-    """(rim, sources): mean squared differences over the known pixels of each rim patch, as products of matrices."""
+def _patch_costs(small: _Small, border: I64, sources: I64, radius: int) -> F32:
+    """(border, sources): mean squared differences over the known pixels of each border patch, as matrix products."""
     steps = [(dy, dx) for dy in range(-radius, radius + 1) for dx in range(-radius, radius + 1)]
     padded = np.pad(small.image, ((radius, radius), (radius, radius), (0, 0)))
     weight = np.pad(small.known, radius)
@@ -174,7 +174,7 @@ def _patch_costs(small: _Small, rim: I64, sources: I64, radius: int) -> F32:
         weights = np.stack([weight[at[:, 0] + radius + dy, at[:, 1] + radius + dx] for dy, dx in steps], axis=1)
         return colors.astype(np.float32), weights.astype(np.float32)
 
-    a, w = patches(rim)
+    a, w = patches(border)
     b, _ = patches(sources)
     total = ((a**2).sum(2) * w).sum(1)[:, None] + w @ (b**2).sum(2).T
     total -= 2 * (a * w[..., None]).reshape(len(a), -1) @ b.reshape(len(b), -1).T
@@ -201,11 +201,11 @@ def _labels(small: _Small, shifts: I64, options: InpaintOptions) -> NDArray[np.i
     unary = np.where(valid, options.distance_cost * distance[:, None], 1e5)
     for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
         beside = at + np.array([dy, dx])
-        rim = np.flatnonzero(known_at(small.known, beside))
-        own = small.image[beside[rim, 0], beside[rim, 1]]
+        border = np.flatnonzero(known_at(small.known, beside))
+        own = small.image[beside[border, 0], beside[border, 1]]
         for k, step in enumerate(shifts):
-            there, ok = sample(beside[rim], step)
-            unary[k, rim] += np.where(ok, np.linalg.norm(there - own, axis=1), options.unknown_cost)
+            there, ok = sample(beside[border], step)
+            unary[k, border] += np.where(ok, np.linalg.norm(there - own, axis=1), options.unknown_cost)
     pairs = []
     for dy, dx in ((0, 1), (1, 0)):
         beside = at + np.array([dy, dx])

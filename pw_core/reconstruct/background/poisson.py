@@ -71,7 +71,7 @@ def join_copies(
     copies = at + shifts[taken[hole]]
     ok = known_at(source, copies)
     copies = np.where(ok[:, None], copies, 0)
-    tie = np.where(ok, copy_weight, 1e-6)  # a hole without a rim keeps the copies' own values
+    tie = np.where(ok, copy_weight, 1e-6)  # a hole without a border keeps the copies' own values
     right += tie[:, None] * image[copies[:, 0], copies[:, 1]]
     out = image.copy()
     out[hole] = _solve(diagonal + tie, coupled, right)

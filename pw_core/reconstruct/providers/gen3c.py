@@ -102,8 +102,8 @@ class Gen3c:
     def _key(self, photo: Rgb) -> str:
         """Another photo or another order is another folder."""
         fields = self.settings.model_dump(mode="json", include=ORDER)
-        told = json.dumps([photo.shape, fields], sort_keys=True).encode()
-        return hashlib.sha256(told + photo.tobytes()).hexdigest()[:16]
+        asked = json.dumps([photo.shape, fields], sort_keys=True).encode()
+        return hashlib.sha256(asked + photo.tobytes()).hexdigest()[:16]
 
     def _make(self, photo: Rgb, trajectory: str, place: Path, progress: Progress) -> None:
         import cv2

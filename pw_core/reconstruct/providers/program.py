@@ -9,15 +9,12 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.progress import Progress
 
-POLL_S = 0.2
-GRACE_S = 5.0
-LAST_LINES = 12
-READ_BYTES = 8192
 PERCENT = re.compile(rb"(\d{1,3})(?:\.\d+)?\s?%")
 OURS = ("PYTHONPATH", "PYTHONHOME", "VIRTUAL_ENV", "LD_LIBRARY_PATH", "_ROS_WHEELS_BOOTSTRAP_COMPLETE")
 """Variables of our own environment that would send another Python to our packages and libraries."""
@@ -25,9 +22,25 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "TRANSFORMERS_OFFLINE": "1"}
 """Nothing is downloaded behind the user's back; `env` may say otherwise."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class ProgramOptions:
+    """How a program is followed and ended."""
+
+    poll_s: float = 0.2
+    """Between two looks at it: how late a cancel may be heard [s]."""
+    grace_s: float = 5.0
+    """Between asking it to end and ending it [s]."""
+    said_lines: int = 12
+    """Of the end of what it printed, in messages."""
+
+
+READ_BYTES = 8192
+"""Of the end of a log, that are searched for lines and percentages: more than a terminal shows."""
+
+
 def run_program(
     command: Sequence[str], *, log: Path, what: str, key: str, progress: Progress, folder: str = "",
-    env: Mapping[str, str] | None = None, timeout_s: float = 0.0,
+    env: Mapping[str, str] | None = None, timeout_s: float = 0.0, options: ProgramOptions = ProgramOptions(),
 ) -> None:  # fmt: skip
     """Run a command to its end; what it prints goes to the file `log`, and the last percentage in it to `progress`.
 
@@ -55,27 +68,29 @@ def run_program(
             while process.poll() is None:
                 progress(what, _fraction(log))
                 if timeout_s and time.monotonic() - began > timeout_s:
-                    raise ReconstructError(f"{what}: not done after {timeout_s:g} s ({key}.timeout_s); {_tail(log)}",
+                    said = _tail(log, options)
+                    raise ReconstructError(f"{what}: not done after {timeout_s:g} s ({key}.timeout_s); {said}",
                                            code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
                 with contextlib.suppress(subprocess.TimeoutExpired):
-                    process.wait(POLL_S)
+                    process.wait(options.poll_s)
         finally:
-            _end(process)
+            _end(process, options)
     if process.returncode:
         code = process.returncode
         how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"failed with exit code {code}"
-        raise ReconstructError(f"{what}: '{command[0]}' {how}; {_tail(log)}", code=ErrorCode.RECONSTRUCT_FAILED)
+        raise ReconstructError(f"{what}: '{command[0]}' {how}; {_tail(log, options)}",
+                               code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
 
 
-def last_lines(log: Path) -> str:
+def last_lines(log: Path, *, options: ProgramOptions = ProgramOptions()) -> str:
     """The end of what a program printed, for messages; progress bars as they stood last."""
     lines = [part.split(b"\r")[-1] for part in _end_of(log).split(b"\n")]
     text = [line.decode(errors="replace").rstrip() for line in lines if line.strip()]
-    return "\n  ".join(text[-LAST_LINES:])
+    return "\n  ".join(text[-options.said_lines :])
 
 
-def _tail(log: Path) -> str:
-    text = last_lines(log)
+def _tail(log: Path, options: ProgramOptions) -> str:
+    text = last_lines(log, options=options)
     return f"its last lines ({log}):\n  {text}" if text else "it printed nothing"
 
 
@@ -90,13 +105,13 @@ def _fraction(log: Path) -> float:
     return min(int(found[-1]), 100) / 100 if found else 0.0
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes], options: ProgramOptions) -> None:
     """End the whole group: what a program has started may outlive it."""
     for how in (signal.SIGTERM, signal.SIGKILL):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, how)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_S)
+            process.wait(options.grace_s)
         if how is signal.SIGTERM and process.returncode is not None and not _alive(process.pid):
             return
 

@@ -7,6 +7,7 @@ products with banded matrices blur on the other.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -15,24 +16,45 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-SSIM_SHARE = 0.2
-REGULARISATION = 0.01
 C1, C2 = 0.01**2, 0.03**2
-_X = np.arange(11, dtype=np.float32) - 5
-_G = np.exp(-(_X**2) / (2 * 1.5**2))
-WINDOW: NDArray[np.float32] = (_G / _G.sum()).astype(np.float32)
+"""SSIM's own constants, for colours 0 to 1 (Wang et al. 2004)."""
 
 
-def picture_loss(drawn: Tensor, target: Tensor, weight: Tensor | None = None) -> Tensor:
+@dataclass(frozen=True, kw_only=True)
+class LossOptions:
+    """What counts how much."""
+
+    ssim_share: float = 0.2
+    """Of the loss, beside L1: as Kerbl et al. 2023."""
+    regularisation: float = 0.01
+    """Of opacities and widths beside the pictures: as Kheradmand et al. 2024."""
+
+
+def _window() -> NDArray[np.float32]:
+    x = np.arange(11, dtype=np.float32) - 5
+    g = np.exp(-(x**2) / (2 * 1.5**2))
+    return (g / g.sum()).astype(np.float32)
+
+
+WINDOW = _window()
+"""SSIM's: 11 pixels, sigma 1.5 px (Wang et al. 2004)."""
+
+
+def picture_loss(
+    drawn: Tensor, target: Tensor, weight: Tensor | None = None, *, options: LossOptions = LossOptions()
+) -> Tensor:
     """0.8 L1 + 0.2 (1 - SSIM), as Kerbl et al. 2023; pictures (H, W, 3); weight (H, W, 1), mean 1 over what counts."""
     difference = (drawn - target).abs()
     similar = ssim_map(drawn, target)
     if weight is not None:
         difference, similar = difference * weight, 1 - (1 - similar) * weight
-    return (1 - SSIM_SHARE) * difference.mean() + SSIM_SHARE * (1 - similar.mean())
+    share = options.ssim_share
+    return (1 - share) * difference.mean() + share * (1 - similar.mean())
 
 
-def regularisation(opacities: Tensor, widths: Tensor, size: float) -> Tensor:
+def regularisation(
+    opacities: Tensor, widths: Tensor, size: float, *, options: LossOptions = LossOptions()
+) -> Tensor:
     """What Gaussians cost: 0.01 of their mean opacity and of their mean width in sizes of the scene; opacities (n,),
     widths (n, 3) [m], size [m] (the regulariser of Kheradmand et al. 2024, arXiv 2404.09591).
 
@@ -40,7 +62,7 @@ def regularisation(opacities: Tensor, widths: Tensor, size: float) -> Tensor:
     then hang before the next camera: with it bananas from 14 photos reach 27.1 and 27.6 dB on two held-out ones (26.9
     and 25.9 without).
     """
-    return REGULARISATION * (opacities.mean() + widths.mean() / size)
+    return options.regularisation * (opacities.mean() + widths.mean() / size)
 
 
 def ssim_map(a: Tensor, b: Tensor) -> Tensor:

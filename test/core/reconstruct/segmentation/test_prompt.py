@@ -1,14 +1,22 @@
-"""The prompt's own view: what the sparse points know of the ground corrects what colours say."""
+"""Masks from prompts: in a photo, and in a view whose sparse points know of the ground; and prompts that are wrong."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
+import pytest
 
-from pw_core.config import EntityConfig, Material, Prompt
-from pw_core.reconstruct.segmentation.prompt import from_prompt
+from pw_core.config import EntityConfig, Material, Prompt, SceneConfig
+from pw_core.errors import ErrorCode, PWError
+from pw_core.reconstruct import reconstruct
+from pw_core.reconstruct.segmentation.prompt import from_prompt, segment
 from pw_core.reconstruct.types import Posed, View
 from support.ball import camera, iou, shot
+from support.ball_photo import ball_config, ball_mask, ball_photo
+
+ROOT = Path(__file__).parents[4]
 
 
 def shaded() -> tuple[View, EntityConfig, np.ndarray, Posed]:
@@ -45,3 +53,39 @@ def test_a_thing_as_flat_as_the_ground_stays() -> None:
     found = from_prompt(view, entity, original_width=view.camera.width, posed=flat)
     without = from_prompt(view, entity, original_width=view.camera.width)
     assert iou(found, without) == 1.0
+
+
+def config(name: str) -> SceneConfig:
+    return SceneConfig.load(ROOT / "config" / "scenes" / f"{name}.yaml")
+
+
+def test_mask_of_a_ball() -> None:
+    assert iou(segment(ball_photo(), ball_config().entities[0], scale=1.0), ball_mask()) > 0.97
+
+
+def with_prompt(box, points=()) -> SceneConfig:
+    base = config("play_doh")
+    entity = base.entities[0]
+    prompt = entity.prompt.model_copy(update={"box": box, "points": points})
+    return base.model_copy(update={"entities": (entity.model_copy(update={"prompt": prompt}),)})
+
+
+@pytest.mark.parametrize("box", [(1200.0, 300.0, 1400.0, 500.0), (-50.0, 300.0, 200.0, 500.0)])
+def test_prompts_outside_the_photo(box) -> None:
+    with pytest.raises(PWError, match=r"box .* reaches outside the photo, which is 1280 x 704 px") as error:
+        reconstruct(with_prompt(box))
+    assert error.value.code == ErrorCode.INVALID_PROMPT
+
+
+@pytest.mark.parametrize(
+    ("points", "said"),
+    [
+        (((640.0, 470.0), (1300.0, 500.0), (640.0, -3.0)), r"point 2 \(1300, 500\), point 3 \(640, -3\) reach outside"),
+        (((640.0, 470.0), (100.0, 500.0)), r"point 2 \(100, 500\) must lie in its box"),
+        (((640.0, 470.0), (512.0, 350.0)), r"point 2 \(512, 350\) is on the background"),
+    ],
+)
+def test_of_several_prompts_the_wrong_one_is_named(points, said) -> None:
+    with pytest.raises(PWError, match=said) as error:
+        reconstruct(with_prompt(config("play_doh").entities[0].prompt.box, points))
+    assert error.value.code == ErrorCode.INVALID_PROMPT

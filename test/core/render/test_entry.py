@@ -7,34 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from pw_core.errors import RenderError
-from pw_core.render import Rendered, rasterize
-
-W, H = 50, 37  # not multiples of the tile
-
-
-def scene(n: int = 60, *, seed: int = 0, dtype: torch.dtype = torch.float64, sh: int | None = None) -> dict[str, Any]:
-    g = torch.Generator().manual_seed(seed)
-
-    def rand(*shape: int) -> torch.Tensor:
-        return torch.rand(*shape, generator=g, dtype=dtype)
-
-    means = (rand(n, 3) - 0.5) * torch.tensor([1.6, 1.2, 1.0], dtype=dtype) + torch.tensor([0.0, 0.0, 2.0], dtype=dtype)
-    quats = torch.randn(n, 4, generator=g, dtype=dtype)
-    view = torch.eye(4, dtype=dtype).repeat(2, 1, 1)
-    c, s = torch.cos(torch.tensor(0.2)), torch.sin(torch.tensor(0.2))
-    view[1, :3, :3] = torch.tensor([[c, 0, s], [0, 1, 0], [-s, 0, c]], dtype=dtype)
-    view[1, :3, 3] = torch.tensor([-0.3, 0.05, 0.1], dtype=dtype)
-    K = torch.tensor([[60.0, 0, 24], [0, 55, 19], [0, 0, 1]], dtype=dtype).repeat(2, 1, 1)
-    colors = rand(n, 3) if sh is None else torch.randn(n, (sh + 1) ** 2, 3, generator=g, dtype=dtype) * 0.4
-    return {
-        "means": means, "quats": quats, "scales": 0.02 + 0.12 * rand(n, 3), "opacities": 0.05 + 0.94 * rand(n),
-        "colors": colors, "viewmats": view, "Ks": K, "width": W, "height": H, "sh_degree": sh,
-    }  # fmt: skip
-
-
-def draw(args: dict[str, Any], **more: Any) -> Rendered:
-    return rasterize(**{**args, **more})
+from pw_core.render import Rendered
+from support.drawn_scene import H, W, draw, scene
 
 
 def outputs(r: Rendered) -> list[torch.Tensor]:
@@ -192,29 +166,3 @@ def test_nothing_in_view_and_no_gaussians() -> None:
     bad = args["means"].clone()
     bad[::2] = float("nan")
     assert torch.isfinite(draw({**args, "means": bad}).rgb).all()
-
-
-@pytest.mark.parametrize(
-    ("change", "words"),
-    [
-        ({"means": torch.zeros(60, 4)}, ["means", "axis -1", "3", "4"]),
-        ({"quats": torch.zeros(59, 4)}, ["quats", "axis -2", "60", "59"]),
-        ({"scales": None}, ["scales", "missing"]),
-        ({"opacities": torch.zeros(60, 1)}, ["opacities", "axis -1", "60"]),
-        ({"opacities": torch.zeros(60, dtype=torch.float64)}, ["opacities", "float32", "float64"]),
-        ({"viewmats": torch.eye(4)}, ["viewmats", "axes too few"]),
-        ({"Ks": torch.eye(3)[None]}, ["Ks", "axis -3", "2", "1"]),
-        ({"sh_degree": 2}, ["colors"]),
-        ({"covars": torch.zeros(60, 3, 3)}, ["either"]),
-        ({"background": torch.zeros(4)}, ["background", "4"]),
-        ({"width": 0}, ["width"]),
-        ({"means": torch.zeros(5, 60, 3), "opacities": torch.zeros(4, 60)}, ["opacities", "broadcast", "4", "5"]),
-        ({"backend": "gsplat"}, ["gsplat", "CUDA"]),
-        ({"render_depth": "mean"}, ["render_depth", "median"]),
-    ],
-)
-def test_wrong_shapes_are_named(change: dict[str, Any], words: list[str]) -> None:
-    with pytest.raises(RenderError) as caught:
-        draw({**scene(dtype=torch.float32), **change})
-    for word in words:
-        assert word in str(caught.value)

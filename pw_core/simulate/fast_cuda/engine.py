@@ -1,0 +1,326 @@
+"""Many worlds on one NVIDIA GPU, advanced by whole frames without the host."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.errors import RolloutError
+from pw_core.gaussians import F32, F64
+from pw_core.simulate.fast_cuda.driver import Module, cached
+from pw_core.simulate.fast_cuda.tables import ACTION_SIZE, ROW_SIZE, SLOTS, UNITS_SIZE, Domain, UnitOptions, units
+
+if TYPE_CHECKING:
+    import torch
+
+SOURCES = ("laws.cu", "transfer.cu", "kernels.cu")
+STATE = {"positions": (0, (3,)), "velocities": (3, (3,)), "C": (6, (3, 3)), "F": (15, (3, 3)), "Jp": (24, ())}
+"""First row and shape of each part of a particle's state (transfer.cu: State)."""
+STATE_SIZE = 25
+UNSTABLE, SPREAD, EMPTY_PUSH = 1, 2, 4
+"""What `status` is made of (transfer.cu: Fault)."""
+NODE_BYTES = 16
+STATIC_SHARED = 1536
+"""Bytes that a block of `advance_worlds` has beside its grid, rounded up."""
+Method = Literal["auto", "block", "grid"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class CudaOptions:
+    """How work is spread over the GPU; none of it changes a bit of a result."""
+
+    block_threads: int = 512
+    """Threads that share a world where a block has it to itself."""
+    blocks_per_sm: int = 1
+    """How many such blocks run on a multiprocessor at a time; they share its registers and shared memory."""
+    particle_threads: int = 64
+    """Threads a block where many blocks share a world: small, so that few particles still reach all multiprocessors."""
+    node_threads: int = 128
+    """The same for the grid's kernel."""
+    largest_cluster: int = 16
+    """Multiprocessors that share a world where worlds are few; on GPUs before Hopper (9.0) one."""
+    block_from_worlds: int = 16
+    """Without clusters: from so many worlds on each has a block to itself; with fewer, most of the GPU would be idle."""
+    most_block_particles: int = 40_000
+    """Worlds of more particles are shared among many blocks: their grids do not fit into shared memory."""
+    spare_nodes: int = 60_000
+    """Nodes a resident block has in device memory, for a world too spread out for shared memory."""
+    reserved_shared_bytes: int = 2048
+    """Shared memory of a block that is not the grid's."""
+    order: Literal["given", "shuffled", "cells"] = "shuffled"
+    """How particles lie in memory. Neighbours in one warp would add to the same nodes at the same time."""
+
+
+class _Problem(ctypes.Structure):
+    """transfer.cu: Problem."""
+
+    _fields_ = (
+        [(k, ctypes.c_int) for k in ("worlds", "particles", "stride", "entities", "actions", "substeps")]
+        + [("lowest", ctypes.c_int * 3), ("nodes", ctypes.c_int * 3)]
+        + [("low_wall", ctypes.c_float * 3), ("high_wall", ctypes.c_float * 3)]
+        + [(k, ctypes.c_float) for k in ("cell", "per_cell", "substep", "volume")]
+        + [("shared_nodes", ctypes.c_int), ("spare_nodes", ctypes.c_int), ("step", ctypes.c_double)]
+        + [
+            (k, ctypes.c_void_p)
+            for k in ("state", "active", "entity", "rows", "units", "schedule", "slots", "counts", "windows", "grid",
+                      "status", "time")
+        ]
+    )  # fmt: skip
+
+
+def kernel_source(options: CudaOptions = CudaOptions()) -> str:
+    """The CUDA C++ of all kernels, for these numbers of threads."""
+    defines = {
+        "FN": "__device__ __forceinline__", "BLOCK_THREADS": options.block_threads,
+        "BLOCKS_PER_SM": options.blocks_per_sm, "PARTICLE_THREADS": options.particle_threads, "MOST_SLOTS": SLOTS,
+    }  # fmt: skip
+    head = "".join(f"#define {k} {v}\n" for k, v in defines.items())
+    return head + "".join((Path(__file__).parent / name).read_text() for name in SOURCES)
+
+
+@cache
+def _module(source: str, device: int) -> Module:
+    import torch
+
+    major, minor = torch.cuda.get_device_capability(device)
+    code = cached(source, architecture=f"sm_{major}{minor}")
+    with torch.cuda.device(device):
+        torch.zeros(1, device="cuda")  # makes torch's context the current one
+        return Module(code)
+
+
+def _spread_over_banks(nodes: int) -> int:
+    """The most nodes whose four sums begin in different eights of the 32 banks of shared memory."""
+    return max(8, (nodes - 8) // 32 * 32 + 8)
+
+
+class CudaEngine:
+    """`worlds` copies of one set of particles, each with its own state, constants, friction and actions.
+
+    Positions [m], velocities [m/s], C [1/s], F and Jp mean what they mean in `Particles`; arrays are (W, J, ...), or
+    (J, ...) for all worlds alike. All sums are of integers: a world gives the same bits alone, in any batch and in any
+    order, as often as it is run.
+    """
+
+    def __init__(
+        self, domain: Domain, *, entity: NDArray[np.int32], rows: F32, friction: float | F32, worlds: int = 1,
+        actions: int = SLOTS, device: int = 0, method: Method = "auto", options: CudaOptions = CudaOptions(),
+        unit_options: UnitOptions = UnitOptions(),
+    ) -> None:  # fmt: skip
+        """Take memory on the GPU and load the kernels; the first time on a machine they are compiled (seconds).
+
+        Args:
+            entity: row of constants of each particle (J,).
+            rows: constants (E, ROW_SIZE), or (W, E, ROW_SIZE) where worlds differ; `tables.constants`.
+            friction: Coulomb's coefficient of the floor, or one for each world (W,).
+            actions: rows of the table of actions of a world.
+            method: "block" gives each world a block of threads or a cluster of blocks, its grid in shared memory;
+                "grid" shares a world among many blocks, its grid in device memory, for large worlds, and for few on
+                GPUs without clusters. "auto" chooses.
+
+        Raises:
+            RolloutError: no CUDA, no NVRTC, or kernels that do not compile.
+        """
+        import torch
+
+        if not torch.cuda.is_available():
+            raise RolloutError("the CUDA engine needs an NVIDIA GPU and a CUDA build of PyTorch; torch sees none")
+        self.domain, self.worlds, self.particles, self.options = domain, worlds, len(entity), options
+        self._unit_options, self._actions = unit_options, actions
+        self._device = torch.device("cuda", device)
+        self._stride = -(-max(1, self.particles) // 32) * 32
+        self._order = np.arange(self.particles)
+        self._entity = np.asarray(entity, np.int32)
+        properties = torch.cuda.get_device_properties(self._device)
+        self.method = method if method != "auto" else self._choose(properties)
+        block = self.method == "block"
+        shared = min(
+            properties.shared_memory_per_multiprocessor // options.blocks_per_sm, properties.shared_memory_per_block_optin
+        )
+        self._shared_nodes = _spread_over_banks((shared - options.reserved_shared_bytes) // (2 * NODE_BYTES))
+        self._shared_bytes = 2 * NODE_BYTES * self._shared_nodes if block else 0
+        self._module = _module(kernel_source(options), device)
+        names = ["advance_worlds"] if block else ["begin", "scatter_first", "exchange", "gather_last", "nodes"]
+        clusters = block and properties.major >= 9
+        self._kernels = {
+            n: self._module.function(
+                n, shared_bytes=properties.shared_memory_per_block_optin - STATIC_SHARED if block else 0, clusters=clusters
+            )
+            for n in names
+        }
+        self.cluster = self._cluster_size(properties.multi_processor_count) if clusters else 1
+        self._holders = min(worlds, max(1, properties.multi_processor_count * options.blocks_per_sm // self.cluster))
+        nodes = int(np.prod(domain.nodes))
+        spare = min(max(nodes - self._shared_nodes, 1), options.spare_nodes) if block else nodes
+        holders = self._holders if block else worlds
+        self._tensors = {
+            "state": self._empty((worlds, STATE_SIZE, self._stride), torch.float32),
+            "active": self._empty((worlds, self._stride), torch.uint8),
+            "entity": self._empty((self._stride,), torch.int32, -1),
+            "rows": self._empty((worlds, rows.shape[-2], ROW_SIZE), torch.float32),
+            "units": self._empty((worlds, UNITS_SIZE), torch.float32),
+            "schedule": self._empty((worlds, actions, ACTION_SIZE), torch.float64),
+            "slots": self._empty((worlds, actions, 8), torch.float32),
+            "counts": self._empty((worlds, 4), torch.int32),
+            "windows": self._empty((worlds, 3, 8), torch.int32),
+            "grid": self._empty((holders, 2, spare, 4), torch.int32),
+            "status": self._empty((worlds,), torch.int32),
+            "time": self._empty((1,), torch.int32),
+        }  # fmt: skip
+        self._problem = _Problem(
+            worlds=worlds, particles=self.particles, stride=self._stride, entities=rows.shape[-2], actions=actions,
+            substeps=domain.substeps, lowest=domain.lowest, nodes=domain.nodes, low_wall=domain.low_wall,
+            high_wall=domain.high_wall, cell=domain.cell_m, per_cell=1 / domain.cell_m, substep=domain.substep_s,
+            volume=domain.volume_m3, shared_nodes=self._shared_nodes, spare_nodes=spare, step=domain.step_s,
+            **{k: t.data_ptr() for k, t in self._tensors.items()},
+        )  # fmt: skip
+        self._graphs: dict[int, Any] = {}
+        self.set_constants(rows, friction)
+
+    def memory_bytes(self) -> int:
+        """Device memory of all worlds together."""
+        return sum(t.numel() * t.element_size() for t in self._tensors.values())
+
+    def set_constants(self, rows: F32, friction: float | F32) -> None:
+        """Put constants (E, ROW_SIZE) or (W, E, ROW_SIZE) and the floor's friction, one or (W,), in force."""
+        rows = np.broadcast_to(np.asarray(rows, np.float32), (self.worlds, *rows.shape[-2:]))
+        coefficient = np.broadcast_to(np.asarray(friction, np.float32), (self.worlds,))
+        self._put("rows", rows)
+        self._put("units", units(rows, coefficient, self.domain, self._unit_options))
+
+    def set_actions(self, tables: F64 | Sequence[F64]) -> None:
+        """Tables of actions as from `tables.schedule`: one for all worlds, or a list of W; they may be shorter."""
+        many = [tables] * self.worlds if isinstance(tables, np.ndarray) and tables.ndim == 2 else tables
+        out = np.zeros((self.worlds, self._actions, ACTION_SIZE))
+        for row, table in zip(out, many, strict=True):
+            row[: len(table)] = table
+        self._put("schedule", out)
+
+    def reset(self, state: dict[str, NDArray[Any]]) -> None:
+        """Put a state in place, arrays under the names of `Particles` of shape (J, ...) or (W, J, ...); time is 0.
+
+        Actions keep their tables; masses that pushes had found are forgotten.
+        """
+        self._arrange(state["positions"])
+        entity = np.full(self._stride, -1, np.int32)
+        entity[: self.particles] = self._entity[self._order]
+        self._put("entity", entity)
+        for name, (first, shape) in STATE.items():
+            values = np.asarray(state[name], np.float32)
+            columns = values.reshape(*values.shape[: values.ndim - len(shape)], -1)[..., self._order, :]
+            part = np.swapaxes(columns, -1, -2)
+            self._tensors["state"][:, first : first + part.shape[-2], : self.particles] = self._tensor(part)
+        active = np.asarray(state["active"]) > 0
+        self._tensors["active"][:, : self.particles] = self._tensor(active[..., self._order].astype(np.uint8))
+        self._tensors["status"].zero_()
+        self._tensors["time"].zero_()
+        self._tensors["schedule"][:, :, 13] = 0.0
+
+    def advance(self, steps: int) -> None:
+        """Take `steps` steps of `domain.substeps` substeps; returns at once, the GPU works on."""
+        import torch
+
+        if steps <= 0 or not self.particles:
+            return
+        if self.method == "block":
+            grid = (self._holders * self.cluster, 1)
+            self._launch("advance_worlds", grid, self.options.block_threads, ctypes.c_int(steps), cluster=self.cluster)
+        else:
+            if steps not in self._graphs:
+                self._graphs[steps] = self._capture(steps)
+            with torch.cuda.device(self._device):
+                self._graphs[steps].replay()
+        self._tensors["time"] += steps
+
+    def read(self) -> dict[str, torch.Tensor]:
+        """The whole state of all worlds on the GPU, copies: positions (W, J, 3) and so on, as in `Particles`."""
+        import torch
+
+        back = torch.as_tensor(np.argsort(self._order), device=self._device)
+        out = {}
+        for name, (first, shape) in STATE.items():
+            part = self._tensors["state"][:, first : first + int(np.prod(shape)), : self.particles]
+            out[name] = part[:, :, back].swapaxes(1, 2).reshape(self.worlds, self.particles, *shape).clone()
+        out["active"] = self._tensors["active"][:, : self.particles][:, back].clone()
+        return out
+
+    def status(self) -> NDArray[np.int32]:
+        """What went wrong in each world (W,): 0, or a sum of UNSTABLE, SPREAD and EMPTY_PUSH. Waits for the GPU."""
+        return self._tensors["status"].cpu().numpy()
+
+    def _capture(self, steps: int) -> Any:
+        import torch
+
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.device(self._device), torch.cuda.graph(graph):
+            for step in range(steps):
+                self._queue_step(step)
+        return graph
+
+    def _queue_step(self, step: int) -> None:
+        options, worlds, last = self.options, self.worlds, self.domain.substeps - 1
+        blocks = (-(-self.particles // options.particle_threads), worlds)
+        # Two nodes a particle are plenty for a lump; a spread-out world's threads take several nodes each.
+        node_blocks = (-(-self.particles // options.node_threads), worlds)
+        self._launch("begin", (worlds, 1), 512, ctypes.c_int(step))
+        self._launch("scatter_first", blocks, options.particle_threads, ctypes.c_int(0))
+        for n in range(last + 1):
+            self._launch("nodes", node_blocks, options.node_threads, ctypes.c_int(n))
+            kernel = "exchange" if n < last else "gather_last"
+            self._launch(kernel, blocks, options.particle_threads, ctypes.c_int(n))
+
+    def _launch(
+        self, kernel: str, grid: tuple[int, int], block: int, argument: ctypes.c_int, *, cluster: int = 1
+    ) -> None:
+        import torch
+
+        stream = torch.cuda.current_stream(self._device).cuda_stream
+        self._module.launch(
+            self._kernels[kernel], grid=grid, block=block, arguments=[self._problem, argument], stream=stream,
+            shared_bytes=self._shared_bytes, cluster=cluster,
+        )  # fmt: skip
+
+    def _choose(self, properties: Any) -> Method:
+        large = self.particles > self.options.most_block_particles
+        few = properties.major < 9 and self.worlds < self.options.block_from_worlds
+        return "grid" if large or few else "block"
+
+    def _cluster_size(self, processors: int) -> int:
+        size = self.options.largest_cluster
+        while size > 1 and (
+            size * self.worlds > processors
+            or not self._module.resident_clusters(
+                self._kernels["advance_worlds"], block=self.options.block_threads, shared_bytes=self._shared_bytes,
+                cluster=size,
+            )
+        ):  # fmt: skip
+            size //= 2
+        return size
+
+    def _arrange(self, positions: NDArray[Any]) -> None:
+        if self.options.order == "shuffled":
+            self._order = np.random.default_rng(0).permutation(self.particles)
+        elif self.options.order == "cells":
+            first = np.asarray(positions).reshape(-1, self.particles, 3)[0]
+            x, y, z = np.floor(first / self.domain.cell_m - 0.5).T
+            self._order = np.lexsort((z, y, x))
+
+    def _empty(self, shape: tuple[int, ...], kind: torch.dtype, fill: float = 0) -> torch.Tensor:
+        import torch
+
+        return torch.full(shape, fill, dtype=kind, device=self._device)
+
+    def _tensor(self, values: NDArray[Any]) -> torch.Tensor:
+        import torch
+
+        return torch.tensor(np.ascontiguousarray(values), device=self._device)
+
+    def _put(self, name: str, values: NDArray[Any]) -> None:
+        self._tensors[name].copy_(self._tensor(values))

@@ -44,7 +44,7 @@ def _begin(s: Any, rows: Any, entity: Any, table: Any, t: float, dt: float) -> l
         mine = (entity == a[11]) | (a[11] < 0)
         if a[12]:
             if a[13] == 0:
-                a[13] = (felt(slot, s["positions"]) * rows[entity, 4] * mine).sum()
+                a[13] = (felt(slot, s["positions"]) * rows[entity, 5] * mine).sum()
             slot[:3] /= a[13]
         if a[11] < 0:
             slots.append(slot)
@@ -54,8 +54,8 @@ def _begin(s: Any, rows: Any, entity: Any, table: Any, t: float, dt: float) -> l
 
 
 def law(f: Any, packed: Any, rows: Any):
-    """F, Jp and Kirchhoff stress [Pa] after the laws of `materials.py`; `f` (J, 3, 3) is what the substep begins with."""
-    lam, mu, threshold, viscosity, _, model = (rows[:, n] for n in range(6))
+    """F, Jp and Kirchhoff stress [Pa] after the laws of `materials.py`; `f` (J, 3, 3) begins the substep."""
+    model, lam, mu, threshold, viscosity = (rows[:, n] for n in range(5))
     one = np.eye(3)
     u, sv, vt = np.linalg.svd(f)
     u[:, :, 2] *= np.linalg.det(u)[:, None]
@@ -94,7 +94,7 @@ def _substep(s: Any, rows: Any, slots: list[Any], friction: float, domain: Domai
     x, v, c, rows = s["positions"][on], s["velocities"][on], s["C"][on], rows[on]
     f = (np.eye(3) + dt * c) @ s["F"][on]
     s["F"][on], s["Jp"][on], stress = law(f, s["Jp"][on], rows)
-    mass = rows[:, 4]
+    mass = rows[:, 5]
     affine = -dt * domain.volume_m3 * 4 / dx**2 * stress + mass[:, None, None] * c
     base = np.floor(x / dx - 0.5).astype(int)
     fx = x / dx - base
@@ -106,9 +106,8 @@ def _substep(s: Any, rows: Any, slots: list[Any], friction: float, domain: Domai
     for o, at, weight in zip(offsets, where, weights, strict=True):
         momentum = mass[:, None] * v + np.einsum("pij,pj->pi", affine, (o - fx) * dx)
         np.add.at(grid, at, weight[:, None] * np.concatenate([mass[:, None], momentum], 1))
-    full = np.nonzero(grid[..., 0] > EPS / 1e3)
+    full = np.nonzero(grid[..., 0] > 1e-15)
     node = (np.stack(full, -1) + domain.lowest) * dx
-    grid[full][..., 1:]
     u = grid[full][:, 1:] / grid[full][:, :1]
     for slot in slots:
         u = u + dt * felt(slot, node)[:, None] * slot[:3]

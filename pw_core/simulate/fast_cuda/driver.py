@@ -1,4 +1,4 @@
-"""CUDA C++ compiled at run time: NVRTC and the CUDA driver through ctypes, nothing to install beside torch and the driver.
+"""CUDA C++ compiled at run time: NVRTC and the CUDA driver through ctypes, nothing to install beside torch.
 
 PyTorch's CUDA builds bring NVRTC with them, the NVIDIA driver brings libcuda. Neither needs a compiler, a toolkit or
 headers on the machine. Compiled kernels are kept in a cache folder, so that a process after the first loads them in
@@ -7,6 +7,7 @@ milliseconds.
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import ctypes.util
 import hashlib
@@ -104,15 +105,11 @@ def cached(source: str, *, architecture: str, options: Sequence[str] = ()) -> by
     """`compile_source`, from the cache folder where it was compiled before by the same compiler."""
     key = repr((source, architecture, tuple(options), nvrtc_version()))
     path = cache_folder() / f"{hashlib.sha256(key.encode()).hexdigest()[:24]}.cubin"
-    try:
+    with contextlib.suppress(OSError):
         return path.read_bytes()
-    except OSError:
-        pass
     code = compile_source(source, architecture=architecture, options=options)
-    try:
+    with contextlib.suppress(OSError):  # a read-only home: compile again next time
         replace_file(path, code)
-    except OSError:  # a read-only home: compile again next time
-        pass
     return code
 
 

@@ -20,7 +20,7 @@ from pw_core.simulate.fast_cuda.tables import ACTION_SIZE, ROW_SIZE, SLOTS, UNIT
 if TYPE_CHECKING:
     import torch
 
-SOURCES = ("laws.cu", "transfer.cu", "kernels.cu")
+SOURCES = ("laws.cu", "transfer.cu", "particle.cu", "step.cu", "block.cu", "grid.cu")
 STATE = {"positions": (0, (3,)), "velocities": (3, (3,)), "C": (6, (3, 3)), "F": (15, (3, 3)), "Jp": (24, ())}
 """First row and shape of each part of a particle's state (transfer.cu: State)."""
 STATE_SIZE = 25
@@ -47,7 +47,7 @@ class CudaOptions:
     largest_cluster: int = 16
     """Multiprocessors that share a world where worlds are few; on GPUs before Hopper (9.0) one."""
     block_from_worlds: int = 16
-    """Without clusters: from so many worlds on each has a block to itself; with fewer, most of the GPU would be idle."""
+    """Without clusters: from so many worlds on each has a block to itself; with fewer, most of the GPU would idle."""
     most_block_particles: int = 40_000
     """Worlds of more particles are shared among many blocks: their grids do not fit into shared memory."""
     spare_nodes: int = 60_000
@@ -141,9 +141,8 @@ class CudaEngine:
         properties = torch.cuda.get_device_properties(self._device)
         self.method = method if method != "auto" else self._choose(properties)
         block = self.method == "block"
-        shared = min(
-            properties.shared_memory_per_multiprocessor // options.blocks_per_sm, properties.shared_memory_per_block_optin
-        )
+        most = properties.shared_memory_per_block_optin
+        shared = min(properties.shared_memory_per_multiprocessor // options.blocks_per_sm, most)
         self._shared_nodes = _spread_over_banks((shared - options.reserved_shared_bytes) // (2 * NODE_BYTES))
         self._shared_bytes = 2 * NODE_BYTES * self._shared_nodes if block else 0
         self._module = _module(kernel_source(options), device)
@@ -151,7 +150,7 @@ class CudaEngine:
         clusters = block and properties.major >= 9
         self._kernels = {
             n: self._module.function(
-                n, shared_bytes=properties.shared_memory_per_block_optin - STATIC_SHARED if block else 0, clusters=clusters
+                n, shared_bytes=most - STATIC_SHARED if block else 0, clusters=clusters
             )
             for n in names
         }
@@ -191,9 +190,9 @@ class CudaEngine:
     def set_constants(self, rows: F32, friction: float | F32) -> None:
         """Put constants (E, ROW_SIZE) or (W, E, ROW_SIZE) and the floor's friction, one or (W,), in force."""
         rows = np.broadcast_to(np.asarray(rows, np.float32), (self.worlds, *rows.shape[-2:]))
-        coefficient = np.broadcast_to(np.asarray(friction, np.float32), (self.worlds,))
-        self._put("rows", rows)
-        self._put("units", units(rows, coefficient, self.domain, self._unit_options))
+        table, exact = units(rows, friction, self.domain, self._unit_options)
+        self._put("rows", exact)
+        self._put("units", table)
 
     def set_actions(self, tables: F64 | Sequence[F64]) -> None:
         """Tables of actions as from `tables.schedule`: one for all worlds, or a list of W; they may be shorter."""

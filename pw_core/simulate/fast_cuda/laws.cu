@@ -4,7 +4,7 @@
 // and the bits of a result do not depend on which kernel a function was inlined into.
 
 enum Model { ELASTIC = 0, PLASTIC = 1, SNOW = 2, LIQUID = 3 };
-enum Row { LAMBDA = 0, MU = 1, YIELD = 2, VISCOSITY = 3, MASS = 4, MODEL = 5, ROW_SIZE = 8 };
+enum Row { MODEL = 0, LAMBDA = 1, MU = 2, YIELD = 3, VISCOSITY = 4, MASS = 5, ROW_SIZE = 8 };
 
 static const float SNOW_COMPRESSION = 0.025f, SNOW_STRETCH = 0.0075f;  // materials.py has the sources
 static const float SNOW_HARDENING = 10.0f, SNOW_STIFFEST = 8.0f;

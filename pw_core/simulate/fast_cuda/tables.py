@@ -17,10 +17,10 @@ from pw_core.simulate.materials import COLUMNS, parameters, volume_share
 from pw_core.simulate.settings import SimulationSettings
 
 MODELS = {"elastic": 0, "plastic": 1, "snow": 2, "liquid": 3}  # laws.cu: Model
-ROW_SIZE = 8  # laws.cu: Row
+MODEL, MASS, ROW_SIZE = 0, 5, 8  # laws.cu: Row
 UNITS_SIZE = 4  # transfer.cu: Units
-ACTION_SIZE = 16  # kernels.cu: Action
-SLOTS = 32  # kernels.cu: MOST_SLOTS
+ACTION_SIZE = 16  # step.cu: Action
+SLOTS = 32  # block.cu: MOST_SLOTS
 STEADY, HALF_SINE = 1, 2
 ALL = -1
 WALL_PADDING = 3  # cells between the domain's bounds and its walls, as in Genesis
@@ -32,7 +32,7 @@ class UnitOptions:
     """How finely nodes count mass and momentum: 32-bit integers hold 2^31 units."""
 
     mass_bits: int = 22
-    """The heaviest particle is 2^this units: nodes hold 512 of them, and lose 1e-7 of one in rounding."""
+    """The heaviest particle has up to 2^this units; a node holds at least 512 of it."""
     speed_cells: float = 16.0
     """The most momentum that a node holds: the heaviest particle's at this many cells a substep. A packed node holds
     eight particles, and explicit MPM is unstable long before a particle moves by one cell."""
@@ -75,15 +75,15 @@ def _three(values: NDArray[np.generic]) -> tuple[int, int, int]:
 
 
 def constants(scene: Scene, settings: SimulationSettings) -> F32:
-    """Rows of the deformable entities' constants (E, ROW_SIZE): those of `materials.parameters`, particle mass [kg],
-    model."""
+    """Rows of the deformable entities' constants (E, ROW_SIZE): model, those of `materials.parameters`, a particle's
+    mass [kg]."""
     size = settings.particle_size_m
     soft = [e for e in scene.entities if e.kind == "deformable"]
     rows = np.zeros((len(soft), ROW_SIZE), np.float32)
     for row, entity in zip(rows, soft, strict=True):
-        row[:COLUMNS] = parameters(entity, particle_size_m=size, substep_s=settings.substep_s)
-        row[4] = entity.material.density_kg_m3 * volume_share(entity, size) * size**3
-        row[5] = MODELS[entity.material.model]
+        row[MODEL] = MODELS[entity.material.model]
+        row[1 : 1 + COLUMNS] = parameters(entity, particle_size_m=size, substep_s=settings.substep_s)
+        row[MASS] = entity.material.density_kg_m3 * volume_share(entity, size) * size**3
     return rows
 
 
@@ -95,18 +95,25 @@ def particle_entities(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int32
     return np.concatenate(index or [np.zeros(0, np.int64)]), np.concatenate(rows or [np.zeros(0, np.int32)])
 
 
-def units(rows: F32, friction: F32, domain: Domain, options: UnitOptions = UnitOptions()) -> F32:
-    """Mass units a kg, momentum units a kg m/s, and the floor's friction, (W, UNITS_SIZE).
+def units(
+    rows: F32, friction: float | F32, domain: Domain, options: UnitOptions = UnitOptions()
+) -> tuple[F32, F32]:
+    """Mass units a kg, momentum units a kg m/s and the floor's friction, (W, UNITS_SIZE); and the constants with masses
+    that are whole numbers of units, which moves them by 1e-7: in a mass that rounding changes on the way to the grid, a
+    body would lose or gain that share of its momentum each substep.
 
     They follow from a world's own constants (W, E, ROW_SIZE) alone, so that a world gives the same bits in any batch.
     """
-    heaviest = rows[..., 4].max(1).astype(np.float64)
+    rows = np.array(rows, np.float32)
+    heaviest = rows[..., MASS].max(1).astype(np.float64)
     out = np.zeros((len(rows), UNITS_SIZE), np.float32)
-    out[:, 0] = 2.0**options.mass_bits / heaviest
     fastest = options.speed_cells * domain.cell_m / domain.substep_s
-    out[:, 1] = 2.0**31 / (fastest * heaviest)
+    # Powers of two: multiplying by them is exact.
+    out[:, 0] = 2.0 ** np.floor(options.mass_bits - np.log2(heaviest))
+    out[:, 1] = 2.0 ** np.floor(31 - np.log2(fastest * heaviest))
     out[:, 2] = friction
-    return out
+    rows[..., MASS] = np.rint(rows[..., MASS] * out[:, :1]) / out[:, :1]
+    return out, rows
 
 
 def schedule(
@@ -114,9 +121,9 @@ def schedule(
 ) -> F64:
     """One world's actions as the kernels read them (A, ACTION_SIZE); the first row is gravity and steady wind on all.
 
-    The columns: acceleration [m/s²] or force [N] (3,), centre [m] (3,), radius [m] (0: everywhere), falloff, start and
-    end [s] from the rollout's start, kind (0: none), the deformable entity it acts on (-1: all), whether the mass inside
-    shares it, and that mass [kg], which the first step of a push writes.
+    The columns: acceleration [m/s²] or force [N] (3,), centre [m] (3,), radius [m] (0: everywhere), falloff, start
+    and end [s] from the rollout's start, kind (0: none), the deformable entity it acts on (-1: all), whether the mass
+    inside shares it, and that mass [kg], which the first step of a push writes.
 
     Args:
         length: of the table, filled up with rows that do nothing; 0: as long as need be.

@@ -29,7 +29,6 @@ enum Fault { UNSTABLE = 1, SPREAD = 2, EMPTY_PUSH = 4 };
 enum Units { MASS_UNITS = 0, MOMENTUM_UNITS = 1, FRICTION = 2, UNITS_SIZE = 4 };
 
 static const float MARGIN = 0.25f;  // of a cell: how far a particle may go astray of where its velocity leads it
-static const float LIGHTEST = 1.1920929e-10f;  // [kg] Genesis leaves lighter nodes alone
 
 struct Window {
     int low[3], size[3];
@@ -102,9 +101,13 @@ FN void scatter(const Problem& p, const Stencil& s, const Window& win, int first
                 const float* affine, const float* units, Grid& grid) {
     float scale = units[MOMENTUM_UNITS], m = mass * units[MASS_UNITS];
     float a[9], start[3];
+    // What rounding takes from the others, the middle node gets: a particle's mass and momentum arrive whole. (Most of
+    // the 27 shares are tiny, and rounding them to the nearest would lose more than it adds.)
+    int rest[4] = {__float2int_rn(m), 0, 0, 0}, middle = 0;
 #pragma unroll
     for (int i = 0; i < 3; ++i) {
         float sum = momentum[i] * scale;
+        rest[1 + i] = __float2int_rn(sum);
 #pragma unroll
         for (int j = 0; j < 3; ++j) {
             a[3 * i + j] = affine[3 * i + j] * p.cell * scale;
@@ -122,13 +125,21 @@ FN void scatter(const Problem& p, const Stencil& s, const Window& win, int first
             int node = first + (i * win.size[1] + j) * win.size[2];
 #pragma unroll
             for (int k = 0; k < 3; ++k) {
-                float weight = share * s.w[k][2];
-                grid.add(node + k, __float2int_rn(weight * m), __float2int_rn(weight * here[0]),
-                         __float2int_rn(weight * here[1]), __float2int_rn(weight * here[2]));
+                if (i == 1 && j == 1 && k == 1) {
+                    middle = node + k;
+                } else {
+                    float weight = share * s.w[k][2];
+                    int sums[4] = {__float2int_rn(weight * m), __float2int_rn(weight * here[0]),
+                                   __float2int_rn(weight * here[1]), __float2int_rn(weight * here[2])};
+                    grid.add(node + k, sums[0], sums[1], sums[2], sums[3]);
+#pragma unroll
+                    for (int d = 0; d < 4; ++d) rest[d] -= sums[d];
+                }
 #pragma unroll
                 for (int d = 0; d < 3; ++d) here[d] += a[3 * d + 2];
             }
         }
+    grid.add(middle, rest[0], rest[1], rest[2], rest[3]);
 }
 
 // Velocity [m/s] and C [1/s] of a particle from its nodes' velocities.
@@ -193,9 +204,7 @@ FN float felt(const float* slot, const float* x) {
 FN bool node_velocity(const Problem& p, const float* units, const float* slots, int count, const int* node,
                       const int* sums, float* v) {
     v[0] = v[1] = v[2] = 0.0f;
-    if (sums[0] < 0) return false;
-    float mass = (float)sums[0] / units[MASS_UNITS];
-    if (!(mass > LIGHTEST)) return true;
+    if (sums[0] <= 0) return sums[0] == 0;
     float x[3], share = units[MASS_UNITS] / (units[MOMENTUM_UNITS] * (float)sums[0]);
 #pragma unroll
     for (int d = 0; d < 3; ++d) v[d] = (float)sums[1 + d] * share, x[d] = (float)node[d] * p.cell;

@@ -16,7 +16,7 @@ def advance(state: dict[str, Any], rows: Any, entity: Any, table: Any, friction:
     s = {k: np.array(v, np.float64) for k, v in state.items()}
     rows = np.asarray(rows, np.float64)
     for step in range(steps):
-        slots = _begin(s, rows, entity, table, step * domain.step_s, domain.step_s)
+        slots = begin(s, rows, entity, table, step * domain.step_s, domain.step_s)
         for _ in range(domain.substeps):
             _substep(s, rows[entity], slots, friction, domain)
     return s
@@ -30,7 +30,8 @@ def felt(slot: Any, x: Any):
     return np.where(r < 1, {0: np.ones_like(r), 1: 1 - r, 2: np.exp(-4.5 * r * r)}[int(slot[7])], 0.0)
 
 
-def _begin(s: Any, rows: Any, entity: Any, table: Any, t: float, dt: float) -> list[Any]:
+def begin(s: Any, rows: Any, entity: Any, table: Any, t: float, dt: float) -> list[Any]:
+    """Slots in force during [t, t + dt]; entities' own actions change velocities at once."""
     slots = []
     for a in table:
         start, end = max(t, a[8]), min(t + dt, a[9])
@@ -69,7 +70,7 @@ def law(f: Any, packed: Any, rows: Any):
     norm = np.sqrt((shear**2).sum(1) + EPS)
     excess = norm - threshold / np.maximum(2 * mu, 1e-30)
     yields = (model == 1) & (excess > 0)
-    size[yields] = np.exp(strain - (excess / norm)[:, None] * shear)[yields]
+    size[yields] = np.exp(strain[yields] - (excess / norm)[yields, None] * shear[yields])
     snow = model == 2
     size[snow] = np.clip(sv, 1 - 0.025, 1 + 0.0075)[snow]
     after[snow] = np.clip(packed * (sv / size).prod(1), 0.05, 20)[snow]

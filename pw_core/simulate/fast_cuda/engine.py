@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pw_core.errors import RolloutError
 from pw_core.gaussians import F32, F64
-from pw_core.simulate.fast_cuda.driver import Module, cached
+from pw_core.simulate.fast_cuda.driver import FAST, Module, cached
 from pw_core.simulate.fast_cuda.tables import ACTION_SIZE, ROW_SIZE, SLOTS, UNITS_SIZE, Domain, UnitOptions, units
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class CudaOptions:
     """How particles lie in memory. Neighbours in one warp would add to the same nodes at the same time."""
 
 
-class _Problem(ctypes.Structure):
+class Problem(ctypes.Structure):
     """transfer.cu: Problem."""
 
     _fields_ = (
@@ -73,6 +73,15 @@ class _Problem(ctypes.Structure):
                       "status", "time")
         ]
     )  # fmt: skip
+
+    @classmethod
+    def of(cls, domain: Domain) -> Problem:
+        """What a domain says of it."""
+        return cls(
+            substeps=domain.substeps, lowest=domain.lowest, nodes=domain.nodes, low_wall=domain.low_wall,
+            high_wall=domain.high_wall, cell=domain.cell_m, per_cell=1 / domain.cell_m, substep=domain.substep_s,
+            volume=domain.volume_m3, step=domain.step_s,
+        )  # fmt: skip
 
 
 def kernel_source(options: CudaOptions = CudaOptions()) -> str:
@@ -90,7 +99,7 @@ def _module(source: str, device: int) -> Module:
     import torch
 
     major, minor = torch.cuda.get_device_capability(device)
-    code = cached(source, architecture=f"sm_{major}{minor}")
+    code = cached(source, architecture=f"sm_{major}{minor}", options=FAST)
     with torch.cuda.device(device):
         torch.zeros(1, device="cuda")  # makes torch's context the current one
         return Module(code)
@@ -173,13 +182,13 @@ class CudaEngine:
             "status": self._empty((worlds,), torch.int32),
             "time": self._empty((1,), torch.int32),
         }  # fmt: skip
-        self._problem = _Problem(
-            worlds=worlds, particles=self.particles, stride=self._stride, entities=rows.shape[-2], actions=actions,
-            substeps=domain.substeps, lowest=domain.lowest, nodes=domain.nodes, low_wall=domain.low_wall,
-            high_wall=domain.high_wall, cell=domain.cell_m, per_cell=1 / domain.cell_m, substep=domain.substep_s,
-            volume=domain.volume_m3, shared_nodes=self._shared_nodes, spare_nodes=spare, step=domain.step_s,
-            **{k: t.data_ptr() for k, t in self._tensors.items()},
-        )  # fmt: skip
+        self._problem = Problem.of(domain)
+        numbers = {
+            "worlds": worlds, "particles": self.particles, "stride": self._stride, "entities": rows.shape[-2],
+            "actions": actions, "shared_nodes": self._shared_nodes, "spare_nodes": spare,
+        }  # fmt: skip
+        for name, value in (numbers | {k: t.data_ptr() for k, t in self._tensors.items()}).items():
+            setattr(self._problem, name, value)
         self._graphs: dict[int, Any] = {}
         self.set_constants(rows, friction)
 

@@ -64,8 +64,8 @@ def snapshot(world, folder: Path):
     states = [(s.state_id, s.parent, s.head, s.committed, s.saved) for s in world.states()]
     scenes = [(s.scene_id, s.reconstructed, s.selected) for s in world.call("ListScenes").scenes]
     store = folder / "store"
-    # A trajectory's file without its state is no part of the tree.
-    kept = [p for p in store.rglob("*") if p.is_file() and p.parent.name != "trajectories"]
+    # A trajectory's file without its state is no part of the tree; nor is the note of which process writes a scene.
+    kept = [p for p in store.rglob("*") if p.is_file() and p.parent.name not in ("trajectories", ".locks")]
     return states, scenes, {str(p): (p.stat().st_size, p.stat().st_mtime_ns) for p in kept}
 
 

@@ -12,6 +12,7 @@ from scipy import ndimage
 from pw_core.gaussians import F32, F64, Gaussians
 from pw_core.reconstruct.background.ground_texture import (
     GroundOrthophoto,
+    GroundTextureOptions,
     fill_texture,
     ground_orthophoto,
     seen_beside,
@@ -66,6 +67,8 @@ class HiddenRegionOptions:
     """Of the orthophoto: how far under the plane the filled ground lies, behind what is really seen of it."""
     backdrop: BackdropOptions = BackdropOptions()
     """Behind what is filled."""
+    ground: GroundTextureOptions = GroundTextureOptions()
+    """The orthophoto, and how what is unknown of ground and backdrop is filled."""
 
 
 def fill_hidden_region(
@@ -84,13 +87,13 @@ def fill_hidden_region(
     low, high = corners.min(0), corners.max(0)
     size = float((high - low)[:2].max())
     means = background.means.astype(np.float64)
-    beside, shown = seen_beside(means, views, union)
+    beside, shown = seen_beside(means, views, union, options=options.ground)
     keep = (beside > 0) | (shown == 0)  # what only the entities' pixels show is of them
     for solid in solids:
         away = solid.distance(means)
         keep &= (away > options.halo_voxels * solid.step) | ((away > 0) & (beside > options.least_beside_share * shown))
     side = options.orthophoto_side_ratio * size
-    ground = ground_orthophoto((low + high)[:2] / 2, side, views, union, background[keep])
+    ground = ground_orthophoto((low + high)[:2] / 2, side, views, union, background[keep], options=options.ground)
     hole = _hole(ground, solids, views, union, size, options)
     row, column, inside = ground.index(means)
     # Over the filled ground, what lies on it goes, and what is left of the entities; a wall or a cushion behind stays.
@@ -99,8 +102,7 @@ def fill_hidden_region(
     keep &= ~(over & (low_down | (beside <= options.least_beside_share * shown)))
     patch = _patch(ground, hole, background.sh.shape[1], options)
     middle = (low + high) / 2
-    whole, added = _with_backdrop(Gaussians.concatenate([background[keep], patch]), views, union, middle,
-                                  options.backdrop)  # fmt: skip
+    whole, added = _with_backdrop(Gaussians.concatenate([background[keep], patch]), views, union, middle, options)
     report = {
         "filled_m2": round(float(hole.sum()) * ground.step**2, 6), "dropped": int((~keep).sum()), "added": len(patch),
         "hung": added, "opaque": round(_opaque(whole, views, union, options.backdrop), 4),
@@ -114,7 +116,7 @@ def _hole(
 ) -> Mask:  # fmt: skip
     """Pixels of the ground that are filled: what the entities hid, near their feet."""
     flat, shape = ground.points.reshape(-1, 3), ground.known.shape
-    beside, _ = seen_beside(flat, views, union)
+    beside, _ = seen_beside(flat, views, union, options=options.ground)
     foot = np.zeros(shape, bool)
     for solid in solids:
         foot |= solid.distance(flat + np.array([0, 0, 0.5 * solid.step])).reshape(shape) < 0
@@ -125,7 +127,7 @@ def _hole(
 
 
 def _patch(ground: GroundOrthophoto, hole: Mask, harmonics: int, options: HiddenRegionOptions) -> Gaussians:
-    filled = fill_texture(ground.picture, hole, ground.known) / 255
+    filled = fill_texture(ground.picture, hole, ground.known, options=options.ground) / 255
     n = int(hole.sum())
     across, down = np.zeros((n, 3)), np.zeros((n, 3))
     across[:, 1], down[:, 0] = -options.backdrop.overlap * ground.step, -options.backdrop.overlap * ground.step
@@ -149,19 +151,19 @@ def _drawn(g: Gaussians, view: View, options: BackdropOptions) -> tuple[F32, F32
 
 
 def _with_backdrop(
-    g: Gaussians, views: Sequence[View], union: Mapping[str, Mask], middle: F64, options: BackdropOptions
+    g: Gaussians, views: Sequence[View], union: Mapping[str, Mask], middle: F64, options: HiddenRegionOptions
 ) -> tuple[Gaussians, int]:
     """With a backdrop, view after view, where one sees through the background at the entities' pixels: as far away as
     what is round the hole and beyond the entities' `middle` [m] (3,), but not below the plane. And how many Gaussians
     that took."""
-    added = 0
-    shown = {v.name: _drawn(g, v, options)[1:] for v in views}  # before any backdrop
+    added, backdrop = 0, options.backdrop
+    shown = {v.name: _drawn(g, v, backdrop)[1:] for v in views}  # before any backdrop
     for v in views:
-        rgb, alpha, depth = _drawn(g, v, options)
-        hole = union[v.name] & (alpha < options.opaque)
-        if hole.sum() < options.least_pixels:
+        rgb, alpha, depth = _drawn(g, v, backdrop)
+        hole = union[v.name] & (alpha < backdrop.opaque)
+        if hole.sum() < backdrop.least_pixels:
             continue
-        known = (alpha > options.opaque) & (depth > 0)
+        known = (alpha > backdrop.opaque) & (depth > 0)
         if not known.any():
             continue
         beyond = known & (depth > v.camera.project(middle)[1])  # what is nearer than the entities is not behind them
@@ -170,8 +172,9 @@ def _with_backdrop(
         most = 1.001 * table_depth(v.camera)[hole]
         away = np.minimum(1 / np.maximum(far[hole].astype(np.float64), 1e-9), most)
         others = [w for w in views if w is not v]
-        away = _out_of_the_way(v, hole, away, most, others, shown, union, options)
-        more = _backdrop(v, hole, away, fill_texture(255 * rgb, hole, known)[hole] / 255, options)
+        away = _out_of_the_way(v, hole, away, most, others, shown, union, backdrop)
+        colors = fill_texture(255 * rgb, hole, known, options=options.ground)[hole] / 255
+        more = _backdrop(v, hole, away, colors, backdrop)
         g = Gaussians.concatenate([g, _with_harmonics(more, g.sh.shape[1])])
         added += len(more)
     return g, added

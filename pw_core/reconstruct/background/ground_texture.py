@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pw_core.gaussians import F32, F64, Gaussians
-from pw_core.reconstruct.background.inpaint import fill
+from pw_core.reconstruct.background.inpaint import InpaintOptions, fill
 from pw_core.reconstruct.background.poisson import smooth
 from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.surface.inflate import table_depth
@@ -33,6 +33,8 @@ class GroundTextureOptions:
     """Of its distance: how far from the plane what a view sees may be and still be taken for the plane."""
     least_alpha: float = 0.5
     """Of what stands before the plane, to hide it."""
+    inpaint: InpaintOptions = InpaintOptions()
+    """How grain is copied into holes."""
 
 
 @dataclass(frozen=True)
@@ -128,5 +130,5 @@ def fill_texture(
     bright = cv2.GaussianBlur(picture * known[..., None].astype(np.float32), (0, 0), options.light_scale_px)
     light = smooth(np.asarray(bright / np.maximum(share, 1e-6), np.float32), hole, known)
     grain = np.where(known[..., None], picture - light, 0).astype(np.float32)
-    filled = light + fill(grain, hole, known)
+    filled = light + fill(grain, hole, known, options=options.inpaint)
     return np.asarray(np.where(hole[..., None], filled, picture).clip(0, 255), np.float32)

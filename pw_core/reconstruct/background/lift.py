@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
 from pw_core.gaussians import F32, F64, Camera, Gaussians
+from pw_core.reconstruct.background.inpaint import InpaintOptions
 from pw_core.reconstruct.background.inpaint import fill as inpaint
 from pw_core.reconstruct.background.poisson import smooth
 from pw_core.reconstruct.splatting.splats import surface_gaussians
@@ -49,6 +50,8 @@ class TableOptions:
     """What is smaller is pattern: a knot, a crumb."""
     strange_margin_cells: int = 9
     """Diameter by which what is something else is widened."""
+    inpaint: InpaintOptions = InpaintOptions()
+    """How the table's pattern, and what is beyond the table, are copied into holes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +109,7 @@ def fill(
 ) -> Rgb:  # fmt: skip
     """The photo with `hidden` filled: the table from the table, as seen from above, all else from all else."""
     out = photo.astype(np.float32)
-    out = inpaint(out, hidden & ~table, ~hidden & ~table)
+    out = inpaint(out, hidden & ~table, ~hidden & ~table, options=options.inpaint)
     if (hidden & table).any():
         out = _fill_table(out, hidden, table, camera, options)
     return np.asarray(out.round().clip(0, 255), np.uint8)
@@ -132,7 +135,7 @@ def _fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: 
     share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), options.light_scale_cells)[..., None]
     bright = cv2.GaussianBlur(seen * known[..., None], (0, 0), options.light_scale_cells) / np.maximum(share, 1e-6)
     light = smooth(np.asarray(bright, np.float32), hole, known)
-    pattern = inpaint(np.asarray(seen - light, np.float32), hole, known, source=~odd)
+    pattern = inpaint(np.asarray(seen - light, np.float32), hole, known, source=~odd, options=options.inpaint)
     out = photo.copy()
     out[hidden & table] = plane.back(pattern + light, hidden & table)
     return out

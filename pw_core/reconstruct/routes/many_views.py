@@ -15,9 +15,9 @@ from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera, Gaussians
 from pw_core.progress import Progress, no_progress, subrange
-from pw_core.reconstruct.background.fill import fill_hidden_region
-from pw_core.reconstruct.binding.assemble import assemble, measure
-from pw_core.reconstruct.binding.bind import bind_to_particles, fit_bound, off_surface
+from pw_core.reconstruct.background.fill import HiddenRegionOptions, fill_hidden_region
+from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
+from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
 from pw_core.reconstruct.ground.world_frame import ASSUMED_SIZE_M, moved, stand
 from pw_core.reconstruct.inputs import Inputs
 from pw_core.reconstruct.poses.estimate import pose
@@ -37,6 +37,8 @@ from pw_core.reconstruct.segmentation.stage import (
     write_masks,
 )
 from pw_core.reconstruct.splatting.checkpoint import Fitted
+from pw_core.reconstruct.splatting.cpu import FitOptions
+from pw_core.reconstruct.splatting.cuda import CudaFitOptions
 from pw_core.reconstruct.splatting.draw import choose_device
 from pw_core.reconstruct.splatting.fit import fit, score
 from pw_core.reconstruct.splatting.parameters import start
@@ -52,6 +54,16 @@ class ManyViewsOptions:
 
     relabel_rounds: int = 2
     """How often masks take what the Gaussians say, which then are told apart by them anew."""
+    fit: FitOptions = FitOptions()
+    """The photometric fit on the CPU."""
+    cuda_fit: CudaFitOptions = CudaFitOptions()
+    """The same on CUDA."""
+    hidden_region: HiddenRegionOptions = HiddenRegionOptions()
+    """What the entities hid."""
+    assembly: AssemblyOptions = AssemblyOptions()
+    """Numbers of particles."""
+    bind: BindOptions = BindOptions()
+    """Gaussians onto particles."""
 
 
 @dataclass(frozen=True)
@@ -93,9 +105,9 @@ def reconstruct_many(
     posed = placed.posed
     held = posed.views[:: settings.holdout_every] if settings.holdout_every else ()
     train = [v for v in posed.views if v not in held]
-    fitted, figures = _fit(job, posed, train, held)
+    fitted, figures = _fit(job, posed, train, held, options)
     masks, whose = _label(job, placed, train, fitted.gaussians, options)
-    scene, hole = _bodies(job, posed, train, masks, fitted.gaussians, whose)
+    scene, hole = _bodies(job, posed, train, masks, fitted.gaussians, whose, options)
     figures["bound"] = score(train, Gaussians.concatenate([scene.foreground, scene.background]), device=job.device)
     figures["psnr_lost_by_the_move_db"] = figures["train"]["psnr_db"] - figures["bound"]["psnr_db"]
     order = sorted(posed.views, key=lambda v: v.name != placed.prompt)
@@ -134,12 +146,15 @@ def _place(job: _Job) -> _Placed:
     return _Placed(posed, plane, prompt, masks)
 
 
-def _fit(job: _Job, posed: Posed, train: Sequence[View], held: Sequence[View]) -> tuple[Fitted, dict[str, Any]]:
+def _fit(
+    job: _Job, posed: Posed, train: Sequence[View], held: Sequence[View], options: ManyViewsOptions
+) -> tuple[Fitted, dict[str, Any]]:
     """Gaussians fitted to the views that are not held out, and how well they show either kind."""
     checkpoint = job.folder / CHECKPOINT
     first = start(posed.points, posed.colors, sh_degree=job.settings.sh_degree)
     busy, anew = time.process_time(), not checkpoint.is_file()
-    fitted = fit(train, first, job.settings, progress=subrange(job.progress, 0.2, 0.7), checkpoint=checkpoint)
+    fitted = fit(train, first, job.settings, progress=subrange(job.progress, 0.2, 0.7), checkpoint=checkpoint,
+                 options=options.fit, cuda_options=options.cuda_fit)  # fmt: skip
     busy = time.process_time() - busy
     figures: dict[str, Any] = {
         "fit_steps": fitted.steps, "fit_seconds": round(fitted.seconds, 1), "gaussians": len(fitted.gaussians),
@@ -176,7 +191,8 @@ def _label(
 
 
 def _bodies(
-    job: _Job, posed: Posed, train: Sequence[View], masks: Masks, gaussians: Gaussians, whose: Any
+    job: _Job, posed: Posed, train: Sequence[View], masks: Masks, gaussians: Gaussians, whose: Any,
+    options: ManyViewsOptions,
 ) -> tuple[Scene, dict[str, float]]:
     """Meshes, the background without the entities, particles with Gaussians bound to them and fitted again; and what
     the background's filling says of itself."""
@@ -190,18 +206,19 @@ def _bodies(
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
     progress("hidden region", 0.84)
     # What masks took for an entity that turned out not to reach there.
-    rest = [gaussians[whose == 0], *(mine[off_surface(s, mine)] for s, mine in zip(solids, own))]
-    background, hole = fill_hidden_region(Gaussians.concatenate(rest), solids, train, union)
+    rest = [gaussians[whose == 0], *(mine[off_surface(s, mine, options=options.bind)] for s, mine in zip(solids, own))]
+    background, hole = fill_hidden_region(Gaussians.concatenate(rest), solids, train, union,
+                                          options=options.hidden_region)  # fmt: skip
     progress("particles", 0.87)
-    bodies = measure(config, [s.mesh for s in solids])
+    bodies = measure(config, [s.mesh for s in solids], options=options.assembly)
     bound = [
-        bind_to_particles(s, mine, e, volume_m3=b.volume_m3, count=b.count)
+        bind_to_particles(s, mine, e, volume_m3=b.volume_m3, count=b.count, options=options.bind)
         for s, mine, e, b in zip(solids, own, config.entities, bodies)
     ]
     scene = assemble(config, bodies, bound, background)
     binding, foreground = fit_bound(
         train, union, scene.rest, scene.binding, scene.foreground, background, steps=settings.bind_steps,
-        progress=subrange(progress, 0.88, 0.98), device=job.device,
+        progress=subrange(progress, 0.88, 0.98), device=job.device, options=options.bind,
     )  # fmt: skip
     return replace(scene, binding=binding, foreground=foreground), hole
 

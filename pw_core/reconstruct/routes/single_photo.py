@@ -14,15 +14,23 @@ from scipy import ndimage
 from pw_core.config import EntityConfig, SceneConfig
 from pw_core.gaussians import F64, Camera, Gaussians
 from pw_core.progress import Progress, no_progress, subrange
-from pw_core.reconstruct.background.lift import background_gaussians, fill, hidden_region, on_table
-from pw_core.reconstruct.binding.assemble import Body, assemble, measure
+from pw_core.reconstruct.background.lift import (
+    BackgroundOptions,
+    HiddenOptions,
+    TableOptions,
+    background_gaussians,
+    fill,
+    hidden_region,
+    on_table,
+)
+from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
 from pw_core.reconstruct.image import check_photo, working_size
 from pw_core.reconstruct.inputs import ViewInput
-from pw_core.reconstruct.providers.align import Aligned, align, with_front
+from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.segmentation.prompt import prompted_masks
-from pw_core.reconstruct.splatting.single_view import fit_colors
+from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import Solid, make_solid, pixel_centres
 from pw_core.reconstruct.surface.particles import bind, cover, sample_inside
@@ -52,6 +60,26 @@ class SkinOptions:
     """How long and deep they are, in steps: they overlap, or a turned view would look in between."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PhotoLiftOptions:
+    """The stages of a lift."""
+
+    hidden: HiddenOptions = HiddenOptions()
+    """What the entities hide."""
+    table: TableOptions = TableOptions()
+    """How it is filled."""
+    background: BackgroundOptions = BackgroundOptions()
+    """The background's Gaussians."""
+    align: AlignOptions = AlignOptions()
+    """How a provider's depth is taken."""
+    assembly: AssemblyOptions = AssemblyOptions()
+    """Numbers of particles."""
+    skin: SkinOptions = SkinOptions()
+    """The entities' Gaussians."""
+    fit: PhotoFitOptions = PhotoFitOptions()
+    """Their colours."""
+
+
 @dataclass(frozen=True)
 class _Skin:
     """Gaussians; the source pixel (row * width + column) of each, -1: none; which lie at the outline, mixed with what
@@ -63,8 +91,9 @@ class _Skin:
 
 
 def lift_photo(
-    config: SceneConfig, view: ViewInput, *, progress: Progress = no_progress, skin: SkinOptions = SkinOptions()
-) -> Scene:
+    config: SceneConfig, view: ViewInput, *, progress: Progress = no_progress,
+    options: PhotoLiftOptions = PhotoLiftOptions(),
+) -> Scene:  # fmt: skip
     """Lift one photo into a metric scene.
 
     Args:
@@ -86,18 +115,19 @@ def lift_photo(
     )  # fmt: skip
     progress("masks", 0.05)
     masks = prompted_masks(pixels, config.entities, config.reconstruct.views, scale=width / original.shape[1])
-    hidden, table = hidden_region(masks, [not e.above for e in config.entities]), on_table(config, camera)
+    hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)
+    table = on_table(config, camera)
     depth = None
     if config.reconstruct.depth.provider:
-        depth = _depth(pixels, ~hidden & table, config, camera, subrange(progress, 0.1, 0.25))
+        depth = _depth(pixels, ~hidden & table, config, camera, subrange(progress, 0.1, 0.25), options.align)
     progress("solids", 0.25)
-    solids = _solids(masks, config, camera, None if depth is None else depth.depth)
+    solids = _solids(masks, config, camera, None if depth is None else depth.depth, options.align)
     progress("background", 0.4)
-    filled = fill(pixels, hidden, table, camera)
-    background, background_pixels = background_gaussians(filled, config, camera)
+    filled = fill(pixels, hidden, table, camera, options=options.table)
+    background, background_pixels = background_gaussians(filled, config, camera, options=options.background)
     progress("particles", 0.5)
-    bodies = measure(config, [s.mesh for s in solids])
-    skins = [_skin(s, pixels, camera, skin) for s in solids]
+    bodies = measure(config, [s.mesh for s in solids], options=options.assembly)
+    skins = [_skin(s, pixels, camera, options.skin) for s in solids]
     bound = [_bound(e, s, b, k.gaussians, camera) for e, s, b, k in zip(config.entities, solids, bodies, skins)]
     scene = assemble(config, bodies, bound, background)
     progress("fitting", 0.6)
@@ -107,6 +137,7 @@ def lift_photo(
         scene.foreground, np.concatenate([k.pixels for k in skins]), background, free, pixels, camera,
         outline=np.concatenate([k.outline for k in skins]), hidden_colors=filled,
         iterations=config.reconstruct.fit_iterations, progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
+        options=options.fit,
     )  # fmt: skip
     progress("done", 1.0)
     return replace(
@@ -120,15 +151,19 @@ def lift_photo(
     )  # fmt: skip
 
 
-def _depth(pixels: Rgb, table: Mask, config: SceneConfig, camera: Camera, progress: Progress) -> Aligned:
+def _depth(
+    pixels: Rgb, table: Mask, config: SceneConfig, camera: Camera, progress: Progress, options: AlignOptions
+) -> Aligned:
     """What the configured provider makes of the photo, in metres."""
     provider = load_provider(config.reconstruct.depth, DEPTH)
     with tempfile.TemporaryDirectory(prefix="pw_depth_") as folder:
         guess = provider.depth(pixels, folder=Path(folder), progress=progress)
-    return align(guess, camera, table)
+    return align(guess, camera, table, options=options)
 
 
-def _solids(masks: list[Mask], config: SceneConfig, camera: Camera, depth: F64 | None) -> list[Solid]:
+def _solids(
+    masks: list[Mask], config: SceneConfig, camera: Camera, depth: F64 | None, options: AlignOptions
+) -> list[Solid]:
     """Standing ones first: a hanging one is at the distance of what it hangs above. Their visible side is that of the
     depth map [m] (H, W), if there is one."""
     done: dict[str, Solid] = {}
@@ -138,7 +173,9 @@ def _solids(masks: list[Mask], config: SceneConfig, camera: Camera, depth: F64 |
             mid = _distance(mask, entity, camera)
         done[entity.name] = make_solid(mask, entity, camera, mid_m=mid)
         if depth is not None:
-            done[entity.name] = with_front(done[entity.name], depth, camera, standing=mid is None, name=entity.name)
+            done[entity.name] = with_front(
+                done[entity.name], depth, camera, standing=mid is None, name=entity.name, options=options
+            )
     return [done[e.name] for e in config.entities]
 
 

@@ -13,8 +13,8 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera, Gaussians
 from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.ground_texture import fill_texture
-from pw_core.reconstruct.binding.assemble import assemble, measure
-from pw_core.reconstruct.binding.bind import bind_to_particles, fit_bound
+from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
+from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound
 from pw_core.reconstruct.ground.plane import find_plane
 from pw_core.reconstruct.ground.world_frame import stand
 from pw_core.reconstruct.inputs import ViewInput
@@ -59,6 +59,10 @@ class RgbdLiftOptions:
     """How wide the Gaussian of an unseen face is, in edges of it: no gaps between them."""
     most_stretch: float = 40.0
     """Of the background's Gaussians: at the horizon they are long and flat."""
+    assembly: AssemblyOptions = AssemblyOptions()
+    """Numbers of particles."""
+    bind: BindOptions = BindOptions()
+    """Gaussians onto particles."""
 
 
 def lift_rgbd(
@@ -91,15 +95,16 @@ def lift_rgbd(
     progress("background", 0.6)
     union = np.any(masks, axis=0)
     background = _background(seen, union, options)
-    bodies = measure(config, [s.mesh for s in solids])
+    bodies = measure(config, [s.mesh for s in solids], options=options.assembly)
     bound = [
-        bind_to_particles(s, skin, e, volume_m3=b.volume_m3, count=b.count)
+        bind_to_particles(s, skin, e, volume_m3=b.volume_m3, count=b.count, options=options.bind)
         for s, skin, e, b in zip(solids, skins, config.entities, bodies)
     ]
     scene = assemble(config, bodies, bound, background)
     binding, foreground = fit_bound(
         [seen], {seen.name: union}, scene.rest, scene.binding, scene.foreground, background,
         steps=min(settings.bind_steps, options.most_bind_steps), progress=subrange(progress, 0.7, 0.99),
+        options=options.bind,
     )  # fmt: skip
     progress("done", 1.0)
     return replace(

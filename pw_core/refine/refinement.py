@@ -39,6 +39,26 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProgressShares:
+    """How long parts take, about: for the fraction that is reported, nothing else hangs on them."""
+
+    stages: float = 0.85
+    """Of the whole, all stages of views."""
+    writeback: float = 0.86
+    """Where the write-back begins, a little after the last stage's end."""
+    tracking: float = 0.4
+    """Of a stage; what is left of it is photometric optimisation."""
+    tracking_before_fit: float = 0.15
+    """Of a stage in which constants are fitted too."""
+    fitting: float = 0.6
+    """Of such a stage, the fit with its own tracking."""
+    rollouts: float = 0.6
+    """Of a pass of the fit, its rollouts; the rest is tracking."""
+    least_for_eta: float = 0.02
+    """No time is foretold before this fraction."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class RefinementOptions:
     """How the stages are joined, and the options of each. What users set is in `RefineConfig`."""
 
@@ -61,6 +81,7 @@ class RefinementOptions:
     color_correction: ColorCorrectionOptions = field(default_factory=ColorCorrectionOptions)
     constants: GaussNewtonOptions = field(default_factory=GaussNewtonOptions)
     writeback: WritebackOptions = field(default_factory=WritebackOptions)
+    progress: ProgressShares = ProgressShares()
 
 
 class Refinement:
@@ -125,8 +146,8 @@ class Refinement:
         Raises:
             RefineError: what was wrong with the targets; RolloutError where the corrected state cannot be simulated.
         """
-        stages = self._stages()
-        share = 0.85 / len(stages)
+        stages, o = self._stages(), self.options.progress
+        share = o.stages / len(stages)
         film = None
         for k, (name, views) in enumerate(stages):
             yield self._step(f"targets of {name}", 0, 1, k * share)
@@ -135,11 +156,11 @@ class Refinement:
             if k == 0:
                 self._measure(film, "before")
             names = names_of(self.scene, self.config.estimate) if k + 1 == len(stages) else []
-            at, part = k * share, (0.15 if names else 0.4) * share
+            at, part = k * share, (o.tracking_before_fit if names else o.tracking) * share
             yield from self._tracked(wide, f"tracking, {name}", at, part)
             if names:
-                yield from self._fitted(wide, names, at + part, 0.6 * share)
-                part = 0.75 * share
+                yield from self._fitted(wide, names, at + part, o.fitting * share)
+                part += o.fitting * share
             self._gate(film)
             yield from self._optimized(film, name, at + part, share - part)
         assert film is not None
@@ -187,20 +208,21 @@ class Refinement:
             self._simulation(), self.scene, self.start, self.planned, self.base, names=names,
             parameters=self.parameters, options=self.options.constants,
         )  # fmt: skip
-        passes = self.options.fit_passes
+        passes, rolled = self.options.fit_passes, self.options.progress.rollouts
         part = share / passes
         for k in range(passes):
             goal = np.stack([self.motion.positions(self.model, t) for t in range(film.frames)])
             afresh = k < self.options.derivative_passes
             for done in fit.improve(goal, self._seen_particles(film), afresh=afresh):
                 yield self._step(
-                    "constants", done, fit.rollouts, at + k * part + 0.6 * part * min(done / fit.rollouts, 1)
+                    "constants", done, fit.rollouts, at + (k + rolled * min(done / fit.rollouts, 1)) * part
                 )
             if fit.trajectory is self.planned:
                 break
             self.planned, self.base, self.parameters = fit.trajectory, fit.end, fit.parameters
             self.motion = Motion.start(self.model, self.planned, nodes=self.config.nodes)
-            yield from self._tracked(film, "tracking with fitted constants", at + (k + 0.6) * part, 0.4 * part)
+            tracked = at + (k + rolled) * part, (1 - rolled) * part
+            yield from self._tracked(film, "tracking with fitted constants", *tracked)
         self.estimates, self._posterior = tuple(fit.estimates()), fit.posterior()
 
     def _gate(self, film: Film) -> None:
@@ -298,7 +320,7 @@ class Refinement:
 
     def _written(self, film: Film) -> Iterator[RefineStep]:
         c, scene = self.config, self.scene
-        yield self._step("write-back", 0, 1, 0.86)
+        yield self._step("write-back", 0, 1, self.options.progress.writeback)
         count = len(self.trajectory)
         goal = np.stack([self.motion.positions(self.model, t) for t in range(count)])
         rows = {n: np.stack([self.motion.body(n, t) for t in range(count)]) for n in self.motion.shifts}
@@ -333,5 +355,5 @@ class Refinement:
         self, stage: str, iteration: int, iterations: int, fraction: float, loss: float = np.nan, psnr: float = np.nan
     ) -> RefineStep:
         spent = time.monotonic() - self._began
-        eta = spent / fraction - spent if fraction > 0.02 else -1.0
+        eta = spent / fraction - spent if fraction > self.options.progress.least_for_eta else -1.0
         return RefineStep(stage, iteration, iterations, fraction, loss, psnr, eta)

@@ -10,6 +10,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +64,7 @@ def check_folder(root: Path, folder: Path) -> tuple[list[Fault], list[Path], dic
     doomed: list[Path] = []
     states: dict[str, State] = {}
     for path in sorted((folder / "states").glob("*.safetensors")):
-        state = attempt(path, lambda p=path: _state(p), "quarantine")
+        state = attempt(path, partial(_state, path), "quarantine")
         if state is None:
             doomed.append(path)
         else:
@@ -72,7 +73,7 @@ def check_folder(root: Path, folder: Path) -> tuple[list[Fault], list[Path], dic
     place = folder / "tree.json"
     tree = attempt(place, lambda: _tree(place), "made anew") if place.is_file() else {}
     for path in sorted((folder / "trajectories").glob("*.npz")):
-        if attempt(path, lambda p=path: read_trajectory(p), "quarantine") is None:
+        if attempt(path, partial(read_trajectory, path), "quarantine") is None:
             doomed.append(path)
             lost = path.stem if tree and tree["last_trajectory"] == path.stem else lost
     if tree == {}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,22 +11,33 @@ from numpy.typing import NDArray
 from pw_core.config import ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
-from pw_core.reconstruct.ground.plane import BELOW, NEAR, Plane, find_plane
+from pw_core.reconstruct.ground.plane import Plane, PlaneOptions, find_plane
 from pw_core.reconstruct.types import Posed, View
 
-LEAST_OWN = 8
-"""Points of the entities, below which they say nothing of the plane."""
-TOLD = 1 / 3
-"""Share of the points that a plane must hold to outdo z = 0 of the frame that poses were given in."""
-NOISE = 3.0
-"""By how many tolerances of the plane few and faint points may be off."""
-ASSUMED_SIZE_M = 0.2
-"""Longest extent of the first entity where nothing tells the metre."""
+
+@dataclass(frozen=True, kw_only=True)
+class WorldFrameOptions:
+    """How the scene's frame and its metre are chosen."""
+
+    plane: PlaneOptions = PlaneOptions()
+    """How the plane is found."""
+    least_entity_points: int = 8
+    """Points of the entities, below which they say nothing of the plane."""
+    given_frame_share: float = 1 / 3
+    """Share of the points that a plane must hold to outdo z = 0 of the frame that poses were given in."""
+    noise_tolerances: float = 3.0
+    """By how many tolerances of the plane few and faint points may be off."""
+    assumed_size_m: float = 0.2
+    """Longest extent of the first entity [m] where nothing tells the metre."""
+    level_deg: float = 3.0
+    """A given frame whose z axis is as near to the plane's normal as that [degrees] stays as it is ..."""
+    level_offset_m: float = 0.02
+    """... if its z = 0 is as near to the plane as that [m]."""
 
 
-def to_table(posed: Posed, plane: Plane, *, scale: float) -> tuple[Posed, F64]:
-    """The same with the plane as z = 0, x along the first camera's look, and lengths times `scale`; and the similarity
-    (4, 4) from the old frame."""
+def _to_plane(posed: Posed, plane: Plane, *, scale: float) -> tuple[Posed, F64]:
+    """The same with the plane as z = 0, x along the first camera's line of sight, and lengths times `scale`; and the
+    similarity (4, 4) from the old frame."""
     first = posed.views[0].camera
     forward = first.viewmat[2, :3]
     x = forward - plane.normal * (forward @ plane.normal)
@@ -36,10 +47,10 @@ def to_table(posed: Posed, plane: Plane, *, scale: float) -> tuple[Posed, F64]:
     T = np.eye(4)
     T[:3, :3] = scale * turn
     T[:3, 3] = -scale * turn @ foot
-    return moved(posed, T), T
+    return transformed(posed, T), T
 
 
-def moved(posed: Posed, T: F64) -> Posed:
+def transformed(posed: Posed, T: F64) -> Posed:
     """Everything under a similarity T (4, 4); depth scales along."""
     scale = float(np.cbrt(np.linalg.det(T[:3, :3])))
     turn = T[:3, :3] / scale
@@ -54,9 +65,9 @@ def moved(posed: Posed, T: F64) -> Posed:
     return replace(posed, views=tuple(map(place, posed.views)), points=posed.points @ T[:3, :3].T + T[:3, 3])
 
 
-def stand(
+def to_world_frame(
     posed: Posed, settings: ViewsSettings, *, metric: bool, object_extent: float = 0.0,
-    own: NDArray[np.bool_] | None = None, metre: str = "",
+    own: NDArray[np.bool_] | None = None, metre: str = "", options: WorldFrameOptions = WorldFrameOptions(),
 ) -> tuple[Posed, Any]:  # fmt: skip
     """The scene on its plane in metres, and a report: plane, scale and where the scale is from.
 
@@ -67,17 +78,19 @@ def stand(
     ups = np.array([-v.camera.viewmat[1, :3] for v in posed.views])
     rights = np.array([v.camera.viewmat[0, :3] for v in posed.views])
     centres = np.array([v.camera.centre for v in posed.views])
-    given = _given(posed, own) if metric and not metre and settings.frame == "auto" else None
+    given = _given(posed, own, options) if metric and not metre and settings.frame == "auto" else None
     try:
-        if own is None or own.sum() < LEAST_OWN:
-            plane = find_plane(posed.points, centres, ups=ups, rights=rights)
+        if own is None or own.sum() < options.least_entity_points:
+            plane = find_plane(posed.points, centres, ups=ups, rights=rights, options=options.plane)
         else:
-            plane = find_plane(posed.points[~own], centres, ups=ups, rights=rights, own=posed.points[own])
+            plane = find_plane(
+                posed.points[~own], centres, ups=ups, rights=rights, own=posed.points[own], options=options.plane
+            )
     except ReconstructError:
         if given is None:
             raise
         plane = given
-    if given is not None and plane.inliers < TOLD:
+    if given is not None and plane.inliers < options.given_frame_share:
         plane = given
     height = float(posed.views[0].camera.centre @ plane.normal - plane.offset)
     if metric:
@@ -87,29 +100,30 @@ def stand(
     elif settings.object_size_m > 0 and object_extent > 0:
         scale, source = settings.object_size_m / object_extent, f"object size {settings.object_size_m} m"
     elif object_extent > 0:
-        scale = ASSUMED_SIZE_M / object_extent
-        source = f"unknown; the first entity is assumed to be {ASSUMED_SIZE_M} m long"
+        scale = options.assumed_size_m / object_extent
+        source = f"unknown; the first entity is assumed to be {options.assumed_size_m} m long"
     else:
         scale, source = 1 / height, "unknown; the first camera is assumed to be 1 m above the plane"
     report = {"plane_inliers": round(plane.inliers, 4), "scale": scale, "scale_from": source, "metric": metric}
     if plane.bears is not None:
         report["bears_the_entities"] = plane.bears
-    level = plane.normal[2] > np.cos(np.radians(3)) and abs(plane.offset) < 0.02
+    level = plane.normal[2] > np.cos(np.radians(options.level_deg)) and abs(plane.offset) < options.level_offset_m
     if metric and not metre and (settings.frame == "given" or (settings.frame == "auto" and level)):
         return posed, report | {"frame": "as given", "world_from_given": np.eye(4).tolist()}
-    out, T = to_table(posed, plane, scale=scale)
+    out, T = _to_plane(posed, plane, scale=scale)
     return out, report | {"frame": "z = 0 on the plane", "world_from_given": T.tolist()}
 
 
-def _given(posed: Posed, own: NDArray[np.bool_] | None) -> Plane | None:
+def _given(posed: Posed, own: NDArray[np.bool_] | None, options: WorldFrameOptions) -> Plane | None:
     """z = 0 of the frame that poses were given in, where the entities' points `own` (n,) stand on it: nothing is seen
     below a table, and a plain one shows hardly any points of its own. None where they do not."""
-    if own is None or own.sum() < LEAST_OWN:
+    if own is None or own.sum() < options.least_entity_points:
         return None
     height, mine = posed.points[:, 2], posed.points[own]
-    tolerance = NEAR * float(np.median([v.camera.centre[2] for v in posed.views]))
-    lowest = float(np.percentile(mine[:, 2], 100 * BELOW))
+    tolerance = options.plane.inlier_distance_ratio * float(np.median([v.camera.centre[2] for v in posed.views]))
+    lowest = float(np.percentile(mine[:, 2], 100 * options.plane.below_share))
     long = float(np.linalg.norm(np.ptp(mine, axis=0)))
-    if tolerance <= 0 or (height < -NOISE * tolerance).mean() > BELOW or not -tolerance < lowest < long:
+    buried = (height < -options.noise_tolerances * tolerance).mean() > options.plane.below_share
+    if tolerance <= 0 or buried or not -tolerance < lowest < long:
         return None
     return Plane(np.array([0.0, 0.0, 1.0]), 0.0, float((np.abs(height) < tolerance).mean()), bears=True)

@@ -18,10 +18,10 @@ from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.fill import HiddenRegionOptions, fill_hidden_region
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
-from pw_core.reconstruct.ground.world_frame import ASSUMED_SIZE_M, moved, stand
+from pw_core.reconstruct.ground.world_frame import WorldFrameOptions, to_world_frame, transformed
 from pw_core.reconstruct.inputs import Inputs
 from pw_core.reconstruct.poses.estimate import pose
-from pw_core.reconstruct.poses.sfm.adjust_given import polish_poses
+from pw_core.reconstruct.poses.sfm.adjust_given import adjust_given_poses
 from pw_core.reconstruct.report.page import write_report
 from pw_core.reconstruct.routes.job_folder import CHECKPOINT, open_job
 from pw_core.reconstruct.segmentation.gaussian_labels import classify
@@ -129,7 +129,7 @@ def _place(job: _Job) -> _Placed:
     config, inputs, settings, folder, progress = job.config, job.inputs, job.settings, job.folder, job.progress
     adjusted = None
     if settings.refine_poses and inputs.route in ("posed", "posed rgbd"):
-        inputs, adjusted = polish_poses(inputs, settings, folder, progress)
+        inputs, adjusted = adjust_given_poses(inputs, settings, folder, progress)
     posed = pose(inputs, settings, folder, progress)
     if adjusted is not None:
         posed = replace(posed, report=posed.report | {"poses": "given, then adjusted", "adjusted": adjusted})
@@ -138,7 +138,7 @@ def _place(job: _Job) -> _Placed:
     progress("plane", 0.14)
     own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)
     metre_from = "depth" if inputs.route == "rgbd pictures" else ""
-    posed, plane = stand(posed, settings, metric=metric, own=own_there, metre=metre_from)
+    posed, plane = to_world_frame(posed, settings, metric=metric, own=own_there, metre=metre_from)
     progress("masks", 0.15)
     masks = find_masks(config, inputs, settings, posed, prompt, folder)
     if not metric and settings.camera_height_m == 0:
@@ -238,14 +238,14 @@ def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, plane
     around = bounds_of(own_points(posed, masks), grow=0.5)
     box = hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
     longest = float((box[1] - box[0]).max())
-    assumed = settings.object_size_m or ASSUMED_SIZE_M
+    assumed = settings.object_size_m or WorldFrameOptions().assumed_size_m
     scale = assumed / longest
     source = (f"object size {assumed} m" if settings.object_size_m
               else f"unknown; the first entity is assumed to be {assumed} m long")  # fmt: skip
     T = np.diag([scale, scale, scale, 1.0])
     whole = (T @ np.array(plane["world_from_given"])).tolist()
     plane = plane | {"scale": plane["scale"] * scale, "scale_from": source, "world_from_given": whole}
-    return moved(posed, T), plane
+    return transformed(posed, T), plane
 
 
 def _named(camera: Camera) -> Camera:

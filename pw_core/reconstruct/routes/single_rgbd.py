@@ -16,9 +16,9 @@ from pw_core.reconstruct.background.ground_texture import fill_texture
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound
 from pw_core.reconstruct.ground.plane import find_plane
-from pw_core.reconstruct.ground.world_frame import stand
+from pw_core.reconstruct.ground.world_frame import to_world_frame
 from pw_core.reconstruct.inputs import ViewInput
-from pw_core.reconstruct.poses.estimate import single
+from pw_core.reconstruct.poses.rgbd.given import single_view
 from pw_core.reconstruct.segmentation.prompt import prompted_masks
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import pixel_centres
@@ -76,12 +76,12 @@ def lift_rgbd(
     """
     began = time.perf_counter()
     progress("masks", 0.05)
-    posed = single(view, settings, hfov_deg=config.camera.hfov_deg)
+    posed = single_view(view, settings, hfov_deg=config.camera.hfov_deg)
     first = posed.views[0]
     found = prompted_masks(first.image, config.entities, settings, scale=first.camera.width / view.image.shape[1])
     masks = [_own(first, m, options) for m in found]
     progress("plane", 0.3)
-    posed, standing = stand(_around(posed, masks, config, options), settings, metric=True)
+    posed, standing = to_world_frame(_around(posed, masks, config, options), settings, metric=True)
     seen = posed.views[0]
     camera = seen.camera
     progress("solids", 0.4)

@@ -9,24 +9,33 @@ from numpy.typing import NDArray
 
 from pw_core.gaussians import F32, F64, I64
 
-LEAST_NOISE_M = 1e-4
-"""Of a depth pixel: no depth is taken to be better."""
-SMALLEST_PX, LARGEST_PX = 2, 5
-"""Half the width of the windows that planes are laid through: at little noise, and at much."""
-STEP = 0.03
-"""Of the depth: neighbours that are further apart are of two things."""
-QUIET = 0.2
-"""Of a pixel's width: noise below which depth is used as given."""
-LEAST_KNOWN = 100
-"""Pixels on planes that a depth picture must have to be used."""
-BENT = 2e-3
-"""Of the depth: how far a window's depths may lie off its plane, besides noise."""
-PIXEL_PX = 0.6
-"""How well a feature is placed, in pixels of the pictures."""
-SLANTED = 0.15
-"""Least cosine between a line of sight and a normal for a point to be used."""
-DIRECTIONS = 5
-"""Normals are told apart by as many steps a unit of each axis."""
+
+@dataclass(frozen=True, kw_only=True)
+class DepthMapOptions:
+    """How depth is smoothed and which of it is used."""
+
+    least_noise_m: float = 1e-4
+    """Of a depth pixel [m]: no depth is taken to be better."""
+    smallest_half_px: int = 2
+    """Half the width of the windows that planes are laid through, at little noise ..."""
+    largest_half_px: int = 5
+    """... and at much."""
+    step_ratio: float = 0.03
+    """Of the depth: neighbours that are further apart, besides noise, are of two things."""
+    step_noises: float = 6.0
+    """Standard deviations of the noise that count as no step."""
+    quiet_ratio: float = 0.2
+    """Of a pixel's width: noise below which depth is used as given."""
+    least_pixels: int = 100
+    """On planes, that a depth picture must have to be used."""
+    bent_ratio: float = 2e-3
+    """Of the depth: how far a window's depths may lie off its plane, besides noise."""
+    feature_px: float = 0.6
+    """How well a feature is placed, in pixels of the pictures."""
+    least_facing_cosine: float = 0.15
+    """Between a line of sight and a normal, for a point to be used."""
+    directions: int = 5
+    """Normals are told apart by as many steps a unit of each axis."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +44,7 @@ class DepthMap:
 
     points [m], normals towards the camera (H, W, 3); ok (H, W): whether a plane fits there; slope (H, W, 2): of the
     depth [m] along x and y [a pixel]; noise_m: of one pixel as given; error_m: of a depth in `points`; window_px:
-    pixels that went into each.
+    pixels that went into each; options: that it was made with.
     """
 
     points: F32
@@ -46,6 +55,7 @@ class DepthMap:
     noise_m: float
     error_m: float
     window_px: int
+    options: DepthMapOptions = DepthMapOptions()
 
     @property
     def distance_m(self) -> float:
@@ -64,17 +74,17 @@ class Lifted:
     ok: NDArray[np.bool_]
 
 
-def noise_of(depth: F32) -> float:
+def noise_of(depth: F32, *, options: DepthMapOptions = DepthMapOptions()) -> float:
     """Standard deviation [m] of a depth pixel, from second differences along rows (the median: edges are few)."""
     d = depth.astype(np.float64)
     known = (d[:, :-2] > 0) & (d[:, 1:-1] > 0) & (d[:, 2:] > 0)
     if not known.any():
-        return LEAST_NOISE_M
+        return options.least_noise_m
     second = np.abs(d[:, :-2] - 2 * d[:, 1:-1] + d[:, 2:])[known]
-    return max(LEAST_NOISE_M, float(np.median(second)) / 0.6745 / np.sqrt(6))
+    return max(options.least_noise_m, float(np.median(second)) / 0.6745 / np.sqrt(6))
 
 
-def depth_map(depth: F32, K: F64) -> DepthMap | None:
+def depth_map(depth: F32, K: F64, *, options: DepthMapOptions = DepthMapOptions()) -> DepthMap | None:
     """Depth [m] (H, W), 0 where unknown, smoothed by planes through windows; None where hardly a pixel is on one.
 
     A plane's inverse depth is linear in the pixel, so that one is laid through each window by sums over it; pixels next
@@ -87,13 +97,14 @@ def depth_map(depth: F32, K: F64) -> DepthMap | None:
     known = d > 0
     if not known.any():
         return None
-    noise = noise_of(depth)
+    noise = noise_of(depth, options=options)
     pitch = float(np.median(d[known])) / float(K[0, 0])
-    half = int(np.clip(round(SMALLEST_PX + 2 * noise / pitch), SMALLEST_PX, LARGEST_PX))
+    wished = round(options.smallest_half_px + 2 * noise / pitch)
+    half = int(np.clip(wished, options.smallest_half_px, options.largest_half_px))
     size = 2 * half + 1
     around = np.ones((3, 3), np.uint8)
     step = cv2.dilate(d, around) - cv2.erode(np.where(known, d, np.inf), around)
-    whole = known & (step < STEP * d + 6 * noise)
+    whole = known & (step < options.step_ratio * d + options.step_noises * noise)
     m = whole.astype(np.float64)
     w = np.where(whole, 1 / np.where(known, d, 1), 0)
     x, y = np.arange(width) + 0.5 - K[0, 2], (np.arange(height) + 0.5 - K[1, 2])[:, None]
@@ -117,11 +128,11 @@ def depth_map(depth: F32, K: F64) -> DepthMap | None:
     off = np.sqrt(np.maximum(ww - b * uw - c * vw, 0)) * z * z
     ok = (
         whole & (count > size * size / 2) & (np.minimum(uu, vv) > half * half / 6)
-        & (off < 2 * noise + BENT * z) & (np.abs(z - d) < 4 * noise + 2 * BENT * z)
+        & (off < 2 * noise + options.bent_ratio * z) & (np.abs(z - d) < 4 * noise + 2 * options.bent_ratio * z)
     )  # fmt: skip
-    if ok.sum() < LEAST_KNOWN:
+    if ok.sum() < options.least_pixels:
         return None
-    quiet = noise < QUIET * pitch
+    quiet = noise < options.quiet_ratio * pitch
     if quiet:  # a plane through a window lies a little below a round surface; normals bear that
         z = np.where(known, d, z)
     points = np.stack([u / K[0, 0] * z, v / K[1, 1] * z, z], -1)
@@ -130,7 +141,7 @@ def depth_map(depth: F32, K: F64) -> DepthMap | None:
     slope = np.stack([-b * z * z, -c * z * z], -1)
     return DepthMap(
         points.astype(np.float32), normals.astype(np.float32), ok, slope.astype(np.float32), np.asarray(K, np.float64),
-        noise, noise if quiet else max(2 * noise / size, LEAST_NOISE_M), size * size,
+        noise, noise if quiet else max(2 * noise / size, options.least_noise_m), size * size, options,
     )  # fmt: skip
 
 
@@ -154,7 +165,7 @@ def lift(pixels: F64, K: F64, surface: DepthMap | None) -> Lifted:
     across = np.zeros((len(pixels), 3, 2))  # how the point moves with the pixel, along the surface
     across[:, 0, 0], across[:, 1, 1] = z / f[0], z / f[1]
     across += rays[:, :, None] * slope[:, None, :]
-    covariances = PIXEL_PX**2 * across @ across.transpose(0, 2, 1)
+    covariances = surface.options.feature_px**2 * across @ across.transpose(0, 2, 1)
     covariances += surface.error_m**2 * rays[:, :, None] * rays[:, None, :] + 1e-10 * np.eye(3)
     return Lifted(rays, rays * z[:, None], covariances, ok)
 
@@ -165,13 +176,15 @@ def spread_out(surface: DepthMap, count: int, *, seed: int) -> I64:
     A table has most of the pixels and holds three of six degrees of freedom; what stands on it holds the others
     (normal-space sampling: Rusinkiewicz and Levoy 2001).
     """
+    options = surface.options
     y, x = np.nonzero(surface.ok)
     points, normals = surface.points[y, x], surface.normals[y, x]
-    facing = -(points * normals).sum(1) > SLANTED * np.linalg.norm(points, axis=1)
+    facing = -(points * normals).sum(1) > options.least_facing_cosine * np.linalg.norm(points, axis=1)
     y, x, normals = y[facing], x[facing], normals[facing]
     if len(y) == 0:
         return np.zeros((0, 2), np.int64)
-    cell = np.floor((normals + 1) * DIRECTIONS).astype(np.int64) @ np.array([(4 * DIRECTIONS) ** 2, 4 * DIRECTIONS, 1])
+    steps = options.directions
+    cell = np.floor((normals + 1) * steps).astype(np.int64) @ np.array([(4 * steps) ** 2, 4 * steps, 1])
     _, which, sizes = np.unique(cell, return_inverse=True, return_counts=True)
     most = count / len(sizes)
     for _ in range(8):

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +18,18 @@ import numpy as np
 
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.files import written_aside
 from pw_core.gaussians import F64
 from pw_core.progress import Progress
 from pw_core.reconstruct.inputs import Inputs, ViewInput
-from pw_core.reconstruct.poses.estimate import from_depth, listed
-from pw_core.reconstruct.poses.rgbd.intrinsics import of_map
+from pw_core.reconstruct.poses.rgbd.given import DepthPointsOptions, posed_from_depth
+from pw_core.reconstruct.poses.rgbd.intrinsics import IntrinsicsOptions, map_with_intrinsics
 from pw_core.reconstruct.poses.rgbd.pairwise import read_matches, read_verified
-from pw_core.reconstruct.poses.rgbd.pose_graph import Found, gather, place
-from pw_core.reconstruct.poses.sfm.mapping import enlarged, intrinsics_given, match_pictures
+from pw_core.reconstruct.poses.rgbd.pose_graph import Found, PoseGraphOptions, gather, place
+from pw_core.reconstruct.poses.sfm.mapping import enlargement, intrinsics_given, match_pictures
+from pw_core.reconstruct.poses.sfm.reconstruct import SfmOptions, by_reason
 from pw_core.reconstruct.types import Posed
 
-LEVELS = 2
-"""Of features, usual ones and many faint ones, that are tried until all pictures are placed."""
 ASKED_FOR = (
     "neighbouring pictures must share half of what they show; where things are plain and round, something patterned or "
     "angular beside them helps. Depth must be registered to its picture and in the same unit in all of them (uint16: "
@@ -38,7 +38,26 @@ ASKED_FOR = (
 NOTE = "by_depth.json"
 
 
-def pose_by_depth(inputs: Inputs, settings: ViewsSettings, folder: Path, progress: Progress) -> Posed:
+@dataclass(frozen=True, kw_only=True)
+class RgbdOptions:
+    """Poses by depth, stage by stage."""
+
+    levels: int = 2
+    """Of features, usual ones and many faint ones, that are tried until all pictures are placed."""
+    least_registered_share: float = 0.5
+    """Of the pictures (and two at least): fewer are refused."""
+    intrinsics: IntrinsicsOptions = IntrinsicsOptions()
+    """Where they are not given."""
+    graph: PoseGraphOptions = PoseGraphOptions()
+    """How pictures are placed."""
+    points: DepthPointsOptions = DepthPointsOptions()
+    """What depth at known poses gives."""
+
+
+def pose_by_depth(
+    inputs: Inputs, settings: ViewsSettings, folder: Path, progress: Progress, *,
+    options: RgbdOptions = RgbdOptions(), sfm_options: SfmOptions = SfmOptions(),
+) -> Posed:  # fmt: skip
     """Cameras of all pictures in metres; what was found is kept in `folder`/sfm and used again.
 
     Raises:
@@ -51,38 +70,42 @@ def pose_by_depth(inputs: Inputs, settings: ViewsSettings, folder: Path, progres
     notes: dict[str, Any] = {}
     whole = inputs.views
     undistort = None
+    mapping = sfm_options.mapping
     if not intrinsics_given(inputs):
-        mapped = of_map(inputs, settings, sfm, progress)
+        mapped = map_with_intrinsics(
+            inputs, settings, sfm, progress, options=options.intrinsics, sfm_options=sfm_options
+        )
         whole, start, notes, undistort = mapped.views, mapped.poses, mapped.report, mapped.undistorted
     else:
         notes["intrinsics"] = "given"
     best = _kept(sfm / NOTE, [v.name for v in whole])
     if best is None:
         best = Found()
-        for level in range(LEVELS):
+        names = [v.name for v in whole]
+        for level in range(options.levels):
             progress("features", 0.02 + 0.03 * level)
-            larger = enlarged(inputs, level)
-            database = match_pictures(_flat(inputs), settings, sfm, progress, level=level)
-            pixels, matches = read_matches(database, [v.name for v in whole], larger=larger)
+            larger = enlargement(inputs, level, options=mapping)
+            database = match_pictures(_flat(inputs), settings, sfm, progress, level=level, options=mapping)
+            pixels, matches = read_matches(database, names, larger=larger)
             progress("poses by depth", 0.1)
             if undistort is not None:
-                pixels = [undistort(v.name, p) for v, p in zip(whole, pixels)]
-            gathered = gather(whole, pixels, matches)
-            gathered = replace(gathered, verified=read_verified(database, [v.name for v in whole]))
-            known = {k: start[v.name] for k, v in enumerate(whole) if v.name in start}
-            found = place(gathered, known, progress=progress if level else None)
+                pixels = [undistort(n, p) for n, p in zip(names, pixels)]
+            gathered = gather(whole, pixels, matches, options=options.graph)
+            gathered = replace(gathered, verified=read_verified(database, names))
+            known = {k: start[n] for k, n in enumerate(names) if n in start}
+            found = place(gathered, known, progress=progress if level else None, options=options.graph)
             if len(found.poses) > len(best.poses) or not best.why:
                 best = found
             if len(best.poses) == len(whole):
                 break
-        if len(best.poses) < max(2, len(inputs.views) / 2):
+        if len(best.poses) < max(2, len(inputs.views) * options.least_registered_share):
             left = {v.name: best.why[v.name] for v in inputs.views if v.name in best.why}
             raise ReconstructError(
                 f"only {len(best.poses)} of {len(inputs.views)} RGB-D pictures could be placed; left over: "
-                f"{listed(left)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
+                f"{by_reason(left)}. {ASKED_FOR}", code=ErrorCode.RECONSTRUCT_FAILED,
             )  # fmt: skip
         _keep(sfm / NOTE, whole, best)
-    return _posed(inputs, whole, best, settings, notes)
+    return _posed(inputs, whole, best, settings, notes, options.points)
 
 
 def _flat(inputs: Inputs) -> Inputs:
@@ -90,11 +113,13 @@ def _flat(inputs: Inputs) -> Inputs:
     return replace(inputs, views=tuple(replace(v, depth=None, viewmat=None) for v in inputs.views))
 
 
-def _posed(inputs: Inputs, whole: Sequence[ViewInput], found: Found, settings: ViewsSettings, notes: dict[str, Any]
-           ) -> Posed:  # fmt: skip
+def _posed(
+    inputs: Inputs, whole: Sequence[ViewInput], found: Found, settings: ViewsSettings, notes: dict[str, Any],
+    options: DepthPointsOptions,
+) -> Posed:  # fmt: skip
     at = {k: np.asarray(np.linalg.inv(p)) for k, p in found.poses.items()}
     placed = tuple(replace(v, viewmat=at[k]) for k, v in enumerate(whole) if k in at)
-    posed = from_depth(replace(inputs, views=placed), settings)
+    posed = posed_from_depth(replace(inputs, views=placed), settings, options=options)
     names = [v.name for v in posed.views]
     report = {
         "not_registered": [v.name for v in inputs.views if v.name not in names], "why_not": found.why,
@@ -105,10 +130,10 @@ def _posed(inputs: Inputs, whole: Sequence[ViewInput], found: Found, settings: V
 
 
 def _keep(file: Path, views: Sequence[ViewInput], found: Found) -> None:
-    part = file.with_name(file.name + ".part")
     poses = {views[k].name: p.tolist() for k, p in found.poses.items()}
-    part.write_text(json.dumps({"poses": poses, "why": found.why, "turn_deg": found.turn_deg, "report": found.report}))
-    part.rename(file)
+    kept = {"poses": poses, "why": found.why, "turn_deg": found.turn_deg, "report": found.report}
+    with written_aside(file) as part:
+        part.write_text(json.dumps(kept))
 
 
 def _kept(file: Path, names: list[str]) -> Found | None:

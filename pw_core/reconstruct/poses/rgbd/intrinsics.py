@@ -14,14 +14,20 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64
 from pw_core.progress import Progress
 from pw_core.reconstruct.inputs import Inputs, ViewInput
-from pw_core.reconstruct.poses.estimate import found_map, undistorted
+from pw_core.reconstruct.poses.sfm.collect import undistorted
+from pw_core.reconstruct.poses.sfm.reconstruct import SfmOptions, reconstruct_sparse
 
-WIDE = 0.1
-"""Of the scale: how far the ratios of depth to the map's may lie apart (median) before something is wrong."""
-ODD = 0.25
-"""Of the scale: how far a picture's own may be off the others'."""
-LEAST = 8
-"""Points with depth that a picture must have to say anything of the scale."""
+
+@dataclass(frozen=True, kw_only=True)
+class IntrinsicsOptions:
+    """When depth belongs to the map of its pictures."""
+
+    most_scale_spread: float = 0.1
+    """Of the scale: how far the ratios of depth to the map's may lie apart (median) before something is wrong."""
+    most_scale_deviation: float = 0.25
+    """Of the scale: how far a picture's own may be off the others'."""
+    least_points: int = 8
+    """With depth, that a picture must have to say anything of the scale."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +41,10 @@ class Mapped:
     undistorted: Callable[[str, F64], F64]
 
 
-def of_map(inputs: Inputs, settings: ViewsSettings, sfm: Path, progress: Progress) -> Mapped:
+def map_with_intrinsics(
+    inputs: Inputs, settings: ViewsSettings, sfm: Path, progress: Progress, *,
+    options: IntrinsicsOptions = IntrinsicsOptions(), sfm_options: SfmOptions = SfmOptions(),
+) -> Mapped:  # fmt: skip
     """What structure from motion finds of the pictures, scaled by their depth.
 
     Raises:
@@ -44,7 +53,7 @@ def of_map(inputs: Inputs, settings: ViewsSettings, sfm: Path, progress: Progres
     """
     flat = replace(inputs, views=tuple(replace(v, depth=None, viewmat=None) for v in inputs.views))
     try:
-        found, _ = found_map(flat, settings, sfm, progress)
+        found, _ = reconstruct_sparse(flat, settings, sfm, progress, options=sfm_options)
     except ReconstructError as error:
         raise ReconstructError(f"intrinsics were not given with all pictures and could not be found: {error}. Give "
                                "them: RGB-D cameras publish theirs", code=error.code) from None  # fmt: skip
@@ -59,7 +68,7 @@ def of_map(inputs: Inputs, settings: ViewsSettings, sfm: Path, progress: Progres
         picture, K = undistorted(v.image, camera)
         depth = None if v.depth is None else _depth_undistorted(v.depth, camera)
         views.append(replace(v, image=picture, K=K, depth=depth))
-    scale, spread = scale_of(found, {v.name: v for v in views})
+    scale, spread = scale_of(found, {v.name: v for v in views}, options=options)
     poses: dict[str, F64] = {}
     for name, image in placed.items():
         T = np.eye(4)
@@ -78,7 +87,9 @@ def of_map(inputs: Inputs, settings: ViewsSettings, sfm: Path, progress: Progres
     return Mapped(tuple(views), poses, report, plain)
 
 
-def scale_of(found: Any, views: dict[str, ViewInput]) -> tuple[float, float]:
+def scale_of(
+    found: Any, views: dict[str, ViewInput], *, options: IntrinsicsOptions = IntrinsicsOptions()
+) -> tuple[float, float]:
     """Metres a unit of a pycolmap reconstruction, and the relative spread (median deviation) of what its points say.
 
     Each point seen in a picture with depth gives the ratio of that depth to its own; the median is the scale.
@@ -104,19 +115,20 @@ def scale_of(found: Any, views: dict[str, ViewInput]) -> tuple[float, float]:
         depth = view.depth[cell[:, 1], cell[:, 0]].astype(np.float64)
         by[image.name] = depth[depth > 0] / local[inside, 2][depth > 0]
     ratios = np.concatenate([np.zeros(0), *by.values()])
-    if len(ratios) < LEAST:
+    if len(ratios) < options.least_points:
         raise ReconstructError(f"only {len(ratios)} of the points that the pictures have in common have depth: the "
                                "metre is not known", code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
-    scale = float(np.median([np.median(r) for r in by.values() if len(r) >= LEAST] or ratios))
-    off = {n: float(np.median(r)) / scale for n, r in by.items() if len(r) >= LEAST}
-    odd = {n: o for n, o in off.items() if not 1 / (1 + ODD) < o < 1 + ODD}
+    scale = float(np.median([np.median(r) for r in by.values() if len(r) >= options.least_points] or ratios))
+    off = {n: float(np.median(r)) / scale for n, r in by.items() if len(r) >= options.least_points}
+    most = 1 + options.most_scale_deviation
+    odd = {n: o for n, o in off.items() if not 1 / most < o < most}
     if odd:
         raise ReconstructError(
             f"depth of {', '.join(f'{n} ({o:.3g} times)' for n, o in odd.items())} is off what the other pictures say: "
             "is it in the same unit (uint16: millimetres, float: metres)?", code=ErrorCode.RECONSTRUCT_FAILED,
         )  # fmt: skip
     spread = float(np.median(np.concatenate([np.abs(r / scale - 1) for r in by.values()])))
-    if spread > WIDE:
+    if spread > options.most_scale_spread:
         raise ReconstructError(
             f"depth does not fit the pictures: it is {100 * spread:.0f} % off what they show (median of {len(ratios)} "
             "points); register it to the picture, and give it along the optical axis, not along the ray nor as "

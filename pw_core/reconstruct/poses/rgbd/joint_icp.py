@@ -18,30 +18,45 @@ from scipy.spatial.transform import Rotation
 
 from pw_core.gaussians import F64, I64
 from pw_core.reconstruct.poses.rgbd.depth_map import DepthMap, Lifted, spread_out
-from pw_core.reconstruct.poses.rgbd.pairwise import fall
+from pw_core.reconstruct.poses.rgbd.pairwise import projected
 
-POINTS = 3000
-"""Of each depth picture that are laid on the others."""
-PARTNERS, WIDEST_DEG = 12, 60.0
-"""Others that each is laid on, at most, and how far they may look in another direction."""
-LEAST_COMMON = 30
-"""Points that two depth pictures must have in common to be compared."""
-DEPENDENT = 20.0
-"""Points as many count as one: their errors are of the same lens, the same windows and the same way of looking."""
-SAMPLED = 0.1
-"""Of a pixel's width: how well a plane at a pixel tells where the surface is at all."""
-CAUCHY = 2.0
-"""Standard deviations at which an error begins to count less."""
-ALIKE = 0.8
-"""Least cosine between the normals of two points that are taken for the same place."""
-FIRST_GATE, LAST_GATE, SHRINK = 6.0, 1.5, 0.75
-"""Of the tolerance: how far apart two places may be to be drawn together, at first and in the end."""
-ROUNDS, LEAST_STEP = 14, 2e-6
-"""Steps, and the change of a pose [rad, m] at which they end."""
-LONG_STEP = 0.15
-"""No pose moves further at once [rad, m]."""
-UNSEEN_M = 3.0
-"""Standard deviation along the line of sight of a place whose depth is not known."""
+
+@dataclass(frozen=True, kw_only=True)
+class JointIcpOptions:
+    """How poses are adjusted together."""
+
+    points: int = 3000
+    """Of each depth picture that are laid on the others."""
+    partners: int = 12
+    """Others that each is laid on, at most ..."""
+    widest_deg: float = 60.0
+    """... and how far they may look in another direction [degrees]."""
+    least_common: int = 30
+    """Points that two depth pictures must have in common to be compared."""
+    dependent_points: float = 20.0
+    """Points as many count as one: their errors are of the same lens, the same windows and the same way of looking."""
+    sampling_ratio: float = 0.1
+    """Of a pixel's width: how well a plane at a pixel tells where the surface is at all."""
+    cauchy_sd: float = 2.0
+    """Standard deviations at which an error begins to count less."""
+    least_normal_cosine: float = 0.8
+    """Between the normals of two points that are taken for the same place."""
+    first_gate: float = 6.0
+    """Gating: in the tolerance, how far apart two places may be to be drawn together, at first ..."""
+    last_gate: float = 1.5
+    """... in the end ..."""
+    gate_shrink: float = 0.75
+    """... and by what the gate narrows from step to step."""
+    rounds: int = 14
+    """Steps at most."""
+    least_step: float = 2e-6
+    """The change of a pose [rad, m] at which they end."""
+    longest_step: float = 0.15
+    """No pose moves further at once [rad, m]."""
+    unseen_sd_m: float = 3.0
+    """Standard deviation [m] along the line of sight of a place whose depth is not known ..."""
+    unseen_across: float = 1e-3
+    """... and across it, in its distance."""
 
 
 @dataclass(frozen=True)
@@ -59,31 +74,33 @@ class Adjusted:
 
 def adjust(
     poses: F64, lifted: list[Lifted], matches: Mapping[tuple[int, int], I64], maps: list[DepthMap | None], *,
-    tolerance: float, gate: float = FIRST_GATE, dense: bool = True,
+    tolerance: float, gate: float | None = None, dense: bool = True, options: JointIcpOptions = JointIcpOptions(),
 ) -> Adjusted:  # fmt: skip
     """Poses (n, 4, 4), camera to world, that matches and depths agree with.
 
-    tolerance [m]: of a match; gate: of the tolerance, how far off the poses may be; dense: whether depths are compared.
+    tolerance [m]: of a match; gate: in the tolerance, how far off the poses may be (None: `first_gate`); dense: whether
+    depths are compared.
     """
+    gate = options.first_gate if gate is None else gate
     G = [np.array(p, np.float64) for p in poses]
     n = len(G)
-    places = [spread_out(m, POINTS, seed=k) if dense and m is not None else np.zeros((0, 2), np.int64)
+    places = [spread_out(m, options.points, seed=k) if dense and m is not None else np.zeros((0, 2), np.int64)
               for k, m in enumerate(maps)]  # fmt: skip
     system = _System(n)
-    for _ in range(ROUNDS):
+    for _ in range(options.rounds):
         system = _System(n)
         for (i, j), m in matches.items():
-            _meet(system, i, j, G, lifted, m, gate * tolerance)
+            _add_matches(system, i, j, G, lifted, m, gate * tolerance, options)
         if dense:
-            for j, i in _partners(G, maps):
-                _lay(system, i, j, G, maps, places[j], max(gate * tolerance, tolerance))
+            for j, i in _partners(G, maps, options):
+                _add_depth(system, i, j, G, maps, places[j], max(gate * tolerance, tolerance), options)
         step = system.solve()
         longest = float(np.abs(step).max())
-        step *= min(1.0, LONG_STEP / max(longest, 1e-12))
+        step *= min(1.0, options.longest_step / max(longest, 1e-12))
         G = [g @ _moved(s) for g, s in zip(G, step)]
-        if longest < LEAST_STEP and gate <= LAST_GATE:
+        if longest < options.least_step and gate <= options.last_gate:
             break
-        gate = max(LAST_GATE, gate * SHRINK)
+        gate = max(options.last_gate, gate * options.gate_shrink)
     off = float(np.median(np.concatenate(system.off))) if system.off else 0.0
     return Adjusted(np.array(G), system.turn_sd_deg(), system.matched, system.compared, off)
 
@@ -124,7 +141,9 @@ class _System:
         return out
 
 
-def _meet(system: _System, i: int, j: int, G: list[F64], lifted: list[Lifted], m: I64, gate: float) -> None:
+def _add_matches(
+    system: _System, i: int, j: int, G: list[F64], lifted: list[Lifted], m: I64, gate: float, options: JointIcpOptions
+) -> None:
     """Matches m (n, 2) of pictures i and j draw their places together where these are within `gate` [m]."""
     a, b = lifted[i], lifted[j]
     A, B = G[i], G[j]
@@ -143,7 +162,7 @@ def _meet(system: _System, i: int, j: int, G: list[F64], lifted: list[Lifted], m
         if guess.any():  # as far along its line of sight as the other says
             z = np.maximum((theirs[guess] @ T[:3, :3].T + T[:3, 3])[:, 2:], 1e-3)
             mine[guess] = rays[guess] * z
-            c[guess] = _by_sight(rays[guess], z)
+            c[guess] = _by_sight(rays[guess], z, options)
     r = first @ A[:3, :3].T + A[:3, 3] - second @ B[:3, :3].T - B[:3, 3]
     near = np.linalg.norm(r, axis=1) < gate
     if not near.any():
@@ -152,7 +171,7 @@ def _meet(system: _System, i: int, j: int, G: list[F64], lifted: list[Lifted], m
     C = A[:3, :3] @ spread[0][near] @ A[:3, :3].T + B[:3, :3] @ spread[1][near] @ B[:3, :3].T
     weight = np.linalg.inv(C)
     error = np.einsum("ni,nij,nj->n", r, weight, r)
-    weight = weight / (1 + error / CAUCHY**2)[:, None, None]
+    weight = weight / (1 + error / options.cauchy_sd**2)[:, None, None]
     turned = np.broadcast_to(A[:3, :3], (len(r), 3, 3)), np.broadcast_to(B[:3, :3], (len(r), 3, 3))
     J = np.concatenate([-A[:3, :3] @ _cross(first), turned[0], B[:3, :3] @ _cross(second), -turned[1]], axis=2)
     WJ = weight @ J
@@ -160,25 +179,28 @@ def _meet(system: _System, i: int, j: int, G: list[F64], lifted: list[Lifted], m
     system.matched[[i, j]] += len(r)
 
 
-def _by_sight(rays: F64, z: F64) -> F64:
-    """Covariances (n, 3, 3) of places of which only the line of sight is known, a thousandth of z across it."""
-    across = (1e-3 * z[:, :, None]) ** 2 * np.eye(3)
-    return np.asarray(across + UNSEEN_M**2 * rays[:, :, None] * rays[:, None, :])
+def _by_sight(rays: F64, z: F64, options: JointIcpOptions) -> F64:
+    """Covariances (n, 3, 3) of places of which only the line of sight is known."""
+    across = (options.unseen_across * z[:, :, None]) ** 2 * np.eye(3)
+    return np.asarray(across + options.unseen_sd_m**2 * rays[:, :, None] * rays[:, None, :])
 
 
-def _partners(G: list[F64], maps: list[DepthMap | None]) -> list[tuple[int, int]]:
+def _partners(G: list[F64], maps: list[DepthMap | None], options: JointIcpOptions) -> list[tuple[int, int]]:
     """Pairs (j, i): depth picture j is laid on i; those that look most alike."""
     deep = [k for k, m in enumerate(maps) if m is not None]
-    look = np.array([g[:3, 2] for g in G])
+    ahead = np.array([g[:3, 2] for g in G])
     out = []
     for j in deep:
-        alike = {i: float(look[i] @ look[j]) for i in deep if i != j}
-        best = sorted(alike, key=lambda i: -alike[i])[:PARTNERS]
-        out += [(j, i) for i in best if alike[i] > np.cos(np.radians(WIDEST_DEG))]
+        alike = {i: float(ahead[i] @ ahead[j]) for i in deep if i != j}
+        best = sorted(alike, key=lambda i: -alike[i])[:options.partners]
+        out += [(j, i) for i in best if alike[i] > np.cos(np.radians(options.widest_deg))]
     return out
 
 
-def _lay(system: _System, i: int, j: int, G: list[F64], maps: list[DepthMap | None], at: I64, gate: float) -> None:
+def _add_depth(
+    system: _System, i: int, j: int, G: list[F64], maps: list[DepthMap | None], at: I64, gate: float,
+    options: JointIcpOptions,
+) -> None:  # fmt: skip
     """Points of depth picture j, at pixels (n, 2), are drawn to the planes of picture i on which they fall."""
     on, of = maps[i], maps[j]
     if on is None or of is None or len(at) == 0:
@@ -186,20 +208,20 @@ def _lay(system: _System, i: int, j: int, G: list[F64], maps: list[DepthMap | No
     points = of.points[at[:, 1], at[:, 0]].astype(np.float64)
     T = np.linalg.inv(G[i]) @ G[j]
     moved = points @ T[:3, :3].T + T[:3, 3]
-    _, (x, y), which = fall(moved, on)
+    _, (x, y), which = projected(moved, on)
     there, normals = on.points[y, x].astype(np.float64), on.normals[y, x].astype(np.float64)
     own = of.normals[at[which, 1], at[which, 0]].astype(np.float64) @ T[:3, :3].T
-    alike = (own * normals).sum(1) > ALIKE
+    alike = (own * normals).sum(1) > options.least_normal_cosine
     normals = normals + own
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-9)
     error = ((moved[which] - there) * normals).sum(1)
     same = (np.abs(error) < gate) & alike
     points, normals, error = points[which[same]], normals[same], error[same]
-    if len(error) < LEAST_COMMON:
+    if len(error) < options.least_common:
         return
     pixel = on.distance_m / float(on.K[0, 0])
-    sd = float(np.hypot(1.5 * np.median(np.abs(error)), SAMPLED * pixel))
-    weight = 1 / (DEPENDENT * sd**2) / (1 + (error / sd / CAUCHY) ** 2)
+    sd = float(np.hypot(1.5 * np.median(np.abs(error)), options.sampling_ratio * pixel))
+    weight = 1 / (options.dependent_points * sd**2) / (1 + (error / sd / options.cauchy_sd) ** 2)
     facing = normals @ T[:3, :3]
     J = np.concatenate([np.cross(points, facing), facing], axis=1)
     H, b = (J * weight[:, None]).T @ J, J.T @ (weight * error)

@@ -14,21 +14,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F64, I64
-from pw_core.reconstruct.poses.rgbd.depth_map import STEP, DepthMap, Lifted, spread_out
+from pw_core.reconstruct.poses.rgbd.depth_map import DepthMap, Lifted, spread_out
 from pw_core.reconstruct.poses.sfm.verification import choose
 
-SAMPLE, TRIES = 3, 4000
-"""Matches that are a motion, and how many motions are tried."""
-NEAR = 3.0
-"""Standard deviations of a lifted feature within which two are the same place."""
-WIDE = 5.0
-"""Of the tolerance: how far apart the places of a sample must be."""
-EXPECTED = 1.0
-"""Motions as good that chance may be expected to give a pair at the most."""
-PROBES = 2000
-"""Points by which two depth pictures are compared."""
-CONTRADICTED = 0.25
-"""Share of the probes of one picture that may stand where the other saw through."""
+SAMPLE = 3
+"""Matches that are a motion: not a choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PairwiseOptions:
+    """Which pairs of pictures are laid on each other by their matches."""
+
+    tries: int = 4000
+    """Motions that are tried."""
+    refits: int = 5
+    """Least-squares fits to the matches that agree, at most."""
+    tolerance_sd: float = 3.0
+    """Standard deviations of a lifted feature within which two are the same place."""
+    sample_spread_tolerances: float = 5.0
+    """In the tolerance: how far apart the places of a sample must be."""
+    most_expected: float = 1.0
+    """Motions as good that chance may be expected to give a pair at the most."""
+    probes: int = 2000
+    """Points by which two depth pictures are compared."""
+    least_probes: int = 50
+    """Of them that must fall on known depth for a contradiction."""
+    most_contradicted_share: float = 0.25
+    """Share of the probes of one picture that may stand where the other saw through."""
+    noises: float = 6.0
+    """Standard deviations of a depth pixel that are no contradiction."""
 
 
 @dataclass(frozen=True)
@@ -90,34 +104,38 @@ def proportion(first: F64, second: F64) -> tuple[float, float]:
     return middle, float(np.median(np.abs(ratios / middle - 1)))
 
 
-def tolerance_of(maps: list[DepthMap]) -> float:
+def tolerance_of(maps: list[DepthMap], *, options: PairwiseOptions = PairwiseOptions()) -> float:
     """How near [m] two lifted features of the same place lie, at the distances that the depth pictures have."""
     across = [m.distance_m / float(m.K[0, 0]) for m in maps]
-    return NEAR * float(np.hypot(np.median(across), np.median([m.error_m for m in maps])))
+    return options.tolerance_sd * float(np.hypot(np.median(across), np.median([m.error_m for m in maps])))
 
 
 def motions(
-    lifted: list[Lifted], matches: Mapping[tuple[int, int], I64], maps: list[DepthMap | None], *, tolerance: float
-) -> dict[tuple[int, int], Motion]:
+    lifted: list[Lifted], matches: Mapping[tuple[int, int], I64], maps: list[DepthMap | None], *,
+    tolerance: float, options: PairwiseOptions = PairwiseOptions(),
+) -> dict[tuple[int, int], Motion]:  # fmt: skip
     """Motions of the pairs whose matches chance does not explain and whose depths do not contradict each other."""
     probes: dict[int, F64] = {}
     for k, surface in enumerate(maps):
         if surface is not None:
-            x, y = spread_out(surface, PROBES, seed=k).T
+            x, y = spread_out(surface, options.probes, seed=k).T
             probes[k] = surface.points[y, x].astype(np.float64)
     out = {}
     for (i, j), m in matches.items():
         both = lifted[i].ok[m[:, 0]] & lifted[j].ok[m[:, 1]]
         if both.sum() <= SAMPLE:
             continue
-        found = motion(lifted[i].points[m[both, 0]], lifted[j].points[m[both, 1]], tolerance=tolerance)
+        first_points, second_points = lifted[i].points[m[both, 0]], lifted[j].points[m[both, 1]]
+        found = motion(first_points, second_points, tolerance=tolerance, options=options)
         first, second = maps[i], maps[j]
-        if found is None or found.log10_expected > np.log10(EXPECTED) or first is None or second is None:
+        if found is None or found.log10_expected > np.log10(options.most_expected) or first is None or second is None:
             continue
         T = found.second_from_first
         back = np.asarray(np.linalg.inv(T))
-        there = contradicted(probes[i], T, second), contradicted(probes[j], back, first)
-        if max(there) > CONTRADICTED:
+        shares = [
+            contradicted(probes[i], T, second, options=options), contradicted(probes[j], back, first, options=options)
+        ]  # fmt: skip
+        if max(shares) > options.most_contradicted_share:
             continue
         agree = np.zeros(len(m), bool)
         agree[np.nonzero(both)[0]] = found.agree
@@ -125,15 +143,18 @@ def motions(
     return out
 
 
-def motion(first: F64, second: F64, *, tolerance: float) -> Motion | None:
+def motion(
+    first: F64, second: F64, *, tolerance: float, options: PairwiseOptions = PairwiseOptions()
+) -> Motion | None:
     """The rigid motion that takes most of the points `first` (n, 3) to `second` within `tolerance` [m] (MSAC: Torr and
     Zisserman 2000); None where no three of them are one."""
     count = len(first)
     if count <= SAMPLE:
         return None
-    picks = np.random.default_rng(0).integers(count, size=(TRIES, SAMPLE))
+    picks = np.random.default_rng(0).integers(count, size=(options.tries, SAMPLE))
     sides = [np.linalg.norm(p[picks] - p[np.roll(picks, 1, axis=1)], axis=-1) for p in (first, second)]
-    picks = picks[(np.abs(sides[0] - sides[1]) < 2 * tolerance).all(1) & (sides[0] > WIDE * tolerance).all(1)]
+    wide = (sides[0] > options.sample_spread_tolerances * tolerance).all(1)
+    picks = picks[(np.abs(sides[0] - sides[1]) < 2 * tolerance).all(1) & wide]
     if len(picks) == 0:
         return None
     turns, shifts = rigid(first[picks], second[picks])
@@ -145,7 +166,7 @@ def motion(first: F64, second: F64, *, tolerance: float) -> Motion | None:
             best, cost = int(part[costs.argmin()]), float(costs.min())
     turn, shift = turns[best], shifts[best]
     agree = np.linalg.norm(first @ turn.T + shift - second, axis=1) < tolerance
-    for _ in range(5):
+    for _ in range(options.refits):
         if agree.sum() <= SAMPLE:
             return None
         turn, shift = rigid(first[agree], second[agree])
@@ -173,7 +194,7 @@ def rigid(first: F64, second: F64) -> tuple[F64, F64]:
 
 def log10_expected(points: F64, matches: int, *, tolerance: float) -> float:
     """log10 of the number of motions that chance would give as good as one that `points` (k, 3) of all matches agree
-    with: as `pairs.log10_expected`, with places spread over a surface as wide as those points."""
+    with: as `verification.log10_expected`, with places spread over a surface as wide as those points."""
     count = len(points)
     if count <= SAMPLE:
         return float(np.inf)
@@ -184,18 +205,19 @@ def log10_expected(points: F64, matches: int, *, tolerance: float) -> float:
     return float((terms + (count - SAMPLE) * np.log(near)) / np.log(10))
 
 
-def contradicted(points: F64, T: F64, surface: DepthMap) -> float:
+def contradicted(points: F64, T: F64, surface: DepthMap, *, options: PairwiseOptions = PairwiseOptions()) -> float:
     """Share of `points` (n, 3), moved by T (4, 4) into a depth picture's frame, that stand well before what it saw
     there: it would have seen them. Of those that fall on known depth; 0 where hardly any does."""
     moved = points @ T[:3, :3].T + T[:3, 3]
-    _, at, inside = fall(moved, surface)
+    _, at, inside = projected(moved, surface)
     seen = surface.points[at[1], at[0]][:, 2]
-    if len(seen) < PROBES / 40:
+    if len(seen) < options.least_probes:
         return 0.0
-    return float((moved[inside, 2] < seen * (1 - STEP) - 6 * surface.noise_m).mean())
+    before = seen * (1 - surface.options.step_ratio) - options.noises * surface.noise_m
+    return float((moved[inside, 2] < before).mean())
 
 
-def fall(points: F64, surface: DepthMap) -> tuple[F64, tuple[I64, I64], I64]:
+def projected(points: F64, surface: DepthMap) -> tuple[F64, tuple[I64, I64], I64]:
     """Where points (n, 3) in a depth picture's frame fall on known depth: their places there (k, 2) [px], the columns
     and rows of those pixels, and which of the points they are (k,)."""
     front = np.nonzero(points[:, 2] > 1e-3)[0]

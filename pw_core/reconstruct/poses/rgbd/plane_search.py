@@ -13,28 +13,57 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pw_core.gaussians import F64
-from pw_core.reconstruct.poses.rgbd.depth_map import STEP, DepthMap, Lifted, spread_out
-from pw_core.reconstruct.poses.rgbd.joint_icp import adjust
-from pw_core.reconstruct.poses.rgbd.pairwise import fall
+from pw_core.reconstruct.poses.rgbd.depth_map import DepthMap, Lifted, spread_out
+from pw_core.reconstruct.poses.rgbd.joint_icp import JointIcpOptions, adjust
+from pw_core.reconstruct.poses.rgbd.pairwise import projected
 
-TURNS, REFINED = 36, 12
-"""Starts about the plane's normal, and how many of the best are adjusted."""
-OTHER_DEG = 15.0
-"""A turn that differs by more is another answer."""
-FITS, CLEARER, MUCH_CLEARER = 0.25, 0.2, 1.8
-"""Misfit (0: lies on it, 1: does not) of an answer at most; how much the next must be above it, and how many times."""
-POINTS, LEAST_POINTS = 3000, 200
-"""Of a picture that are compared, and how many must stand on the plane."""
-LEAST_SEEN = 0.25
-"""Share of them that must fall on what the other saw."""
-HEIGHT, FLAT = 0.01, 0.003
-"""Of the distance: how high a point is above the plane that stands on it, and how near to it one that is on it."""
-LEAST_ON = 0.2
-"""Share of a picture's points that its plane must hold."""
-FURTHER = 1.5
-"""Of the median distance of what stands on the plane: what is further is behind it."""
-PLANES, PLANE_POINTS = 300, 4000
-"""Planes that are tried in a picture, and points by which."""
+
+@dataclass(frozen=True, kw_only=True)
+class PlaneSearchOptions:
+    """How depth pictures are laid on each other by their plane."""
+
+    turns: int = 36
+    """Starts about the plane's normal ..."""
+    refined: int = 12
+    """... and how many of the best are adjusted."""
+    start_leniency: float = 3.0
+    """Tolerances that a start is compared within, where an answer has one."""
+    other_deg: float = 15.0
+    """A turn that differs by more [degrees] is another answer."""
+    most_misfit: float = 0.25
+    """Misfit (0: lies on it, 1: does not) of an answer at most ..."""
+    clearer_by: float = 0.2
+    """... how much the next must be above it ..."""
+    clearer_times: float = 1.8
+    """... and how many times."""
+    points: int = 3000
+    """Of a picture that are compared ..."""
+    least_points: int = 200
+    """... and how many must stand on the plane."""
+    least_seen_share: float = 0.25
+    """Share of them that must fall on what the other saw."""
+    least_normal_cosine: float = 0.5
+    """Between the normals of two points that are compared."""
+    noises: float = 6.0
+    """Standard deviations of a depth pixel that hide nothing."""
+    height_ratio: float = 0.01
+    """Of the distance: how high a point is above the plane that stands on it ..."""
+    height_errors: float = 4.0
+    """... and in standard deviations of a depth, where that is more."""
+    flat_ratio: float = 0.003
+    """Of the distance: how near to the plane a point on it is ..."""
+    flat_errors: float = 3.0
+    """... and in standard deviations of a depth, besides or where that is more."""
+    plane_normal_cosine: float = 0.95
+    """Between the plane's normal and that of a point on it."""
+    least_plane_share: float = 0.2
+    """Share of a picture's points that its plane must hold."""
+    furthest_ratio: float = 1.5
+    """Of the median distance of what stands on the plane: what is further is behind it."""
+    planes: int = 300
+    """Planes that are tried in a picture ..."""
+    plane_points: int = 4000
+    """... and points by which."""
 
 
 @dataclass(frozen=True)
@@ -49,21 +78,22 @@ class Standing:
     tolerance: float
 
 
-def standing(surface: DepthMap, *, seed: int) -> Standing | None:
+def standing(surface: DepthMap, *, seed: int, options: PlaneSearchOptions = PlaneSearchOptions()) -> Standing | None:
     """None where there is no plane with something on it."""
     import cv2
 
     rng = np.random.default_rng(seed)
     y, x = np.nonzero(surface.ok)
-    few = rng.permutation(len(y))[:PLANE_POINTS]
+    few = rng.permutation(len(y))[:options.plane_points]
     points, normals = (of[y[few], x[few]].astype(np.float64) for of in (surface.points, surface.normals))
     distance = surface.distance_m
-    near = 3 * surface.error_m + FLAT * distance
+    near = options.flat_errors * surface.error_m + options.flat_ratio * distance
     on = np.zeros(len(points), bool)
-    for k in rng.permutation(len(points))[:PLANES]:
-        there = (np.abs((points - points[k]) @ normals[k]) < near) & (normals @ normals[k] > 0.95)
+    for k in rng.permutation(len(points))[:options.planes]:
+        alike = normals @ normals[k] > options.plane_normal_cosine
+        there = (np.abs((points - points[k]) @ normals[k]) < near) & alike
         on = there if there.sum() > on.sum() else on
-    if on.mean() < LEAST_ON:
+    if on.mean() < options.least_plane_share:
         return None
     foot = points[on].mean(0)
     normal = np.linalg.svd(points[on] - foot, full_matrices=False)[2][2]
@@ -73,60 +103,71 @@ def standing(surface: DepthMap, *, seed: int) -> Standing | None:
         ahead = np.array([0.0, -1.0, 0.0]) + normal * normal[1]
     ahead /= np.linalg.norm(ahead)
     turn = np.stack([ahead, np.cross(normal, ahead), normal])
-    x, y = spread_out(surface, POINTS, seed=seed).T
+    x, y = spread_out(surface, options.points, seed=seed).T
     points, normals = (of[y, x].astype(np.float64) for of in (surface.points, surface.normals))
-    up = (points - foot) @ normal > max(4 * surface.error_m, HEIGHT * distance)
-    if up.sum() < LEAST_POINTS:
+    up = (points - foot) @ normal > max(options.height_errors * surface.error_m, options.height_ratio * distance)
+    if up.sum() < options.least_points:
         return None
     far = np.linalg.norm(points, axis=1)
-    up &= far < FURTHER * np.median(far[up])
+    up &= far < options.furthest_ratio * np.median(far[up])
     flat = (points[up] - foot) @ turn[:2].T
     middle, _ = cv2.minEnclosingCircle(flat.astype(np.float32))
     frame = np.eye(4)
     frame[:3, :3] = turn
     frame[:3, 3] = -turn @ foot - np.array([*middle, 0.0])
-    return Standing(surface, points[up], normals[up], frame, max(3 * surface.error_m, FLAT * distance))
+    tolerance = max(options.flat_errors * surface.error_m, options.flat_ratio * distance)
+    return Standing(surface, points[up], normals[up], frame, tolerance)
 
 
-def sweep(first: Standing, second: Standing) -> F64 | None:
+def sweep(
+    first: Standing, second: Standing, *, options: PlaneSearchOptions = PlaneSearchOptions(),
+    icp: JointIcpOptions = JointIcpOptions(),
+) -> F64 | None:  # fmt: skip
     """second_from_first (4, 4), rigid; None where nothing fits, or more than one turn does."""
     starts = []
-    for k in range(TURNS):
+    for k in range(options.turns):
         about = np.eye(4)
-        about[:3, :3] = Rotation.from_euler("z", 2 * np.pi * k / TURNS).as_matrix()
+        about[:3, :3] = Rotation.from_euler("z", 2 * np.pi * k / options.turns).as_matrix()
         T = np.asarray(np.linalg.inv(second.frame) @ about @ first.frame)
-        starts.append((misfit(first, second, T, times=3), T))
+        starts.append((misfit(first, second, T, times=options.start_leniency, options=options), T))
     starts.sort(key=lambda s: s[0])
     nothing = Lifted(np.zeros((0, 3)), np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0, bool))
     ends = []
-    for _, T in starts[:REFINED]:
+    for _, T in starts[:options.refined]:
         poses = np.array([np.eye(4), T])
-        end = adjust(poses, [nothing, nothing], {}, [second.surface, first.surface], tolerance=second.tolerance).poses
+        end = adjust(
+            poses, [nothing, nothing], {}, [second.surface, first.surface], tolerance=second.tolerance, options=icp
+        ).poses
         T = np.asarray(np.linalg.inv(end[0]) @ end[1])
-        ends.append((misfit(first, second, T), T))
+        ends.append((misfit(first, second, T, options=options), T))
     ends.sort(key=lambda s: s[0])
     best, found = ends[0]
     turn = found[:3, :3].T
-    others = [s for s, T in ends if np.degrees(Rotation.from_matrix(turn @ T[:3, :3]).magnitude()) > OTHER_DEG]
+    others = [s for s, T in ends if np.degrees(Rotation.from_matrix(turn @ T[:3, :3]).magnitude()) > options.other_deg]
     next_ = min(others, default=1.0)
-    return found if best < FITS and next_ > max(best + CLEARER, MUCH_CLEARER * best) else None
+    clear = next_ > max(best + options.clearer_by, options.clearer_times * best)
+    return found if best < options.most_misfit and clear else None
 
 
-def misfit(first: Standing, second: Standing, second_from_first: F64, *, times: float = 1.0) -> float:
+def misfit(
+    first: Standing, second: Standing, second_from_first: F64, *, times: float = 1.0,
+    options: PlaneSearchOptions = PlaneSearchOptions(),
+) -> float:  # fmt: skip
     """0 to 1: how badly what stands in either picture fits the other; `times` as lenient."""
     back = np.asarray(np.linalg.inv(second_from_first))
-    return (_off(first, second, second_from_first, times) + _off(second, first, back, times)) / 2
+    there, here = _off(first, second, second_from_first, times, options), _off(second, first, back, times, options)
+    return (there + here) / 2
 
 
-def _off(of: Standing, on: Standing, T: F64, times: float) -> float:
+def _off(of: Standing, on: Standing, T: F64, times: float, options: PlaneSearchOptions) -> float:
     moved = of.points @ T[:3, :3].T + T[:3, 3]
-    _, (x, y), which = fall(moved, on.surface)
+    _, (x, y), which = projected(moved, on.surface)
     there, normals = (a[y, x].astype(np.float64) for a in (on.surface.points, on.surface.normals))
-    slack = STEP * there[:, 2] + 6 * on.surface.noise_m
+    slack = on.surface.options.step_ratio * there[:, 2] + options.noises * on.surface.noise_m
     before = moved[which, 2] < there[:, 2] - slack
-    alike = (of.normals[which] @ T[:3, :3].T * normals).sum(1) > 0.5
+    alike = (of.normals[which] @ T[:3, :3].T * normals).sum(1) > options.least_normal_cosine
     seen = before | ((moved[which, 2] < there[:, 2] + slack) & alike)  # what is hidden is no sign of either
-    if seen.sum() < LEAST_SEEN * len(moved):
+    if seen.sum() < options.least_seen_share * len(moved):
         return 1.0
     off = np.abs(((moved[which] - there) * normals).sum(1)) / (times * on.tolerance)
     return float(np.where(before, 1.0, np.minimum(off, 1.0))[seen].mean())

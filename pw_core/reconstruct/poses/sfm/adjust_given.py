@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,24 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64
 from pw_core.progress import Progress
 from pw_core.reconstruct.inputs import Inputs
-from pw_core.reconstruct.poses.estimate import MIN_POINTS, triangulated
-
-MIN_VIEWS = 3
+from pw_core.reconstruct.poses.sfm.mapping import MappingOptions, map_pictures
 
 
-def polish_poses(
-    inputs: Inputs, settings: ViewsSettings, folder: Path, progress: Progress
+@dataclass(frozen=True, kw_only=True)
+class AdjustGivenOptions:
+    """When given poses can be adjusted."""
+
+    mapping: MappingOptions = MappingOptions()
+    """Features and matches."""
+    least_views: int = 3
+    """Pictures: two leave the metre open."""
+    least_points: int = 60
+    """Common points at the given poses."""
+
+
+def adjust_given_poses(
+    inputs: Inputs, settings: ViewsSettings, folder: Path, progress: Progress, *,
+    options: AdjustGivenOptions = AdjustGivenOptions(),
 ) -> tuple[Inputs, dict[str, Any]]:
     """The inputs with poses that agree with the pictures, and by how much they moved [degrees, m] (medians).
 
@@ -31,23 +42,26 @@ def polish_poses(
     """
     import pycolmap
 
-    if len(inputs.views) < MIN_VIEWS:
-        raise ReconstructError(f"views.refine_poses needs {MIN_VIEWS} pictures or more, not {len(inputs.views)}",
-                               code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
+    if len(inputs.views) < options.least_views:
+        raise ReconstructError(
+            f"views.refine_poses needs {options.least_views} pictures or more, not {len(inputs.views)}",
+            code=ErrorCode.RECONSTRUCT_FAILED,
+        )
     place = folder / "given"
     place.mkdir(parents=True, exist_ok=True)
     flat = replace(inputs, views=tuple(replace(v, depth=None) for v in inputs.views))
-    found = triangulated(flat, settings, place, progress)
-    if found is None or found.num_points3D() < MIN_POINTS:
+    found = map_pictures(flat, settings, place, progress, level=0, options=options.mapping)
+    if found is None or found.num_points3D() < options.least_points:
         count = 0 if found is None else found.num_points3D()
         raise ReconstructError(
-            f"views.refine_poses: only {count} common points at the given poses; {MIN_POINTS} are needed. They may be "
-            "far off, or in another convention: world to camera, z forward, y down", code=ErrorCode.RECONSTRUCT_FAILED,
+            f"views.refine_poses: only {count} common points at the given poses; {options.least_points} are needed. "
+            "They may be far off, or in another convention: world to camera, z forward, y down",
+            code=ErrorCode.RECONSTRUCT_FAILED,
         )  # fmt: skip
     progress("adjusting the given poses", 0.12)
-    options = pycolmap.BundleAdjustmentOptions()
-    options.refine_focal_length = options.refine_principal_point = options.refine_extra_params = False
-    pycolmap.bundle_adjustment(found, options)
+    solver = pycolmap.BundleAdjustmentOptions()
+    solver.refine_focal_length = solver.refine_principal_point = solver.refine_extra_params = False
+    pycolmap.bundle_adjustment(found, solver)
     views = {i.name: np.vstack([i.cam_from_world().matrix(), [0, 0, 0, 1]]) for i in found.images.values()}
     given = {v.name: v.viewmat for v in inputs.views if v.viewmat is not None}
     names = [n for n in given if n in views]

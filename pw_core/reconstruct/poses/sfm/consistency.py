@@ -18,71 +18,86 @@ import numpy as np
 
 from pw_core.gaussians import F64
 
-ENOUGH_POINTS = 200
-"""A placed picture that sees as many is beyond chance; where one sees fewer, all are checked."""
-ENOUGH_PLACES = 20
-"""Places on the plane, laid on what the other pictures show there, that bear out a pose beyond chance."""
-LEAST_POINTS = 20
-"""That a picture must see where the halves do not both place it."""
-UNSURE_DEG = 2.0
-"""A camera whose turn is known no better is not trusted."""
-CONFIRMED = 1 / 3
-"""Share of the placed pictures that both halves must place alike for any to be trusted."""
+
+@dataclass(frozen=True, kw_only=True)
+class ConsistencyOptions:
+    """When poses are trusted."""
+
+    enough_points: int = 200
+    """A registered image that sees as many is beyond chance; where one sees fewer, all are checked."""
+    enough_places: int = 20
+    """Places on the plane, registered to what the other images show there, that bear out a pose beyond chance."""
+    least_points: int = 20
+    """That an image must see where the halves do not both register it."""
+    most_uncertainty_deg: float = 2.0
+    """An image whose rotation is known no better is not trusted."""
+    confirmed_share: float = 1 / 3
+    """Share of the registered images that both halves must place alike for any to be trusted ..."""
+    least_confirmed: int = 3
+    """... and how many at least."""
+    seed: int = 0
+    """Of the division in halves."""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What is trusted and what is not, by picture; unsure_deg: about how well its turn is known, where both halves
-    placed it; why: of each picture that is not trusted."""
+    """What is trusted and what is not, by image; uncertainty_deg: about how well its rotation is known, where both
+    halves registered it; reasons: of each image that is not trusted."""
 
     trusted: tuple[str, ...]
-    unsure_deg: dict[str, float]
-    why: dict[str, str]
+    uncertainty_deg: dict[str, float]
+    reasons: dict[str, str]
 
 
-def judge(found: Any, halves: tuple[Any, Any], *, borne: Mapping[str, int]) -> Verdict:
-    """Which pictures of a pycolmap reconstruction the maps from two halves of its matches (None: none) bear out, or so
-    many places of the plane (`borne`, by name; see `mosaic`)."""
+def assess(
+    found: Any, halves: tuple[Any, Any], *, ground_places: Mapping[str, int],
+    options: ConsistencyOptions = ConsistencyOptions(),
+) -> Verdict:  # fmt: skip
+    """Which images of a pycolmap reconstruction the maps from two halves of its matches (None: none) bear out, or so
+    many places of the plane (`ground_places`, by name; see `register_to_ground`)."""
     seen = {i.name: i.num_points3D for i in found.images.values() if i.has_pose}
-    unsure = {n: d / 2 for n, d in apart(*halves).items() if n in seen}
-    laid = {n for n, places in borne.items() if places >= ENOUGH_PLACES}
-    good = laid | {n for n, d in unsure.items() if d <= UNSURE_DEG}
-    why = {}
+    uncertainty = {n: d / 2 for n, d in rotation_differences(*halves).items() if n in seen}
+    on_ground = {n for n, places in ground_places.items() if places >= options.enough_places}
+    good = on_ground | {n for n, d in uncertainty.items() if d <= options.most_uncertainty_deg}
+    reasons = {}
     for name, points in seen.items():
-        if name in laid:
+        if name in on_ground:
             continue
-        if name in unsure and unsure[name] > UNSURE_DEG:
-            why[name] = f"its turn is known to {unsure[name]:.0f} degrees only"
-        elif name not in unsure and points < LEAST_POINTS:
-            why[name] = f"half of the matches do not place it and it sees {points} points only"
-        elif len(good) < max(3, CONFIRMED * len(seen)):
-            why[name] = f"two halves of the matches place {len(good)} of {len(seen)} pictures alike"
-    return Verdict(tuple(n for n in seen if n not in why), unsure, why)
+        if name in uncertainty and uncertainty[name] > options.most_uncertainty_deg:
+            reasons[name] = f"its turn is known to {uncertainty[name]:.0f} degrees only"
+        elif name not in uncertainty and points < options.least_points:
+            reasons[name] = f"half of the matches do not place it and it sees {points} points only"
+        elif len(good) < max(options.least_confirmed, options.confirmed_share * len(seen)):
+            reasons[name] = f"two halves of the matches place {len(good)} of {len(seen)} pictures alike"
+    return Verdict(tuple(n for n in seen if n not in reasons), uncertainty, reasons)
 
 
-def apart(first: Any, second: Any) -> dict[str, float]:
-    """By how much cameras of two maps are turned against each other [degrees], by name, where both have one.
+def rotation_differences(first: Any, second: Any) -> dict[str, float]:
+    """Angles between the rotations of two maps' cameras [degrees], by name, where both have one.
 
     The maps' frames are laid on each other as most of the cameras have it.
     """
-    turns = [_turns(m) for m in (first, second)]
-    names = sorted(turns[0].keys() & turns[1].keys())
+    rotations = [_rotations(m) for m in (first, second)]
+    names = sorted(rotations[0].keys() & rotations[1].keys())
     if len(names) < 3:
         return {}
-    frames = np.array([turns[0][n].T @ turns[1][n] for n in names])
+    frames = np.array([rotations[0][n].T @ rotations[1][n] for n in names])
     trace = np.einsum("aij,bij->ab", frames, frames)
     angles = np.degrees(np.arccos(np.clip((trace - 1) / 2, -1, 1)))
     return dict(zip(names, angles[np.median(angles, axis=1).argmin()].tolist()))
 
 
-def _turns(found: Any) -> dict[str, F64]:
+def _rotations(found: Any) -> dict[str, F64]:
     if found is None:
         return {}
     return {i.name: i.cam_from_world().matrix()[:, :3] for i in found.images.values() if i.has_pose}
 
 
-def halves(database: Path, map_: Callable[[Path], Any], *, verify: Callable[[Path], None]) -> tuple[Any, Any]:
-    """What `map_` makes of each half of a COLMAP database's matches after `verify`; both are given a database's path.
+def map_halves(
+    database: Path, mapping: Callable[[Path], Any], *, verify: Callable[[Path], None],
+    options: ConsistencyOptions = ConsistencyOptions(),
+) -> tuple[Any, Any]:  # fmt: skip
+    """What `mapping` makes of each half of a COLMAP database's matches after `verify`; both get a database's path.
 
     Matches that share a feature stay together.
     """
@@ -97,7 +112,8 @@ def halves(database: Path, map_: Callable[[Path], Any], *, verify: Callable[[Pat
         pycolmap.pair_id_to_image_pair(pair): np.asarray(found, np.int64).reshape(-1, 2)
         for pair, found in zip(ids, matches)
     }  # fmt: skip
-    side = _sides({k: m + np.array([start[k[0]], start[k[1]]]) for k, m in pairs.items()}, sum(images.values()))
+    edges = {k: m + np.array([start[k[0]], start[k[1]]]) for k, m in pairs.items()}
+    side = _sides(edges, sum(images.values()), seed=options.seed)
     out = []
     for half in (0, 1):
         part = database.with_name(f"{database.name}.half{half}")
@@ -111,12 +127,12 @@ def halves(database: Path, map_: Callable[[Path], Any], *, verify: Callable[[Pat
                 db.write_matches(a, b, own.astype(np.uint32))
         db.close()
         verify(part)
-        out.append(map_(part))
+        out.append(mapping(part))
         part.unlink()
     return out[0], out[1]
 
 
-def _sides(edges: dict[Any, Any], count: int) -> Any:
+def _sides(edges: dict[Any, Any], count: int, *, seed: int) -> Any:
     """0 or 1 for each of `count` features, the same for all that matches (n, 2) join."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -124,10 +140,10 @@ def _sides(edges: dict[Any, Any], count: int) -> Any:
     ends = np.concatenate([np.zeros((0, 2), np.int64), *edges.values()])
     graph = coo_array((np.ones(len(ends), np.int8), (ends[:, 0], ends[:, 1])), shape=(count, count))
     groups, label = connected_components(graph, directed=False)
-    return np.random.default_rng(0).integers(2, size=groups)[label]
+    return np.random.default_rng(seed).integers(2, size=groups)[label]
 
 
-def withdraw(found: Any, names: set[str]) -> None:
+def deregister(found: Any, names: set[str]) -> None:
     """Take pictures and what only they see out of a reconstruction, in place."""
     import pycolmap
 

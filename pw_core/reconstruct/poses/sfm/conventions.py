@@ -10,6 +10,7 @@ wrong one, and 99 % with the right one.)
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,15 +31,29 @@ CONVENTIONS: dict[str, Callable[[F64], F64]] = {
     "camera_link (x forward, z up) to world": lambda m: BODY @ np.linalg.inv(m),
 }
 """What a pose may have been meant as, and the world to optical frame (4, 4) that it then is."""
-NEAR_LINE, NEAR_DEPTH = 0.02, 0.02
-"""How near to its epipolar line a match agrees, of the picture's width; how near to its depth a place does, of that."""
-AGREES, BETTER = 0.7, 2.0
-"""Share that must agree with the other convention, and how many times as many as with what was given."""
-PLACES, PARTNERS = 400, 3
-"""Places taken from each depth picture, and how many of the next pictures they are looked for in."""
 
 
-def check_by_matches(inputs: Inputs, database: Path, *, larger: int = 1) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ConventionOptions:
+    """When given poses are taken for ones of another convention."""
+
+    epipolar_distance_ratio: float = 0.02
+    """How near to its epipolar line a match agrees, of the picture's width."""
+    depth_difference_ratio: float = 0.02
+    """How near to the depth that another picture has a place agrees, of that depth."""
+    agreeing_share: float = 0.7
+    """Share that must agree with the other convention ..."""
+    times_better: float = 2.0
+    """... and how many times as many as with what was given."""
+    places: int = 400
+    """Places taken from each depth picture."""
+    partners: int = 3
+    """How many of the next pictures they are looked for in."""
+
+
+def check_by_matches(
+    inputs: Inputs, database: Path, *, larger: int = 1, options: ConventionOptions = ConventionOptions()
+) -> None:
     """Refuse given poses that the matches in a COLMAP database contradict in the way of another convention.
 
     larger: how many times the pictures are enlarged in the database.
@@ -61,10 +76,10 @@ def check_by_matches(inputs: Inputs, database: Path, *, larger: int = 1) -> None
             a, b = (of[i] for i in pycolmap.pair_id_to_image_pair(pair))
             pairs.append((views[a], views[b], points[a][agree[:, 0]], points[b][agree[:, 1]]))
     if pairs:
-        _judge(lambda mean: _epipolar_share(pairs, mean), "matches")
+        _refuse_other_convention(lambda read: _epipolar_share(pairs, read, options), "matches", options)
 
 
-def check_by_depth(inputs: Inputs) -> None:
+def check_by_depth(inputs: Inputs, *, options: ConventionOptions = ConventionOptions()) -> None:
     """Refuse given poses that the depth of the pictures contradicts in the way of another convention.
 
     Raises:
@@ -72,14 +87,18 @@ def check_by_depth(inputs: Inputs) -> None:
     """
     deep = [v for v in inputs.views if v.depth is not None and v.camera is not None]
     if len(deep) > 1:
-        _judge(lambda mean: _depth_share(deep, mean), "places that depth pictures see in common")
+        _refuse_other_convention(
+            lambda read: _depth_share(deep, read, options), "places that depth pictures see in common", options
+        )
 
 
-def _judge(share: Callable[[Callable[[F64], F64]], float], what: str) -> None:
+def _refuse_other_convention(
+    share: Callable[[Callable[[F64], F64]], float], what: str, options: ConventionOptions
+) -> None:
     given = share(lambda m: m)
-    others = {name: share(mean) for name, mean in CONVENTIONS.items()}
+    others = {name: share(read) for name, read in CONVENTIONS.items()}
     best = max(others, key=lambda name: others[name])
-    if others[best] >= AGREES and others[best] > BETTER * given:
+    if others[best] >= options.agreeing_share and others[best] > options.times_better * given:
         raise ReconstructError(
             f"the poses are not world to camera with optical axes (x right, y down, z forward): {100 * given:.0f} % of "
             f"the {what} agree with them. Read as {best}, {100 * others[best]:.0f} % do: convert them",
@@ -87,12 +106,14 @@ def _judge(share: Callable[[Callable[[F64], F64]], float], what: str) -> None:
         )
 
 
-def _epipolar_share(pairs: Sequence[tuple[ViewInput, ViewInput, F64, F64]], mean: Callable[[F64], F64]) -> float:
+def _epipolar_share(
+    pairs: Sequence[tuple[ViewInput, ViewInput, F64, F64]], read: Callable[[F64], F64], options: ConventionOptions
+) -> float:
     """Share of matches (n, 2) and (n, 2) [px] that lie near their epipolar lines in both pictures."""
     near = total = 0
     for a, b, first, second in pairs:
         assert a.K is not None and b.K is not None and a.viewmat is not None and b.viewmat is not None
-        T = mean(b.viewmat) @ np.linalg.inv(mean(a.viewmat))
+        T = read(b.viewmat) @ np.linalg.inv(read(a.viewmat))
         x, y, z = T[:3, 3]
         F = np.linalg.inv(b.K).T @ np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ T[:3, :3] @ np.linalg.inv(a.K)
         p, q = (np.column_stack([m, np.ones(len(m))]) for m in (first, second))
@@ -100,12 +121,12 @@ def _epipolar_share(pairs: Sequence[tuple[ViewInput, ViewInput, F64, F64]], mean
         off = np.abs((q * there).sum(1)) / np.maximum(
             np.minimum(np.hypot(there[:, 0], there[:, 1]), np.hypot(back[:, 0], back[:, 1])), 1e-12
         )
-        near += int((off < NEAR_LINE * a.image.shape[1]).sum())
+        near += int((off < options.epipolar_distance_ratio * a.image.shape[1]).sum())
         total += len(p)
     return near / total
 
 
-def _depth_share(views: Sequence[ViewInput], mean: Callable[[F64], F64]) -> float:
+def _depth_share(views: Sequence[ViewInput], read: Callable[[F64], F64], options: ConventionOptions) -> float:
     """Share of places, seen in one depth picture, that another has at the same place; of those that the best-placed of
     its partners shows."""
     near = total = 0
@@ -113,20 +134,21 @@ def _depth_share(views: Sequence[ViewInput], mean: Callable[[F64], F64]) -> floa
     for i, a in enumerate(views):
         assert a.depth is not None and a.K is not None and a.viewmat is not None
         v, u = np.nonzero(a.depth > 0)
-        pick = rng.permutation(len(v))[:PLACES]
+        pick = rng.permutation(len(v))[:options.places]
         z = a.depth[v[pick], u[pick]].astype(np.float64)
         rays = np.column_stack([u[pick] + 0.5, v[pick] + 0.5, np.ones(len(pick))]) @ np.linalg.inv(a.K).T
-        world = np.column_stack([rays * z[:, None], np.ones(len(pick))]) @ np.linalg.inv(mean(a.viewmat)).T
+        world = np.column_stack([rays * z[:, None], np.ones(len(pick))]) @ np.linalg.inv(read(a.viewmat)).T
         most = 0
-        for k in range(1, min(PARTNERS, len(views) - 1) + 1):
+        for k in range(1, min(options.partners, len(views) - 1) + 1):
             b = views[(i + k) % len(views)]
             assert b.depth is not None and b.K is not None and b.viewmat is not None
-            seen = (world @ mean(b.viewmat).T)[:, :3]
+            seen = (world @ read(b.viewmat).T)[:, :3]
             seen = seen[seen[:, 2] > 1e-6]
             at = np.floor(seen @ b.K.T / seen[:, 2:])[:, :2]
             inside = ((at >= 0) & (at < np.array(b.depth.shape[::-1]))).all(1)
             there = b.depth[at[inside, 1].astype(int), at[inside, 0].astype(int)]
-            most = max(most, int((np.abs(there - seen[inside, 2]) < NEAR_DEPTH * seen[inside, 2]).sum()))
+            z_seen = seen[inside, 2]
+            most = max(most, int((np.abs(there - z_seen) < options.depth_difference_ratio * z_seen).sum()))
         near += most
         total += len(pick)
     return near / max(total, 1)

@@ -9,39 +9,77 @@ alike is left out. Views a third of a circle apart then speak of the same points
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from pw_core.gaussians import F64
-from pw_core.reconstruct.poses.sfm.tracks import Eye, Track, eyes_of, meet, rebuilt, track_of, unit
+from pw_core.reconstruct.poses.sfm.tracks import (
+    RegisteredImage,
+    RegisteredImageOptions,
+    Track,
+    normalized,
+    rebuild,
+    registered_images,
+    track_of,
+    triangulate,
+)
 from pw_core.reconstruct.types import Rgb
 
-HALF_PX, MARGIN = 10, 11
-"""Of a patch's width, in pictures of at most `tracks.WIDEST_PX`; and of its middle from their border."""
-ALIKE = 0.9
-"""Least correlation of a patch with what it is laid on."""
-FAR_PX = 3.0
-"""A patch that is found further from where it was expected is another."""
-WIDEST_TURN_DEG, STEP_DEG = 50.0, 35.0
-"""Between the lines of sight of a patch's own view and another, and of that one and the nearest where it was found."""
-SPACE_PX = 3
-"""Between the points of one view."""
-PLAIN = 1.0
-"""Patches whose grey values (0 to 255) spread less show nothing."""
-ENOUGH = 200
-"""Points in a view; where there are fewer, corners between them are tried."""
-CORNER = 0.002
-"""The least of a corner's smaller eigenvalue, as a share of the picture's best."""
-ROUND, BETWEEN_PX = 6, 30.0
-"""Known points that a corner's place is taken from, and how far they may be."""
-FLAT, STEEP = 0.3, 0.25
-"""How thick they may lie beside how wide, and the least cosine of the line of sight to their normal."""
-SKEWED = 1.5
-"""How much a patch may be stretched against what was expected."""
+
+@dataclass(frozen=True, kw_only=True)
+class PatchTrackOptions:
+    """How tracks are extended. Pixels are those of the registered images."""
+
+    images: RegisteredImageOptions = RegisteredImageOptions()
+    """How pictures are prepared."""
+    rounds: int = 2
+    """Times that patches are followed and the poses adjusted; from the second on with corners between the points."""
+    patch_half_px: int = 10
+    """Half of a patch's width."""
+    margin_px: int = 11
+    """Of a patch's middle from the border of the image."""
+    search_half_patches: int = 3
+    """Half of the width of what a patch is laid on, in half widths of the patch."""
+    least_correlation: float = 0.9
+    """Of a patch with what it is laid on."""
+    most_shift_px: float = 3.0
+    """A patch that is found further from where it was expected is another."""
+    widest_angle_deg: float = 50.0
+    """Between the lines of sight of a patch's own view and another."""
+    widest_step_deg: float = 35.0
+    """Between the lines of sight of a view and the nearest one where the patch was found."""
+    spacing_px: int = 3
+    """Between the points of one view."""
+    least_contrast: float = 1.0
+    """Patches whose grey values (0 to 255) spread less show nothing."""
+    enough_points: int = 200
+    """In a view; where there are fewer, corners between them are tried."""
+    corners_times: int = 4
+    """Corners that are tried, as a multiple of `enough_points`."""
+    corner_quality: float = 0.002
+    """The least of a corner's smaller eigenvalue, as a share of the picture's best."""
+    neighbours: int = 6
+    """Known points that a corner's place is taken from; a view must have three times as many."""
+    most_neighbour_distance_px: float = 30.0
+    """How far from the corner they may be."""
+    most_thickness_ratio: float = 0.3
+    """How thick they may lie beside how wide."""
+    least_facing_cosine: float = 0.25
+    """Between the line of sight and their plane's normal."""
+    most_stretch: float = 1.5
+    """How much a patch may be stretched against what was expected."""
+    iterations: int = 30
+    """Of a registration, at most ..."""
+    precision: float = 1e-3
+    """... and the change of the correlation at which it ends."""
 
 
-def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], None], rounds: int = 2) -> Any:
+def extend_tracks(
+    found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], None],
+    options: PatchTrackOptions = PatchTrackOptions(),
+) -> Any:  # fmt: skip
     """A pycolmap reconstruction of the same pictures with the points seen by as many views as show them, adjusted; and
     with the points of `found` where the new poses leave them.
 
@@ -51,81 +89,88 @@ def lengthen(found: Any, pictures: dict[str, Rgb], *, adjust: Callable[[Any], No
     import pycolmap
 
     old = [track_of(found, p) for p in found.points3D.values()]
-    for k in range(rounds):
-        tracks = _patches(found, pictures, more=k > 0)
+    for k in range(options.rounds):
+        tracks = _patches(found, pictures, options, more=k > 0)
         if not tracks:
             return found
-        found, _, first = rebuilt(found, tracks, old)
+        found, _, first = rebuild(found, tracks, old)
         adjust(found)
     for track, start in zip(old, first):
-        where = meet(found, track)
+        where = triangulate(found, track)
         if where is not None:
             elements = pycolmap.Track()
             for k, (i, _) in enumerate(track):
                 elements.add_element(i, start[k])
             found.add_point3D(where, elements, np.zeros(3, np.uint8))
-    options = pycolmap.BundleAdjustmentOptions()
-    options.print_summary = False
-    options.refine_rig_from_world = options.refine_focal_length = options.refine_extra_params = False
-    options.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
-    pycolmap.bundle_adjustment(found, options)
+    points_only = pycolmap.BundleAdjustmentOptions()
+    points_only.print_summary = False
+    points_only.refine_rig_from_world = points_only.refine_focal_length = points_only.refine_extra_params = False
+    points_only.ceres.loss_function_type = pycolmap.LossFunctionType.CAUCHY
+    pycolmap.bundle_adjustment(found, points_only)
     return found
 
 
-def _patches(found: Any, pictures: dict[str, Rgb], *, more: bool) -> list[tuple[F64, Track]]:
+def _patches(
+    found: Any, pictures: dict[str, Rgb], options: PatchTrackOptions, *, more: bool
+) -> list[tuple[F64, Track]]:
     """Points and where their patches were found; `more`: with corners between them in views that see few."""
-    eyes = eyes_of(found, pictures)
+    images = registered_images(found, pictures, options=options.images)
     taken: set[tuple[int, int, int]] = set()
     out = []
     for point in sorted(found.points3D.values(), key=lambda p: (-p.track.length(), p.error)):
-        seen = {i: eyes[i].pixel(at) for i, at in track_of(found, point)}
-        sight = {i: unit(e.centre - point.xyz) for i, e in eyes.items()}
-        normal = unit(np.sum([sight[i] for i in seen], axis=0))
+        seen = {i: images[i].to_image(at) for i, at in track_of(found, point)}
+        sight = {i: normalized(e.centre - point.xyz) for i, e in images.items()}
+        normal = normalized(np.sum([sight[i] for i in seen], axis=0))
         own = max(seen, key=lambda i: float(sight[i] @ normal))
-        eye, at = eyes[own], seen[own]
-        cell = own, int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
-        if not eye.holds(at, margin=MARGIN) or cell in taken:
+        image, at = images[own], seen[own]
+        cell = own, int(at[1]) // options.spacing_px, int(at[0]) // options.spacing_px
+        if not image.contains(at, margin=options.margin_px) or cell in taken:
             continue
-        places = _follow(eyes, own, seen, point.xyz, normal, sight)
+        places = _follow(images, own, seen, point.xyz, normal, sight, options)
         if len(places) > 1:
             taken.add(cell)
-            out.append((np.asarray(point.xyz), [(i, eyes[i].given(q)) for i, q in places.items()]))
-    return out + _corners(eyes, out, taken) if more else out
+            out.append((np.asarray(point.xyz), [(i, images[i].to_camera(q)) for i, q in places.items()]))
+    return out + _corners(images, out, taken, options) if more else out
 
 
 def _corners(
-    eyes: dict[int, Eye], known: list[tuple[F64, Track]], taken: set[tuple[int, int, int]]
+    images: dict[int, RegisteredImage], known: list[tuple[F64, Track]], taken: set[tuple[int, int, int]],
+    options: PatchTrackOptions,
 ) -> list[tuple[F64, Track]]:
     """As `_patches`, of corners between known points, in views that see few: on the plane through those round them."""
     import cv2
     from scipy.spatial import cKDTree
 
     out: list[tuple[F64, Track]] = []
-    for i, eye in eyes.items():
-        near = [(eye.pixel(at), where) for where, track in known for j, at in track if j == i]
-        wanted = ENOUGH - len(near)
-        if wanted <= 0 or len(near) < 3 * ROUND:
+    for i, image in images.items():
+        near = [(image.to_image(at), where) for where, track in known for j, at in track if j == i]
+        wanted = options.enough_points - len(near)
+        if wanted <= 0 or len(near) < 3 * options.neighbours:
             continue
         tree, places = cKDTree([at for at, _ in near]), np.array([where for _, where in near])
-        corners = cv2.goodFeaturesToTrack(eye.grey, 4 * ENOUGH, CORNER, 2 * SPACE_PX)
+        corners = cv2.goodFeaturesToTrack(
+            image.grey, options.corners_times * options.enough_points, options.corner_quality, 2 * options.spacing_px
+        )
         for at in np.asarray([] if corners is None else corners, np.float64).reshape(-1, 2):
-            distance, which = tree.query(at, k=ROUND)
-            cell = i, int(at[1]) // SPACE_PX, int(at[0]) // SPACE_PX
-            if distance[-1] > BETWEEN_PX or cell in taken or not eye.holds(at, margin=MARGIN):
+            distance, which = tree.query(at, k=options.neighbours)
+            cell = i, int(at[1]) // options.spacing_px, int(at[0]) // options.spacing_px
+            if distance[-1] > options.most_neighbour_distance_px or cell in taken:
+                continue
+            if not image.contains(at, margin=options.margin_px):
                 continue
             middle = places[which].mean(0)
             _, spread, axes = np.linalg.svd(places[which] - middle)
-            normal = axes[2] if axes[2] @ (eye.centre - middle) > 0 else -axes[2]
-            ray = eye.turn.T @ np.array([*eye.camera.cam_from_img(eye.given(at)[None])[0], 1.0])
+            normal = axes[2] if axes[2] @ (image.centre - middle) > 0 else -axes[2]
+            ray = image.rotation.T @ np.array([*image.camera.cam_from_img(image.to_camera(at)[None])[0], 1.0])
             towards = -float(ray @ normal) / float(np.linalg.norm(ray))
-            if spread[2] > FLAT * spread[1] or towards < STEEP:
+            if spread[2] > options.most_thickness_ratio * spread[1] or towards < options.least_facing_cosine:
                 continue
-            point = eye.centre + ray * float((middle - eye.centre) @ normal / (ray @ normal))
-            sight = {j: unit(e.centre - point) for j, e in eyes.items()}
-            found = _follow(eyes, i, {i: at}, point, normal, sight)
+            point = image.centre + ray * float((middle - image.centre) @ normal / (ray @ normal))
+            sight = {j: normalized(e.centre - point) for j, e in images.items()}
+            found = _follow(images, i, {i: at}, point, normal, sight, options)
             if len(found) > 2:
                 taken.add(cell)
-                out.append((point, [(j, eyes[j].given(q)) for j, q in found.items()]))
+                out.append((point, [(j, images[j].to_camera(q)) for j, q in found.items()]))
                 wanted -= 1
                 if wanted == 0:
                     break
@@ -133,38 +178,41 @@ def _corners(
 
 
 def _follow(
-    eyes: dict[int, Eye], own: int, seen: dict[int, F64], point: F64, normal: F64, sight: dict[int, F64]
+    images: dict[int, RegisteredImage], own: int, seen: dict[int, F64], point: F64, normal: F64,
+    sight: dict[int, F64], options: PatchTrackOptions,
 ) -> dict[int, F64]:
     """Where the patch of the view `own` lies in the views (by number) where it is found, itself among them."""
     import cv2
 
     ecc: Any = cv2.findTransformECC  # its stub lacks the width of the blur, the last argument
-    grey, at = eyes[own].grey, seen[own]
-    corner = np.round(at).astype(int) - HALF_PX
-    patch = grey[corner[1] : corner[1] + 2 * HALF_PX + 1, corner[0] : corner[0] + 2 * HALF_PX + 1]
-    if patch.std() < PLAIN:
+    grey, at = images[own].grey, seen[own]
+    corner = np.round(at).astype(int) - options.patch_half_px
+    side = 2 * options.patch_half_px + 1
+    patch = grey[corner[1] : corner[1] + side, corner[0] : corner[0] + side]
+    if patch.std() < options.least_contrast:
         return {}
     warps = {own: np.eye(2, 3)}
     places = {own: at}
-    alike = {i: float(sight[i] @ sight[own]) for i in eyes}
-    widest, step = np.cos(np.radians([WIDEST_TURN_DEG, STEP_DEG]))
-    until = cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, 30, 1e-3
-    for k in sorted((i for i in eyes if i != own and alike[i] > widest), key=lambda i: -alike[i]):
+    alike = {i: float(sight[i] @ sight[own]) for i in images}
+    widest, step = np.cos(np.radians([options.widest_angle_deg, options.widest_step_deg]))
+    reach = options.search_half_patches * options.patch_half_px
+    until = cv2.TERM_CRITERIA_EPS | cv2.TERM_CRITERIA_COUNT, options.iterations, options.precision
+    for k in sorted((i for i in images if i != own and alike[i] > widest), key=lambda i: -alike[i]):
         nearest = max(places, key=lambda i: float(sight[i] @ sight[k]))
         if sight[nearest] @ sight[k] < step:
             continue
-        moved = _transfer(eyes[nearest], eyes[k], point, normal, places[nearest])
+        moved = _transfer(images[nearest], images[k], point, normal, places[nearest])
         if moved is None:
             continue
         warp = _after(moved, warps[nearest])
         if k in seen:
             warp[:, 2] += seen[k] - _at(warp, at)
         expected = _at(warp, at)
-        if not eyes[k].holds(expected, margin=MARGIN):
+        if not images[k].contains(expected, margin=options.margin_px):
             continue
         # ECC differentiates all of the picture that it is given.
-        low = np.maximum(expected.astype(int) - 3 * HALF_PX, 0)
-        around = eyes[k].grey[low[1] : low[1] + 6 * HALF_PX, low[0] : low[0] + 6 * HALF_PX]
+        low = np.maximum(expected.astype(int) - reach, 0)
+        around = images[k].grey[low[1] : low[1] + 2 * reach, low[0] : low[0] + 2 * reach]
         start = warp.copy()
         start[:, 2] += warp[:, :2] @ corner - low
         try:
@@ -174,25 +222,26 @@ def _follow(
         end = np.asarray(laid, np.float64)
         end[:, 2] += low - end[:, :2] @ corner
         stretch = np.linalg.svd(end[:, :2] @ np.linalg.inv(warp[:, :2]), compute_uv=False)
-        astray = np.linalg.norm(_at(end, at) - expected) > FAR_PX
-        if score < ALIKE or astray or stretch[0] > SKEWED or stretch[1] < 1 / SKEWED:
+        astray = np.linalg.norm(_at(end, at) - expected) > options.most_shift_px
+        skewed = stretch[0] > options.most_stretch or stretch[1] < 1 / options.most_stretch
+        if score < options.least_correlation or astray or skewed:
             continue
         warps[k], places[k] = end, _at(end, at)
     return places
 
 
-def _transfer(a: Eye, b: Eye, point: F64, normal: F64, at: F64) -> F64 | None:
+def _transfer(a: RegisteredImage, b: RegisteredImage, point: F64, normal: F64, at: F64) -> F64 | None:
     """(2, 3): how pixels of `a` round `at` lie in `b`, on a small plane at `point`; None where `b` does not see it."""
-    rays = a.camera.cam_from_img(a.given(at + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])))
-    ways = np.column_stack([rays, np.ones(3)]) @ a.turn
+    rays = a.camera.cam_from_img(a.to_camera(at + np.array([[0.0, 0.0], [1.0, 0.0], [0.0, 1.0]])))
+    ways = np.column_stack([rays, np.ones(3)]) @ a.rotation
     along = ways @ normal
     if np.abs(along).min() < 1e-6:
         return None
     places = a.centre + ways * ((point - a.centre) @ normal / along)[:, None]
-    inside = places @ b.turn.T + b.shift
+    inside = places @ b.rotation.T + b.translation
     if inside[:, 2].min() <= 0:
         return None
-    pixels = b.pixel(np.asarray(b.camera.img_from_cam(inside)))
+    pixels = b.to_image(np.asarray(b.camera.img_from_cam(inside)))
     if not np.isfinite(pixels).all():
         return None
     slope = (pixels[1:] - pixels[0]).T

@@ -1,4 +1,4 @@
-"""Pictures with their poses, and points by where they are seen, between two reconstructions of pycolmap."""
+"""Registered images, and tracks: points by where they are seen, between two reconstructions of pycolmap."""
 
 from __future__ import annotations
 
@@ -11,30 +11,38 @@ import numpy as np
 from pw_core.gaussians import F32, F64
 from pw_core.reconstruct.types import Rgb
 
-WIDEST_PX = 960
-"""Pictures wider than this are looked at smaller."""
+
+@dataclass(frozen=True, kw_only=True)
+class RegisteredImageOptions:
+    """How pictures are prepared for comparison."""
+
+    widest_px: int = 960
+    """Pictures wider than this are looked at smaller."""
+    blur_px: float = 0.5
+    """Standard deviation of the blur that takes out what pixels alone show."""
 
 
 @dataclass(frozen=True)
-class Eye:
-    """A placed picture: grey image, by how much it is smaller than what the camera counts in, camera, pose, centre."""
+class RegisteredImage:
+    """A picture with its pose: grey image, by how much it is smaller than what the camera counts in, pycolmap's camera,
+    rotation (3, 3) and translation (3,) from the world to the camera, and the camera's centre (3,)."""
 
     grey: F32
-    shrink: float
+    scale: float
     camera: Any
-    turn: F64
-    shift: F64
+    rotation: F64
+    translation: F64
     centre: F64
 
-    def pixel(self, at: F64) -> F64:
+    def to_image(self, at: F64) -> F64:
         """COLMAP's pixels (centres at + 0.5) as this image's (centres at + 0)."""
-        return at * self.shrink - 0.5
+        return at * self.scale - 0.5
 
-    def given(self, at: F64) -> F64:
-        """The inverse of `pixel`."""
-        return (at + 0.5) / self.shrink
+    def to_camera(self, at: F64) -> F64:
+        """The inverse of `to_image`."""
+        return (at + 0.5) / self.scale
 
-    def holds(self, at: F64, *, margin: float) -> bool:
+    def contains(self, at: F64, *, margin: float) -> bool:
         """Whether a pixel lies inside, by more than `margin`."""
         high, wide = self.grey.shape
         return bool(margin <= at[0] < wide - margin and margin <= at[1] < high - margin)
@@ -49,8 +57,10 @@ def track_of(found: Any, point: Any) -> Track:
     return [(e.image_id, found.image(e.image_id).points2D[e.point2D_idx].xy) for e in point.track.elements]
 
 
-def eyes_of(found: Any, pictures: dict[str, Rgb]) -> dict[int, Eye]:
-    """Every placed picture of a reconstruction by its number; pictures by the names that images have there."""
+def registered_images(
+    found: Any, pictures: dict[str, Rgb], *, options: RegisteredImageOptions = RegisteredImageOptions()
+) -> dict[int, RegisteredImage]:
+    """Every registered image of a reconstruction by its number; pictures by the names that images have there."""
     import cv2
 
     out = {}
@@ -58,21 +68,21 @@ def eyes_of(found: Any, pictures: dict[str, Rgb]) -> dict[int, Eye]:
         if not image.has_pose:
             continue
         whole = np.asarray(cv2.cvtColor(pictures[image.name], cv2.COLOR_RGB2GRAY), np.float32)
-        shrink = min(1.0, WIDEST_PX / whole.shape[1])
-        if shrink < 1:
-            whole = np.asarray(cv2.resize(whole, None, fx=shrink, fy=shrink, interpolation=cv2.INTER_AREA), np.float32)
-        grey = np.asarray(cv2.GaussianBlur(whole, (0, 0), 0.5), np.float32)
+        scale = min(1.0, options.widest_px / whole.shape[1])
+        if scale < 1:
+            whole = np.asarray(cv2.resize(whole, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.float32)
+        grey = np.asarray(cv2.GaussianBlur(whole, (0, 0), options.blur_px), np.float32)
         pose = image.cam_from_world().matrix()
-        out[image.image_id] = Eye(
-            grey, shrink, found.camera(image.camera_id), pose[:, :3], pose[:, 3], -pose[:, :3].T @ pose[:, 3]
+        out[image.image_id] = RegisteredImage(
+            grey, scale, found.camera(image.camera_id), pose[:, :3], pose[:, 3], -pose[:, :3].T @ pose[:, 3]
         )
     return out
 
 
-def rebuilt(
+def rebuild(
     found: Any, tracks: Sequence[tuple[F64, Track]], spare: Sequence[Track]
 ) -> tuple[Any, list[int], list[list[int]]]:
-    """The placed pictures of `found` with other points; the points' numbers; and what numbers the places of tracks
+    """The registered images of `found` with other points; the points' numbers; and what numbers the places of tracks
     without a point have."""
     import pycolmap
 
@@ -105,7 +115,7 @@ def rebuilt(
     return out, points, spares
 
 
-def meet(found: Any, track: Track) -> F64 | None:
+def triangulate(found: Any, track: Track) -> F64 | None:
     """The point nearest to all lines of sight; None where they are parallel or it lies behind a camera."""
     left, right = np.zeros((3, 3)), np.zeros(3)
     poses = []
@@ -113,7 +123,7 @@ def meet(found: Any, track: Track) -> F64 | None:
         image = found.image(i)
         pose = image.cam_from_world().matrix()
         ray = found.camera(image.camera_id).cam_from_img(np.asarray(at)[None])[0]
-        way = unit(pose[:, :3].T @ np.array([*ray, 1.0]))
+        way = normalized(pose[:, :3].T @ np.array([*ray, 1.0]))
         across = np.eye(3) - np.outer(way, way)
         left += across
         right += across @ (-pose[:, :3].T @ pose[:, 3])
@@ -124,6 +134,6 @@ def meet(found: Any, track: Track) -> F64 | None:
     return place if all((p[:, :3] @ place + p[:, 3])[2] > 0 for p in poses) else None
 
 
-def unit(v: F64) -> F64:
+def normalized(v: F64) -> F64:
     """At length 1."""
     return np.asarray(v / np.linalg.norm(v))

@@ -7,6 +7,7 @@ COLMAP asks for, is passed by chance where many faint features are matched.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,15 @@ from scipy.special import gammaln
 from pw_core.gaussians import F64
 
 SAMPLE = 7
-"""Matches that determine a fundamental matrix."""
-EXPECTED = 1.0
-"""Geometries as good that chance may be expected to give a pair at the most."""
+"""Matches that determine a fundamental matrix: not a choice."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerificationOptions:
+    """Which pairs are kept."""
+
+    most_expected: float = 1.0
+    """Geometries as good that chance may be expected to give a pair at the most."""
 
 
 def log10_expected(first: F64, second: F64, matches: int, *, error_px: float) -> float:
@@ -48,7 +55,9 @@ def choose(n: int, k: int) -> float:
     return float(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 
 
-def drop_chance(database: Path, *, error_px: float) -> int:
+def drop_chance_pairs(
+    database: Path, *, error_px: float, options: VerificationOptions = VerificationOptions()
+) -> int:
     """Take the pairs that chance explains out of a COLMAP database's verified ones; how many there were.
 
     error_px: of the verification, in pixels of the pictures in the database.
@@ -66,7 +75,7 @@ def drop_chance(database: Path, *, error_px: float) -> int:
             continue
         first, second = points[a][agree[:, 0]], points[b][agree[:, 1]]
         tried = len(db.read_matches(a, b))
-        if log10_expected(first, second, tried, error_px=error_px) > np.log10(EXPECTED):
+        if log10_expected(first, second, tried, error_px=error_px) > np.log10(options.most_expected):
             db.delete_two_view_geometry(a, b)
             dropped += 1
     db.close()

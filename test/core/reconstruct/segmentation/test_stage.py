@@ -10,7 +10,7 @@ import pytest
 
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.inputs import Inputs
+from pw_core.reconstruct import Inputs
 from pw_core.reconstruct.segmentation.stage import (
     FIRST,
     find_masks,

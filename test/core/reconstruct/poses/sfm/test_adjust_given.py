@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs, ViewInput
-from pw_core.reconstruct.poses.sfm.adjust_given import polish_poses, similarity
+from pw_core.reconstruct.poses.sfm.adjust_given import adjust_given_poses, similarity
 from support.ball import camera, shot, shots
 
 pytest.importorskip("pycolmap")
@@ -40,7 +40,7 @@ def test_poses_that_are_a_little_wrong_are_adjusted_in_their_own_frame(tmp_path:
         picture, depth, _ = shot(cam, grain=0.4)
         views.append(ViewInput(cam.name, picture, depth, cam.K, error @ cam.viewmat))
     before = Inputs(tuple(views))
-    after, report = polish_poses(before, ViewsSettings(refine_poses=True), tmp_path, lambda s, f: None)
+    after, report = adjust_given_poses(before, ViewsSettings(refine_poses=True), tmp_path, lambda s, f: None)
     assert after.route == "posed rgbd" and report["points"] > 100
 
     def relative(inputs: Inputs) -> float:
@@ -65,7 +65,7 @@ def test_poses_that_say_nothing_of_the_pictures_are_refused(tmp_path: Path) -> N
         replace(v, viewmat=w.viewmat) for v, w in zip(inputs.views, [*inputs.views[2:], *inputs.views[:2]])
     ))  # fmt: skip
     with pytest.raises(ReconstructError, match=r"refine_poses: only \d+ common points") as caught:
-        polish_poses(wrong, ViewsSettings(), tmp_path, lambda s, f: None)
+        adjust_given_poses(wrong, ViewsSettings(), tmp_path, lambda s, f: None)
     assert caught.value.code == ErrorCode.RECONSTRUCT_FAILED
     with pytest.raises(ReconstructError, match="needs 3 pictures or more, not 2"):
-        polish_poses(replace(inputs, views=inputs.views[:2]), ViewsSettings(), tmp_path, lambda s, f: None)
+        adjust_given_poses(replace(inputs, views=inputs.views[:2]), ViewsSettings(), tmp_path, lambda s, f: None)

@@ -15,8 +15,8 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.inputs import Inputs, ViewInput, check
-from pw_core.reconstruct.poses.estimate import pose
 from pw_core.reconstruct.poses.rgbd import estimate as module
+from pw_core.reconstruct.poses.rgbd.estimate import pose_by_depth
 from pw_core.reconstruct.poses.sfm.adjust_given import similarity
 from pw_core.reconstruct.types import Posed
 from support.ball import RADIUS, camera, config, shot
@@ -44,7 +44,7 @@ def with_depth(inputs: Inputs, **changed: np.ndarray | None) -> Inputs:
 
 
 def found(inputs: Inputs, folder: Path) -> Posed:
-    return pose(inputs, SMALL, folder, lambda stage, fraction: None)
+    return pose_by_depth(inputs, SMALL, folder, lambda stage, fraction: None)
 
 
 def agrees(posed: Posed, cameras: list[Camera], *, turn_deg: float, off: float, scale: float = 0.004) -> None:

@@ -12,8 +12,7 @@ from scipy.spatial.transform import Rotation
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs, ViewInput
-from pw_core.reconstruct.poses.estimate import pose
-from pw_core.reconstruct.poses.sfm import conventions
+from pw_core.reconstruct.poses.sfm.conventions import check_by_depth, check_by_matches
 from pw_core.reconstruct.poses.sfm.mapping import map_pictures
 from support.ball import camera, shot
 
@@ -43,9 +42,9 @@ def meant(inputs: Inputs, mistake) -> Inputs:
 
 
 @pytest.mark.parametrize("name", MISTAKES)
-def test_depth_tells_the_convention(name: str, tmp_path: Path) -> None:
+def test_depth_tells_the_convention(name: str) -> None:
     with pytest.raises(ReconstructError, match=f"Read as {name}") as caught:
-        pose(meant(seen(depth=True), MISTAKES[name]), ViewsSettings(), tmp_path, lambda s, f: None)
+        check_by_depth(meant(seen(depth=True), MISTAKES[name]))
     assert caught.value.code == ErrorCode.INVALID_CAMERA
 
 
@@ -63,16 +62,8 @@ def matched(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("name", MISTAKES)
 def test_matches_tell_the_convention(name: str, matched: Path) -> None:
     with pytest.raises(ReconstructError, match=f"Read as {name}") as caught:
-        conventions.check_by_matches(meant(seen(depth=False), MISTAKES[name]), matched)
+        check_by_matches(meant(seen(depth=False), MISTAKES[name]), matched)
     assert caught.value.code == ErrorCode.INVALID_CAMERA
-
-
-@pytest.mark.slow
-def test_mapping_asks_the_matches(tmp_path: Path) -> None:
-    pytest.importorskip("pycolmap")
-    given = meant(seen(depth=False), np.linalg.inv)
-    with pytest.raises(ReconstructError, match="Read as camera to world"):
-        map_pictures(given, ViewsSettings(), tmp_path, lambda s, f: None, level=0)
 
 
 def test_poses_that_are_merely_off_are_not_refused() -> None:
@@ -82,7 +73,7 @@ def test_poses_that_are_merely_off_are_not_refused() -> None:
         off = [np.block([[e, np.zeros((3, 1))], [np.zeros((1, 3)), np.eye(1)]]) for e in error]
         true = seen(depth=True)
         given = replace(true, views=tuple(replace(v, viewmat=o @ v.viewmat) for v, o in zip(true.views, off)))
-        conventions.check_by_depth(given)
+        check_by_depth(given)
 
 
 def test_views_with_nothing_in_common_are_not_refused() -> None:
@@ -91,7 +82,7 @@ def test_views_with_nothing_in_common_are_not_refused() -> None:
     moved = apart[1].viewmat.copy()
     moved[:3, 3] += moved[:3, :3] @ [0.0, 50.0, 0.0]
     pictures = [shot(c) for c in apart]
-    conventions.check_by_depth(Inputs((
+    check_by_depth(Inputs((
         ViewInput("a.png", pictures[0][0], pictures[0][1], apart[0].K, apart[0].viewmat),
         ViewInput("b.png", pictures[1][0], pictures[1][1], apart[1].K, moved),
     )))  # fmt: skip

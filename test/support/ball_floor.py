@@ -7,7 +7,7 @@ import trimesh
 
 from pw_core.gaussians import Gaussians
 from pw_core.reconstruct.splatting.splats import surface_gaussians
-from pw_core.reconstruct.surface.tsdf import Fused
+from pw_core.reconstruct.surface.tsdf import TsdfMesh
 from pw_core.reconstruct.types import View
 from pw_core.scene import Mesh
 from support.ball import CENTRE, RADIUS, camera, pattern, shot
@@ -17,7 +17,7 @@ UNSEEN = 0.25
 """Of the radius: how far round its foot the ball hides the floor from cameras all round it."""
 
 
-def ball() -> Fused:
+def ball() -> TsdfMesh:
     """The ball as fusing gives it, its field exact."""
     voxel = 2 * RADIUS / 40
     low = CENTRE - RADIUS - 4 * voxel
@@ -25,7 +25,7 @@ def ball() -> Fused:
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), -1)
     field = (np.linalg.norm(grid - CENTRE, axis=-1) - RADIUS).astype(np.float32)
     mesh = trimesh.creation.icosphere(3, RADIUS).apply_translation(CENTRE)
-    return Fused(Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces)), field, low, voxel)
+    return TsdfMesh(Mesh(np.asarray(mesh.vertices), np.asarray(mesh.faces)), field, low, voxel)
 
 
 def floor_color(points: np.ndarray) -> np.ndarray:

@@ -21,7 +21,7 @@ from pw_core.reconstruct.background.poisson import smooth
 from pw_core.reconstruct.splatting.draw import draw_gaussians
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import table_depth
-from pw_core.reconstruct.surface.tsdf import Fused
+from pw_core.reconstruct.surface.tsdf import TsdfMesh
 from pw_core.reconstruct.types import Mask, View
 
 
@@ -72,7 +72,7 @@ class HiddenRegionOptions:
 
 
 def fill_hidden_region(
-    background: Gaussians, solids: Sequence[Fused], views: Sequence[View], union: Mapping[str, Mask], *,
+    background: Gaussians, solids: Sequence[TsdfMesh], views: Sequence[View], union: Mapping[str, Mask], *,
     options: HiddenRegionOptions = HiddenRegionOptions(),
 ) -> tuple[Gaussians, dict[str, float]]:  # fmt: skip
     """The background without what is left of the entities, with the ground below them and a backdrop where it could
@@ -111,7 +111,7 @@ def fill_hidden_region(
 
 
 def _hole(
-    ground: GroundOrthophoto, solids: Sequence[Fused], views: Sequence[View], union: Mapping[str, Mask], size: float,
+    ground: GroundOrthophoto, solids: Sequence[TsdfMesh], views: Sequence[View], union: Mapping[str, Mask], size: float,
     options: HiddenRegionOptions,
 ) -> Mask:  # fmt: skip
     """Pixels of the ground that are filled: what the entities hid, near their feet."""

@@ -18,7 +18,7 @@ from pw_core.gaussians import F32, F64, I64, Binding, Gaussians
 from pw_core.progress import Progress
 from pw_core.reconstruct.splatting.draw import camera_tensors, gaussian_tensors
 from pw_core.reconstruct.surface.particles import Filled, bind, cover
-from pw_core.reconstruct.surface.tsdf import Fused
+from pw_core.reconstruct.surface.tsdf import TsdfMesh
 from pw_core.reconstruct.types import Mask, View
 
 
@@ -67,14 +67,14 @@ class Bound:
 
 
 def off_surface(
-    solid: Fused, gaussians: Gaussians, *, options: BindOptions = BindOptions()
+    solid: TsdfMesh, gaussians: Gaussians, *, options: BindOptions = BindOptions()
 ) -> NDArray[np.bool_]:  # fmt: skip
     """(n,): which of an entity's Gaussians are too far outside of its surface to be of it."""
     return np.asarray(solid.distance(gaussians.means.astype(np.float64)) >= options.stray_voxels * solid.step)
 
 
 def bind_to_particles(
-    solid: Fused, gaussians: Gaussians, entity: EntityConfig, *, volume_m3: float, count: int,
+    solid: TsdfMesh, gaussians: Gaussians, entity: EntityConfig, *, volume_m3: float, count: int,
     options: BindOptions = BindOptions(),
 ) -> Bound:  # fmt: skip
     """About `count` particles on a lattice inside the solid, and the entity's Gaussians hung on them.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,11 @@ import numpy as np
 
 from pw_core.gaussians import Gaussians
 from pw_core.reconstruct.poses.sfm.colmap_io import write_colmap
+from pw_core.reconstruct.report.pictures import PictureOptions, marked, overview, shaded
 from pw_core.reconstruct.splatting.draw import draw_gaussians
-from pw_core.reconstruct.types import Posed
+from pw_core.reconstruct.types import Masks, Posed
 from pw_core.scene import Scene
 
-SHOWN = 4
 PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>Reconstruction of {{ id }}</title>
 <style>
@@ -39,13 +40,24 @@ figure{margin:0}img{width:100%;display:block}figcaption{font-size:12px;color:#66
 """
 
 
-def write_report(folder: Path, scene: Scene, posed: Posed, masks: dict[str, dict[str, Any]], fitted: Gaussians) -> None:
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions:
+    """What the page shows."""
+
+    views: int = 4
+    """Of all, evenly spread."""
+    pictures: PictureOptions = PictureOptions()
+
+
+def write_report(
+    folder: Path, scene: Scene, posed: Posed, masks: Masks, fitted: Gaussians, *,
+    options: ReportOptions = ReportOptions(),
+) -> None:  # fmt: skip
     """splats.ply, meshes/*.ply, poses and inputs, report.json, index.html and its pictures."""
     import cv2
     import trimesh
     from jinja2 import Environment
 
-    from pw_core.reconstruct.report.pictures import marked, overview, shaded
     from pw_core.render.ply import write_ply
 
     write_ply(folder / "splats.ply", fitted)
@@ -55,7 +67,8 @@ def write_report(folder: Path, scene: Scene, posed: Posed, masks: dict[str, dict
         trimesh.Trimesh(e.mesh.vertices, e.mesh.faces).export(folder / "meshes" / f"{e.name}.ply")
     pictures = folder / "pictures"
     pictures.mkdir(exist_ok=True)
-    shown = [posed.views[i] for i in np.linspace(0, len(posed.views) - 1, min(SHOWN, len(posed.views))).astype(int)]
+    count = min(options.views, len(posed.views))
+    shown = [posed.views[i] for i in np.linspace(0, len(posed.views) - 1, count).astype(int)]
     meshes = [e.mesh for e in scene.entities]
     rows: dict[str, list[str]] = {}
 
@@ -70,21 +83,21 @@ def write_report(folder: Path, scene: Scene, posed: Posed, masks: dict[str, dict
     bound = Gaussians.concatenate([scene.foreground, scene.background])
     sets: dict[str, tuple[str, Gaussians]] = {
         "Fitted Gaussians": ("fitted", fitted),
-        "Moved onto the particles, before what is behind": ("bound", bound),
-        "What is behind, without the entities": ("behind", scene.background),
+        "Moved onto the particles, before the background": ("bound", bound),
+        "Background, its hidden region filled": ("behind", scene.background),
     }  # fmt: skip
     for v in shown:
         put("Photos", "photo", v.image)
-        put("Masks", "mask", marked(v.image, [of[v.name] for of in masks.values()]))
+        put("Masks", "mask", marked(v.image, [of[v.name] for of in masks.values()], options=options.pictures))
         for title, (name, g) in sets.items():
             put(title, name, (draw_gaussians(g, v.camera).rgb[0].clamp(0, 1) * 255).numpy())
-        put("Meshes", "mesh", shaded(meshes, v.camera, v.image))
+        put("Meshes", "mesh", shaded(meshes, v.camera, v.image, options=options.pictures))
     held = scene.provenance.get("figures", {}).get("held_out", {}).get("views", [])
     (folder / "report.json").write_text(json.dumps(scene.provenance, indent=1))
     page = Environment(autoescape=True).from_string(PAGE).render(
         id=scene.id, method=scene.provenance.get("method", ""), rows=list(rows.items()),
         names=[v.name + (" (held out)" if v.name in held else "") for v in shown],
-        map=write("map", overview(posed, meshes)), summary=summary(scene.provenance),
+        map=write("map", overview(posed, meshes, options=options.pictures)), summary=summary(scene.provenance),
         figures=json.dumps(scene.provenance, indent=1),
     )  # fmt: skip
     (folder / "index.html").write_text(page)
@@ -93,7 +106,7 @@ def write_report(folder: Path, scene: Scene, posed: Posed, masks: dict[str, dict
 def summary(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     """A scene's provenance in words: what, and how much. What is not in it is left out."""
     poses, plane, figures = (report.get(k, {}) for k in ("poses", "plane", "figures"))
-    behind = report.get("background", {})
+    background = report.get("background", {})
     out: list[tuple[str, str]] = []
 
     def say(what: str, text: str, of: Mapping[str, Any], *needed: str) -> None:
@@ -114,8 +127,8 @@ def summary(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         "gaussians")  # fmt: skip
     for what, key in (("fitted views", "train"), ("held-out views", "held_out"), ("after the move", "bound")):
         say(what, "PSNR {psnr_db:.2f} dB, SSIM {ssim:.3f}", figures.get(key, {}), "psnr_db", "ssim")
-    if "filled_m2" in behind:
-        out.append(("ground filled below the entities", f"{1e4 * behind['filled_m2']:.1f} cm²"))
-    say("opaque behind the entities", "{opaque:.2%} of their pixels", behind, "opaque")
+    if "filled_m2" in background:
+        out.append(("ground filled below the entities", f"{1e4 * background['filled_m2']:.1f} cm²"))
+    say("opaque behind the entities", "{opaque:.2%} of their pixels", background, "opaque")
     say("took", "{seconds:.0f} s", report, "seconds")
     return out

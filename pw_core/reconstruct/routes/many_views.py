@@ -42,8 +42,9 @@ from pw_core.reconstruct.splatting.cuda import CudaFitOptions
 from pw_core.reconstruct.splatting.draw import choose_device
 from pw_core.reconstruct.splatting.fit import fit, score
 from pw_core.reconstruct.splatting.parameters import start
+from pw_core.reconstruct.surface.bounds import bounds_of, visual_hull_bounds
 from pw_core.reconstruct.surface.mesh import mesh_of
-from pw_core.reconstruct.surface.tsdf import Fused, bounds_of, hull_bounds
+from pw_core.reconstruct.surface.tsdf import TsdfMesh
 from pw_core.reconstruct.types import Mask, Masks, Posed, View
 from pw_core.scene import Scene
 
@@ -199,7 +200,7 @@ def _bodies(
     config, settings, progress = job.config, job.settings, job.progress
     progress("meshes", 0.8)
     own = [gaussians[whose == 1 + i] for i in range(len(config.entities))]
-    solids: list[Fused] = [
+    solids: list[TsdfMesh] = [
         mesh_of(e, train, mine, gaussians[whose != 1 + i], masks, settings, points=most_say_own(posed, masks[e.name]))
         for i, (e, mine) in enumerate(zip(config.entities, own))
     ]
@@ -236,7 +237,7 @@ def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, plane
             ) -> tuple[Posed, dict[str, Any]]:  # fmt: skip
     """Metres from the first entity's size."""
     around = bounds_of(own_points(posed, masks), grow=0.5)
-    box = hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
+    box = visual_hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
     longest = float((box[1] - box[0]).max())
     assumed = settings.object_size_m or WorldFrameOptions().assumed_size_m
     scale = assumed / longest

@@ -23,7 +23,7 @@ from pw_core.reconstruct.segmentation.prompt import prompted_masks
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import pixel_centres
 from pw_core.reconstruct.surface.thickness import back_depth
-from pw_core.reconstruct.surface.tsdf import Fused, fuse_between
+from pw_core.reconstruct.surface.tsdf import TsdfMesh, tsdf_between
 from pw_core.reconstruct.types import Mask, Posed, Rgb, View
 from pw_core.scene import Scene
 
@@ -90,7 +90,7 @@ def lift_rgbd(
         front = _front(seen, mask, entity.name, options)
         upright = not entity.above and entity.shape == "inflate"
         back = back_depth(front, mask, camera, depth_ratio=entity.depth_ratio, standing=upright)
-        solids.append(fuse_between(camera, mask, front, back, voxels=settings.voxels, name=entity.name))
+        solids.append(tsdf_between(camera, mask, front, back, voxels=settings.voxels, name=entity.name))
         skins.append(_skin(seen.image, front, mask, camera, solids[-1], options))
     progress("background", 0.6)
     union = np.any(masks, axis=0)
@@ -185,7 +185,7 @@ def _front(seen: View, mask: Mask, name: str, options: RgbdLiftOptions) -> F64:
 
 
 def _skin(
-    image: Rgb, front: F64, mask: Mask, camera: Camera, solid: Fused, options: RgbdLiftOptions
+    image: Rgb, front: F64, mask: Mask, camera: Camera, solid: TsdfMesh, options: RgbdLiftOptions
 ) -> Gaussians:
     """A Gaussian a pixel on the front, and one a face of the mesh elsewhere, coloured as what lies before it."""
     height, width = mask.shape

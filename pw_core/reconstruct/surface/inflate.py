@@ -6,22 +6,51 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
+from pw_core.reconstruct.surface.closing import largest_closed_part
 from pw_core.reconstruct.surface.thickness import revolved_half_thickness, row_runs
 from pw_core.reconstruct.types import Mask
 from pw_core.scene import Mesh
 
-GRID = 112
-DEPTHS = 72
-SLACK = 0.01
-"""Share of the half depth by which a foot may seem too far away: masks are as exact as that."""
 
+@dataclass(frozen=True, kw_only=True)
+class InflateOptions:
+    """How a silhouette becomes a solid, and the solid a mesh."""
 
-SMOOTH_COLUMNS = 0.03
-"""How far foot and top are smoothed along the outline [share of its width]."""
+    grid_cells: int = 112
+    """Of the mesh's grid, along the longer side of the silhouette; no finer than pixels."""
+    depth_layers: int = 72
+    """Of that grid, along the line of sight."""
+    depth_margin: float = 0.04
+    """Of the solid's depth: how far the grid reaches beyond it."""
+    foot_slack: float = 0.01
+    """Share of the half depth by which a foot may seem too far away: masks are as exact as that."""
+    column_smoothing: float = 0.03
+    """How far foot and top are smoothed along the outline [share of its width]."""
+    thickness_smoothing_px: float = 2.0
+    """Standard deviation of the blur of squared thickness: rows of a rough outline differ by pixels, their solid does
+    not."""
+    outline_roundness: float = 2.5
+    """Half thickness near the outline is at most so many times the square root of (distance from it, times that or a
+    least radius): front and back meet there whatever the smoothing did."""
+    min_outline_radius: float = 0.25
+    """That least radius, of the square root of the silhouette's area."""
+    table_gap: float = 0.35
+    """How far before the table a front stays, of the distance from the outline."""
+    min_thickness_m: float = 1e-4
+    """Between front and back [m]."""
+    widest_share: float = 0.95
+    """Of the widest row: rows as wide as this count as widest."""
+    max_height_share: float = 0.98
+    """Of the camera's height: higher rows throw no shadow on the table."""
+    search_ratio: float = 4.0
+    """Of the nearest place: how far away the middle is looked for."""
+    search_rounds: int = 50
+    """In which that range is halved."""
 
 
 @dataclass(frozen=True)
@@ -39,12 +68,10 @@ class Solid:
 
     def contains(self, camera: Camera, points: F64) -> NDArray[np.bool_]:
         """Which of `points` [m] (n, 3) are inside."""
-        uv, depth = camera.project(points)
-        height, width = self.mask.shape
-        x = np.clip(np.floor(uv[:, 0]).astype(int), 0, width - 1)
-        y = np.clip(np.floor(uv[:, 1]).astype(int), 0, height - 1)
-        seen = (uv[:, 0] >= 0) & (uv[:, 0] < width) & (uv[:, 1] >= 0) & (uv[:, 1] < height) & self.mask[y, x]
-        return np.asarray(seen & (depth > self.front[y, x]) & (depth < self.back[y, x]) & (points[:, 2] >= 0))
+        cells, depth, seen = camera.pixels(points)
+        x, y = cells.T
+        between = self.mask[y, x] & (depth > self.front[y, x]) & (depth < self.back[y, x])
+        return np.asarray(seen & between & (points[:, 2] >= 0))
 
 
 def pixel_centres(height: int, width: int) -> F64:
@@ -61,7 +88,10 @@ def table_depth(camera: Camera) -> F64:
     return np.asarray(depth)
 
 
-def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float | None = None) -> Solid:
+def make_solid(
+    mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float | None = None,
+    options: InflateOptions = InflateOptions(),
+) -> Solid:  # fmt: skip
     """Inflate a silhouette.
 
     About a plane that faces the camera each row of the mask becomes an ellipse as wide as the row and `depth_ratio` as
@@ -72,14 +102,12 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
     """
-    from scipy import ndimage
-
     height, width = mask.shape
     rays = camera.rays(pixel_centres(height, width))
     table = table_depth(camera) if mid_m is None else np.full(mask.shape, np.inf)
     runs = row_runs(mask)
     if mid_m is None:
-        mid_m, waist = _stand(mask, entity, camera)
+        mid_m, waist = _stand(mask, entity, camera, options)
         towards = np.array([mid_m, 0.0, waist - camera.centre[2]])
         normal = towards / np.linalg.norm(towards)
         mid = (normal @ towards) / np.maximum(rays @ normal, 1e-9)
@@ -89,19 +117,21 @@ def make_solid(mask: Mask, entity: EntityConfig, camera: Camera, *, mid_m: float
     half = revolved_half_thickness(mask, camera, mid_m) if entity.shape == "revolve" else None
     if half is None:
         half = entity.depth_ratio * np.sqrt(runs) * mid / focal
-        weight = ndimage.gaussian_filter(mask.astype(np.float64), 2.0)
-        half = np.sqrt(ndimage.gaussian_filter(np.where(mask, half**2, 0), 2.0) / np.maximum(weight, 1e-6))
+        blur = options.thickness_smoothing_px
+        weight = ndimage.gaussian_filter(mask.astype(np.float64), blur)
+        half = np.sqrt(ndimage.gaussian_filter(np.where(mask, half**2, 0), blur) / np.maximum(weight, 1e-6))
     edge = np.asarray(ndimage.distance_transform_edt(mask)) * mid_m / focal
-    # Rounded towards the outline, so that front and back meet there whatever the smoothing did.
-    half = np.minimum(half, 2.5 * np.sqrt(edge * np.maximum(edge, 0.25 * mask.sum() ** 0.5 * mid_m / focal)))
-    front = np.minimum(np.minimum(mid - half, table - 0.35 * edge), _contact(mask, table, mid))
+    radius = np.maximum(edge, options.min_outline_radius * mask.sum() ** 0.5 * mid_m / focal)
+    half = np.minimum(half, options.outline_roundness * np.sqrt(edge * radius))
+    contact = _contact(mask, table, mid, options.column_smoothing)
+    front = np.minimum(np.minimum(mid - half, table - options.table_gap * edge), contact)
     back = np.minimum(mid + half, table)
-    front = np.minimum(front, back - 1e-4)
+    front = np.minimum(front, back - options.min_thickness_m)
     front, back = (np.where(mask, d, np.nan) for d in (front, back))
-    return Solid(mask, front, back, mid_m, mesh_between(mask, front, back, camera, entity.name))
+    return Solid(mask, front, back, mid_m, mesh_between(mask, front, back, camera, entity.name, options=options))
 
 
-def _contact(mask: Mask, table: F64, mid: F64) -> F64:
+def _contact(mask: Mask, table: F64, mid: F64, smoothing: float) -> F64:
     """The furthest [m] (H, W) that a standing solid's front can be: in each column a quarter of an ellipse from where
     the lowest pixel's ray meets the table up to the middle plane at the top. Without it the foot would creep along the
     table.
@@ -109,11 +139,9 @@ def _contact(mask: Mask, table: F64, mid: F64) -> F64:
     Lowest and highest pixels are smoothed along the outline: where it overhangs, the top of the column jumps, and the
     surface would tear there.
     """
-    from scipy import ndimage
-
     height, width = mask.shape
     columns = np.flatnonzero(mask.any(axis=0))
-    spread = SMOOTH_COLUMNS * len(columns)
+    spread = smoothing * len(columns)
 
     def smooth(rows: F64) -> F64:
         out = np.zeros(width)
@@ -129,7 +157,7 @@ def _contact(mask: Mask, table: F64, mid: F64) -> F64:
     return np.asarray(foot + np.maximum(mid - foot, 0) * (1 - np.sqrt(1 - up**2)))
 
 
-def _stand(mask: Mask, entity: EntityConfig, camera: Camera) -> tuple[float, float]:
+def _stand(mask: Mask, entity: EntityConfig, camera: Camera, options: InflateOptions) -> tuple[float, float]:
     """Where a standing solid's middle is: its distance x [m] and the height [m] of its widest row.
 
     The lowest line of sight that meets the solid touches it where it stands out the most: at the near edge of a broad
@@ -147,39 +175,45 @@ def _stand(mask: Mask, entity: EntityConfig, camera: Camera) -> tuple[float, flo
             "say what it hangs above (above: <entity>)",
             code=ErrorCode.RECONSTRUCT_FAILED,
         )
-    eye = camera.centre[2]
-    near = float(-eye * central[-1, 0] / central[-1, 2])
+    height = camera.centre[2]
+    near = float(-height * central[-1, 0] / central[-1, 2])
     widths = mask[rows].sum(axis=1) / 2
-    widest = rows[widths > 0.95 * widths.max()].mean()
+    widest = rows[widths > options.widest_share * widths.max()].mean()
 
     def shadow(x: float) -> tuple[float, float, float]:
         """For a solid with its middle at x: the nearest shadow's x, the widest row's height, half the depth [m]."""
-        waist = max(eye + x * float(np.interp(widest, rows, central[:, 2] / central[:, 0])), 0.0)
-        lean = (eye - waist) / x
-        depth = (x + lean * (eye - waist)) / np.maximum(central[:, 0] - lean * central[:, 2], 1e-9)
-        z = np.clip(eye + depth * central[:, 2], 0, 0.98 * eye)
+        waist = max(height + x * float(np.interp(widest, rows, central[:, 2] / central[:, 0])), 0.0)
+        lean = (height - waist) / x
+        depth = (x + lean * (height - waist)) / np.maximum(central[:, 0] - lean * central[:, 2], 1e-9)
+        z = np.clip(height + depth * central[:, 2], 0, options.max_height_share * height)
         half = entity.depth_ratio * widths * depth / camera.K[0, 0]
-        return float(((x - half) * eye / (eye - z)).min()), waist, float(half.max())
+        return float(((x - half) * height / (height - z)).min()), waist, float(half.max())
 
     # With its middle this near it floats; its shadow then differs from `near` by the roughness of the outline alone.
     near = max(near, shadow(near)[0])
-    low, high = near, 4 * near
-    for _ in range(50):
+    low, high = near, options.search_ratio * near
+    for _ in range(options.search_rounds):
         x = (low + high) / 2
         thrown, _, half = shadow(x)
-        low, high = (x, high) if thrown <= near + SLACK * half else (low, x)
+        low, high = (x, high) if thrown <= near + options.foot_slack * half else (low, x)
     return low, shadow(low)[1]
 
 
-def mesh_between(mask: Mask, front: F64, back: F64, camera: Camera, name: str) -> Mesh:
-    """Marching cubes of what lies between the sheets, on a grid of (row, column, depth); closed by construction."""
+def mesh_between(
+    mask: Mask, front: F64, back: F64, camera: Camera, name: str, *, options: InflateOptions = InflateOptions()
+) -> Mesh:
+    """Marching cubes of what lies between front and back [m] (H, W), on a grid of (row, column, depth); closed by
+    construction.
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): the solid does not close.
+    """
     import trimesh
-    from scipy import ndimage
     from skimage.measure import marching_cubes
 
     rows, columns = (np.flatnonzero(mask.any(axis=a)) for a in (1, 0))
     y0, y1, x0, x1 = rows[0] - 2, rows[-1] + 3, columns[0] - 2, columns[-1] + 3
-    step = max((y1 - y0) / GRID, (x1 - x0) / GRID, 1.0)
+    step = max((y1 - y0) / options.grid_cells, (x1 - x0) / options.grid_cells, 1.0)
     v, u = np.arange(y0, y1 + step, step), np.arange(x0, x1 + step, step)
     signed = ndimage.distance_transform_edt(mask) - ndimage.distance_transform_edt(~mask)
     nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
@@ -190,22 +224,22 @@ def mesh_between(mask: Mask, front: F64, back: F64, camera: Camera, name: str) -
 
     f, b = (sample(d[tuple(nearest)]) for d in (front, back))
     metre = float(np.nanmedian(front)) / camera.K[0, 0]
-    e = (sample(signed) - 0.0) * metre
+    e = sample(signed) * metre
     low, high = float(np.nanmin(front)), float(np.nanmax(back))
-    depth = np.linspace(low - 0.04 * (high - low), high + 0.04 * (high - low), DEPTHS)
+    margin = options.depth_margin * (high - low)
+    depth = np.linspace(low - margin, high + margin, options.depth_layers)
     inside = np.minimum(np.minimum(depth - f[..., None], b[..., None] - depth), e[..., None])
     inside = np.pad(inside, 1, constant_values=-metre)
     vertices, faces, _, _ = marching_cubes(inside, 0.0)
     vertices = vertices - 1
     pixels = np.stack([u[0] + vertices[:, 1] * step + 0.5, v[0] + vertices[:, 0] * step + 0.5], axis=1)
-    world = camera.unproject(pixels, np.interp(vertices[:, 2], np.arange(DEPTHS), depth))
+    world = camera.unproject(pixels, np.interp(vertices[:, 2], np.arange(options.depth_layers), depth))
     mesh = trimesh.Trimesh(world, faces, process=True)
-    parts = mesh.split(only_watertight=True)
-    if len(parts) == 0:
+    part = largest_closed_part(mesh)
+    if part is None:
         raise ReconstructError(
             f"entity '{name}': its outline gives no closed solid; check its mask", code=ErrorCode.RECONSTRUCT_FAILED
         )
-    mesh = max(parts, key=lambda m: abs(m.volume))
-    if mesh.volume < 0:
-        mesh.invert()
-    return Mesh(np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int64))
+    if part.volume < 0:
+        part.invert()
+    return Mesh(np.asarray(part.vertices, np.float64), np.asarray(part.faces, np.int64))

@@ -11,10 +11,26 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, I64, Camera, Gaussians
 from pw_core.reconstruct.surface.inflate import Solid
 
-RIGID_PARTICLES = 800
-REACH = 0.9
-"""No Gaussian is further from its particle than this share of the particle's size: tanh must be invertible."""
-BLEND = 4
+
+@dataclass(frozen=True, kw_only=True)
+class ParticleOptions:
+    """Where particles are, and how Gaussians hang on them."""
+
+    min_particles: int = 30
+    """In a solid: fewer are no body."""
+    reach: float = 0.9
+    """No Gaussian is further from its particle than this share of the particle's size: tanh must be invertible."""
+    cell_ratio: float = 1.6
+    """The particle's size, in cells that share a new surface particle: the diagonal of a cell is then about the
+    reach."""
+    cover_rounds: int = 6
+    """In which particles are added where Gaussians are out of reach."""
+    max_offset: float = 0.95
+    """A Gaussian's offset along an axis, in particle sizes: larger ones are clamped."""
+    neighbours: int = 4
+    """Particles that a solid's Gaussian blends."""
+    blend_width: float = 0.7
+    """Standard deviation of its weights over distance, in particle sizes."""
 
 
 @dataclass(frozen=True)
@@ -25,18 +41,21 @@ class Filled:
     spacing_m: float
 
 
-def sample_inside(solid: Solid, camera: Camera, *, volume_m3: float, count: int, name: str) -> Filled:
+def sample_inside(
+    solid: Solid, camera: Camera, *, volume_m3: float, count: int, name: str,
+    options: ParticleOptions = ParticleOptions(),
+) -> Filled:  # fmt: skip
     """About `count` particles on a regular lattice inside a solid of that volume [m³].
 
     Raises:
-        ReconstructError (RECONSTRUCT_FAILED): fewer than 30 fit in.
+        ReconstructError (RECONSTRUCT_FAILED): hardly any fit in.
     """
     spacing = (volume_m3 / count) ** (1 / 3)
     low, high = solid.mesh.vertices.min(0), solid.mesh.vertices.max(0)
     axes = [np.arange(a + spacing / 2, b, spacing) for a, b in zip(low, high)]
     lattice = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, 3)
     inside = lattice[solid.contains(camera, lattice)]
-    if len(inside) < 30:
+    if len(inside) < options.min_particles:
         raise ReconstructError(
             f"entity '{name}': only {len(inside)} particles fit inside it; its mask is too thin or small",
             code=ErrorCode.RECONSTRUCT_FAILED,
@@ -44,14 +63,14 @@ def sample_inside(solid: Solid, camera: Camera, *, volume_m3: float, count: int,
     return Filled(inside, spacing)
 
 
-def cover(filled: Filled, means: F64) -> F64:
+def cover(filled: Filled, means: F64, *, options: ParticleOptions = ParticleOptions()) -> F64:
     """Particles (J', 3) [m]: those given, and as many on the surface as the Gaussians out of reach need."""
     from scipy.spatial import cKDTree
 
     positions = filled.positions
-    reach = REACH * filled.spacing_m
-    cell = filled.spacing_m / 1.6  # the diagonal of a cell is then about the reach
-    for _ in range(6):
+    reach = options.reach * filled.spacing_m
+    cell = filled.spacing_m / options.cell_ratio
+    for _ in range(options.cover_rounds):
         distance, _ = cKDTree(positions).query(means)
         far = means[distance > reach]
         if len(far) == 0:
@@ -66,20 +85,22 @@ def cover(filled: Filled, means: F64) -> F64:
     return np.vstack([positions, means[distance > reach]])
 
 
-def bind(positions: F64, spacing_m: float, gaussians: Gaussians, entity: EntityConfig) -> tuple[I64, F64, F64]:
-    """index (N, 4), weights (N, 4) and raw (N, 3) of the Gaussians on particles [m] (J, 3).
+def bind(
+    positions: F64, spacing_m: float, gaussians: Gaussians, entity: EntityConfig, *,
+    options: ParticleOptions = ParticleOptions(),
+) -> tuple[I64, F64, F64]:  # fmt: skip
+    """index (N, B), weights (N, B) and raw (N, 3) of the Gaussians on particles [m] (J, 3), B neighbours.
 
-    Solids blend four particles, so that nothing tears; liquids and rigid bodies hang on one.
+    Solids blend them, so that nothing tears; liquids and rigid bodies hang on one.
     """
     from scipy.spatial import cKDTree
 
-    blend = BLEND if entity.material.model in ("elastic", "plastic") else 1
-    distance, index = cKDTree(positions).query(gaussians.means, k=BLEND)
-    weights = np.zeros((len(index), BLEND))
-    if blend == 1:
-        weights[:, 0] = 1
-    else:
-        weights = np.exp(-0.5 * (distance / (0.7 * spacing_m)) ** 2) + 1e-9
+    distance, index = cKDTree(positions).query(gaussians.means, k=options.neighbours)
+    weights = np.zeros((len(index), options.neighbours))
+    if entity.material.model in ("elastic", "plastic"):
+        weights = np.exp(-0.5 * (distance / (options.blend_width * spacing_m)) ** 2) + 1e-9
         weights /= weights.sum(axis=1, keepdims=True)
+    else:
+        weights[:, 0] = 1
     offset = (gaussians.means - positions[index[:, 0]]) / spacing_m
-    return index, weights, np.arctanh(np.clip(offset, -0.95, 0.95))
+    return index, weights, np.arctanh(np.clip(offset, -options.max_offset, options.max_offset))

@@ -1,4 +1,4 @@
-"""Silhouettes to closed solids."""
+"""Silhouettes become closed solids that stand or hang."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 import trimesh
 
-from pw_core.reconstruct.surface.inflate import make_solid
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.gaussians import Camera
+from pw_core.reconstruct.surface.inflate import InflateOptions, make_solid
 from support.ball_photo import CENTRE, HEIGHT, RADIUS, WIDTH, ball_config, ball_mask, camera
 
 
@@ -41,3 +43,20 @@ def test_an_outline_that_overhangs_does_not_tear() -> None:
     inner = mask & (x > 160) & (x < 225) & (y > 127) & (y < 137)
     steps = np.abs(np.diff(solid.front, axis=1))[inner[:, 1:] & inner[:, :-1]]
     assert steps.max() < 6 * pixel  # 21 where each column goes by its own top
+
+
+def test_a_foot_above_the_horizon_is_an_error_that_says_what_to_check() -> None:
+    mask = np.zeros((HEIGHT, WIDTH), bool)
+    mask[5:15, 100:140] = True
+    with pytest.raises(ReconstructError, match=r"above the table's horizon; check camera\.pitch_deg") as caught:
+        level = Camera.above_table(height_m=0.2, pitch_deg=0, hfov_deg=40, width=WIDTH, height=HEIGHT)
+        make_solid(mask, ball_config().entities[0], level)
+    assert caught.value.code == ErrorCode.RECONSTRUCT_FAILED
+
+
+def test_a_coarser_grid_makes_a_coarser_mesh_of_the_same_size() -> None:
+    coarse = make_solid(ball_mask(), ball_config().entities[0], camera(), options=InflateOptions(grid_cells=30))
+    fine = make_solid(ball_mask(), ball_config().entities[0], camera())
+    assert len(coarse.mesh.faces) < 0.7 * len(fine.mesh.faces)
+    volumes = [trimesh.Trimesh(s.mesh.vertices, s.mesh.faces).volume for s in (coarse, fine)]
+    assert volumes[0] == pytest.approx(volumes[1], rel=0.05)

@@ -8,7 +8,7 @@ import torch
 
 from pw_core.gaussians import Gaussians
 from pw_core.reconstruct.splatting.draw import draw_gaussians
-from pw_core.reconstruct.surface.median_depth import FRONT, fronted
+from pw_core.reconstruct.surface.median_depth import MedianDepthOptions, fronted
 from support.ball import camera
 
 
@@ -37,7 +37,7 @@ def test_median_depth_is_where_its_share_stops(opacity: float) -> None:
         drawn = draw_gaussians(fronted(layers(opacity)), cam, render_depth="median")
     depth = float(drawn.depth[0, cam.height // 2, cam.width // 2, 0])
     stopped = 1 - (1 - opacity) ** np.arange(1, 31)
-    expected = 0.4 + 0.002 * int(np.argmax(stopped >= FRONT))
+    expected = 0.4 + 0.002 * int(np.argmax(stopped >= MedianDepthOptions().stopped_share))
     assert depth == pytest.approx(expected, abs=1e-3)
 
 

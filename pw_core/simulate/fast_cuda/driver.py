@@ -61,11 +61,6 @@ def _nvrtc_candidates() -> list[Path | str]:
     return [*wheels, *toolkit, *([system] if system else [])]
 
 
-FAST = ("--ftz=true", "--prec-div=false", "--prec-sqrt=false")
-"""Options for quotients and roots to one or two units in the last place instead of half of one: a third fewer
-instructions in a law. The same GPU still gives the same bits; another generation might not."""
-
-
 def compile_source(source: str, *, architecture: str, options: Sequence[str] = ()) -> bytes:
     """Machine code (a cubin) of CUDA C++ for an architecture such as "sm_90".
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from pw_core.errors import RolloutError
 from pw_core.gaussians import F32, F64
-from pw_core.simulate.fast_cuda.driver import FAST, Module, cached
+from pw_core.simulate.fast_cuda.driver import Module, cached
 from pw_core.simulate.fast_cuda.tables import ACTION_SIZE, ROW_SIZE, SLOTS, UNITS_SIZE, Domain, UnitOptions, units
 
 if TYPE_CHECKING:
@@ -37,7 +37,9 @@ class CudaOptions:
     """How work is spread over the GPU; none of it changes a bit of a result."""
 
     block_threads: int = 512
-    """Threads that share a world where a block has it to itself."""
+    """Threads that share a world where a block has it to itself, at most."""
+    least_block_threads: int = 256
+    """The least of them; nodes need some as well."""
     blocks_per_sm: int = 1
     """How many such blocks run on a multiprocessor at a time; they share its registers and shared memory."""
     particle_threads: int = 64
@@ -99,7 +101,7 @@ def _module(source: str, device: int) -> Module:
     import torch
 
     major, minor = torch.cuda.get_device_capability(device)
-    code = cached(source, architecture=f"sm_{major}{minor}", options=FAST)
+    code = cached(source, architecture=f"sm_{major}{minor}")
     with torch.cuda.device(device):
         torch.zeros(1, device="cuda")  # makes torch's context the current one
         return Module(code)
@@ -238,8 +240,10 @@ class CudaEngine:
         if steps <= 0 or not self.particles:
             return
         if self.method == "block":
-            grid = (self._holders * self.cluster, 1)
-            self._launch("advance_worlds", grid, self.options.block_threads, ctypes.c_int(steps), cluster=self.cluster)
+            self._launch(
+                "advance_worlds", (self._holders * self.cluster, 1), self._block_threads(), ctypes.c_int(steps),
+                cluster=self.cluster,
+            )  # fmt: skip
         else:
             if steps not in self._graphs:
                 self._graphs[steps] = self._capture(steps)
@@ -299,6 +303,12 @@ class CudaEngine:
         large = self.particles > self.options.most_block_particles
         few = properties.major < 9 and self.worlds < self.options.block_from_worlds
         return "grid" if large or few else "block"
+
+    def _block_threads(self) -> int:
+        """One for each particle of a block, within bounds: idle threads only make its barriers longer."""
+        options = self.options
+        share = -(-self.particles // self.cluster)
+        return min(options.block_threads, max(options.least_block_threads, -(-share // 32) * 32))
 
     def _cluster_size(self, processors: int) -> int:
         size = self.options.largest_cluster

@@ -11,6 +11,29 @@ static const float SNOW_HARDENING = 10.0f, SNOW_STIFFEST = 8.0f;
 static const float SMALL = 1.1920929e-7f;  // what Genesis adds under a norm's root
 static const float UPRIGHT = 0.05f;  // the polar decomposition iterates above this determinant; below, the SVD is taken
 
+// Reciprocals and roots as the chip makes them, to a unit in the last place or two, written out so that no compiler
+// chooses among ways to divide: the bits would depend on it. The CPU's tests have their own.
+#ifdef __CUDA_ARCH__
+FN float reciprocal(float x) {
+    float y;
+    asm("rcp.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+FN float rough_inverse_root(float x) {
+    float y;
+    asm("rsqrt.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+#else
+FN float reciprocal(float x) { return 1.0f / x; }
+FN float rough_inverse_root(float x) { return 1.0f / sqrtf(x); }
+#endif
+
+FN float inverse_root(float x) {  // with a step of Newton's, for what stresses are made of
+    float y = rough_inverse_root(x);
+    return fmaf(0.5f * y, fmaf(-x * y, y, 1.0f), y);
+}
+
 FN float dot3(const float* a, const float* b) { return fmaf(a[0], b[0], fmaf(a[1], b[1], a[2] * b[2])); }
 
 FN void cross3(const float* a, const float* b, float* out) {
@@ -45,7 +68,7 @@ FN void polar(const float* f, float* r) {
         cross3(r + 3, r + 6, k);
         cross3(r + 6, r, k + 3);
         cross3(r, r + 3, k + 6);
-        float half = 0.5f / dot3(r, k), moved = 0.0f;
+        float half = 0.5f * reciprocal(dot3(r, k)), moved = 0.0f;
 #pragma unroll
         for (int n = 0; n < 9; ++n) {
             float next = fmaf(half, k[n], 0.5f * r[n]);
@@ -59,10 +82,11 @@ FN void polar(const float* f, float* r) {
 #define ROTATE(pp, qq, pq, pr, qr, p, q)                              \
     {                                                                 \
         float gap = qq - pp, twice = 2.0f * pq;                       \
-        float root = sqrtf(fmaf(gap, gap, twice * twice));            \
-        float t = twice / (fabsf(gap) + root + 1e-30f);               \
+        float square = fmaf(gap, gap, fmaf(twice, twice, 1e-30f));    \
+        float root = square * rough_inverse_root(square);             \
+        float t = twice * reciprocal(fabsf(gap) + root);              \
         t = gap < 0.0f ? -t : t;                                      \
-        float c = 1.0f / sqrtf(fmaf(t, t, 1.0f)), s = t * c;          \
+        float c = rough_inverse_root(fmaf(t, t, 1.0f)), s = t * c;    \
         pp = fmaf(-t, pq, pp);                                        \
         qq = fmaf(t, pq, qq);                                         \
         pq = 0.0f;                                                    \
@@ -89,13 +113,13 @@ FN void order(float* long_axis, float& long_size, float* axis, float& size) {
 }
 
 FN void orthonormal(float* a) {  // three vectors, nearly so; right-handed afterwards
-    float scale = 1.0f / sqrtf(dot3(a, a)), along;
+    float scale = inverse_root(dot3(a, a)), along;
 #pragma unroll
     for (int n = 0; n < 3; ++n) a[n] *= scale;
     along = dot3(a, a + 3);
 #pragma unroll
     for (int n = 0; n < 3; ++n) a[3 + n] = fmaf(-along, a[n], a[3 + n]);
-    scale = 1.0f / sqrtf(dot3(a + 3, a + 3));
+    scale = inverse_root(dot3(a + 3, a + 3));
 #pragma unroll
     for (int n = 0; n < 3; ++n) a[3 + n] *= scale;
     cross3(a, a + 3, a + 6);
@@ -133,15 +157,16 @@ FN void decompose(const float* f, float* u, float* s, float* columns) {
 #pragma unroll
         for (int n = 0; n < 3; ++n) image[3 * i + n] = dot3(f + 3 * n, columns + 3 * i);
     size[0] = dot3(image, image);
-    s[0] = sqrtf(size[0]);
-    float scale = 1.0f / fmaxf(s[0], 1e-20f);
+    float scale = inverse_root(fmaxf(size[0], 1e-30f));
+    s[0] = size[0] * scale;
 #pragma unroll
     for (int n = 0; n < 3; ++n) u[n] = image[n] * scale;
     float along = dot3(u, image + 3);
 #pragma unroll
     for (int n = 0; n < 3; ++n) u[3 + n] = fmaf(-along, u[n], image[3 + n]);
-    s[1] = sqrtf(dot3(u + 3, u + 3));
-    scale = 1.0f / fmaxf(s[1], 1e-20f);
+    size[1] = dot3(u + 3, u + 3);
+    scale = inverse_root(fmaxf(size[1], 1e-30f));
+    s[1] = size[1] * scale;
 #pragma unroll
     for (int n = 0; n < 3; ++n) u[3 + n] *= scale;
     cross3(u, u + 3, u + 6);
@@ -166,7 +191,7 @@ FN bool apply_law(const float* row, float* f, float& packed, float* stress) {
         float volume = determinant(f);
         bool sound = volume > 0.0f;
         float root = cbrtf(volume);
-        float share = row[VISCOSITY] / (root * root), b[6];
+        float share = row[VISCOSITY] * reciprocal(root * root), b[6];
         b[0] = dot3(f, f), b[1] = dot3(f + 3, f + 3), b[2] = dot3(f + 6, f + 6);
         b[3] = dot3(f, f + 3), b[4] = dot3(f, f + 6), b[5] = dot3(f + 3, f + 6);
         float mean = (b[0] + b[1] + b[2]) * (1.0f / 3.0f), pressure = lambda * volume * (volume - 1.0f);
@@ -206,9 +231,10 @@ FN bool apply_law(const float* row, float* f, float& packed, float* stress) {
         float mean = (strain[0] + strain[1] + strain[2]) * (1.0f / 3.0f);
 #pragma unroll
         for (int d = 0; d < 3; ++d) shear[d] = strain[d] - mean;
-        float size = sqrtf(dot3(shear, shear) + SMALL), excess = size - row[YIELD] / (2.0f * mu);
+        float square = dot3(shear, shear) + SMALL, shorter = inverse_root(square), size = square * shorter;
+        float excess = size - row[YIELD] * reciprocal(2.0f * mu);
         if (excess > 0.0f) {
-            float share = excess / size;
+            float share = excess * shorter;
 #pragma unroll
             for (int d = 0; d < 3; ++d) s[d] = expf(fmaf(-share, shear[d], strain[d]));
             compose(u, s, v, f);

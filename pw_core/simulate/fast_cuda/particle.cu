@@ -40,6 +40,9 @@ FN int pass(const Problem& p, bool GATHER, bool SCATTER, const float* rows, cons
     } else {
         read(state, stride, VELOCITY, 3, v);
         read(state, stride, AFFINE, 9, c);
+        // Not-a-number would become a momentum of 0 on the grid, and the particle would be sound again.
+#pragma unroll
+        for (int n = 0; n < 9; ++n) sound = sound && fabsf(c[n]) < 1e12f && fabsf(v[n % 3]) < 1e8f;
     }
     if (SCATTER) {
         float f[9], next[9], packed = state[PACKED * stride], stress[9], momentum[3], mass = rows[MASS];

@@ -20,8 +20,8 @@ from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, meas
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
 from pw_core.reconstruct.ground.world_frame import WorldFrameOptions, to_world_frame, transformed
 from pw_core.reconstruct.inputs import Inputs
-from pw_core.reconstruct.poses.estimate import pose
-from pw_core.reconstruct.poses.sfm.adjust_given import adjust_given_poses
+from pw_core.reconstruct.poses.estimate import PoseOptions, pose
+from pw_core.reconstruct.poses.sfm.adjust_given import AdjustGivenOptions, adjust_given_poses
 from pw_core.reconstruct.report.page import write_report
 from pw_core.reconstruct.routes.job_folder import CHECKPOINT, open_job
 from pw_core.reconstruct.segmentation.gaussian_labels import classify
@@ -55,6 +55,12 @@ class ManyViewsOptions:
 
     relabel_rounds: int = 2
     """How often masks take what the Gaussians say, which then are told apart by them anew."""
+    adjust_given: AdjustGivenOptions = AdjustGivenOptions()
+    """The adjustment of given poses, where it is asked for."""
+    poses: PoseOptions = PoseOptions()
+    """How poses are found."""
+    world_frame: WorldFrameOptions = WorldFrameOptions()
+    """The plane, the scene's frame and its metre."""
     fit: FitOptions = FitOptions()
     """The photometric fit on the CPU."""
     cuda_fit: CudaFitOptions = CudaFitOptions()
@@ -102,7 +108,7 @@ def reconstruct_many(
     began = time.perf_counter()
     open_job(config, inputs, settings, folder)
     job = _Job(config, inputs, settings, folder, progress, choose_device(settings))
-    placed = _place(job)
+    placed = _place(job, options)
     posed = placed.posed
     held = posed.views[:: settings.holdout_every] if settings.holdout_every else ()
     train = [v for v in posed.views if v not in held]
@@ -125,13 +131,13 @@ def reconstruct_many(
     return scene
 
 
-def _place(job: _Job) -> _Placed:
+def _place(job: _Job, options: ManyViewsOptions) -> _Placed:
     """Poses, the plane that the scene stands on, and masks."""
     config, inputs, settings, folder, progress = job.config, job.inputs, job.settings, job.folder, job.progress
     adjusted = None
     if settings.refine_poses and inputs.route in ("posed", "posed rgbd"):
-        inputs, adjusted = adjust_given_poses(inputs, settings, folder, progress)
-    posed = pose(inputs, settings, folder, progress)
+        inputs, adjusted = adjust_given_poses(inputs, settings, folder, progress, options=options.adjust_given)
+    posed = pose(inputs, settings, folder, progress, options=options.poses)
     if adjusted is not None:
         posed = replace(posed, report=posed.report | {"poses": "given, then adjusted", "adjusted": adjusted})
     metric = inputs.route != "photos"
@@ -139,11 +145,13 @@ def _place(job: _Job) -> _Placed:
     progress("plane", 0.14)
     own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)
     metre_from = "depth" if inputs.route == "rgbd pictures" else ""
-    posed, plane = to_world_frame(posed, settings, metric=metric, own=own_there, metre=metre_from)
+    posed, plane = to_world_frame(
+        posed, settings, metric=metric, own=own_there, metre=metre_from, options=options.world_frame
+    )
     progress("masks", 0.15)
     masks = find_masks(config, inputs, settings, posed, prompt, folder)
     if not metric and settings.camera_height_m == 0:
-        posed, plane = _scaled(posed, masks[config.entities[0].name], settings, plane)
+        posed, plane = _scaled(posed, masks[config.entities[0].name], settings, plane, options.world_frame)
     return _Placed(posed, plane, prompt, masks)
 
 
@@ -233,13 +241,14 @@ def _prompt_view(inputs: Inputs, settings: ViewsSettings, posed: Posed) -> str:
     return name
 
 
-def _scaled(posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, plane: dict[str, Any]
-            ) -> tuple[Posed, dict[str, Any]]:  # fmt: skip
+def _scaled(
+    posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, plane: dict[str, Any], options: WorldFrameOptions
+) -> tuple[Posed, dict[str, Any]]:
     """Metres from the first entity's size."""
     around = bounds_of(own_points(posed, masks), grow=0.5)
     box = visual_hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
     longest = float((box[1] - box[0]).max())
-    assumed = settings.object_size_m or WorldFrameOptions().assumed_size_m
+    assumed = settings.object_size_m or options.assumed_size_m
     scale = assumed / longest
     source = (f"object size {assumed} m" if settings.object_size_m
               else f"unknown; the first entity is assumed to be {assumed} m long")  # fmt: skip

@@ -17,7 +17,7 @@ from pw_core.gaussians import F64, I64
 from pw_core.reconstruct.poses.rgbd.depth_map import DepthMap, Lifted, spread_out
 from pw_core.reconstruct.poses.sfm.verification import choose
 
-SAMPLE = 3
+MOTION_SAMPLE = 3
 """Matches that are a motion: not a choice."""
 
 
@@ -123,7 +123,7 @@ def motions(
     out = {}
     for (i, j), m in matches.items():
         both = lifted[i].ok[m[:, 0]] & lifted[j].ok[m[:, 1]]
-        if both.sum() <= SAMPLE:
+        if both.sum() <= MOTION_SAMPLE:
             continue
         first_points, second_points = lifted[i].points[m[both, 0]], lifted[j].points[m[both, 1]]
         found = motion(first_points, second_points, tolerance=tolerance, options=options)
@@ -149,9 +149,9 @@ def motion(
     """The rigid motion that takes most of the points `first` (n, 3) to `second` within `tolerance` [m] (MSAC: Torr and
     Zisserman 2000); None where no three of them are one."""
     count = len(first)
-    if count <= SAMPLE:
+    if count <= MOTION_SAMPLE:
         return None
-    picks = np.random.default_rng(0).integers(count, size=(options.tries, SAMPLE))
+    picks = np.random.default_rng(0).integers(count, size=(options.tries, MOTION_SAMPLE))
     sides = [np.linalg.norm(p[picks] - p[np.roll(picks, 1, axis=1)], axis=-1) for p in (first, second)]
     wide = (sides[0] > options.sample_spread_tolerances * tolerance).all(1)
     picks = picks[(np.abs(sides[0] - sides[1]) < 2 * tolerance).all(1) & wide]
@@ -167,14 +167,14 @@ def motion(
     turn, shift = turns[best], shifts[best]
     agree = np.linalg.norm(first @ turn.T + shift - second, axis=1) < tolerance
     for _ in range(options.refits):
-        if agree.sum() <= SAMPLE:
+        if agree.sum() <= MOTION_SAMPLE:
             return None
         turn, shift = rigid(first[agree], second[agree])
         again = np.linalg.norm(first @ turn.T + shift - second, axis=1) < tolerance
         if (again == agree).all():
             break
         agree = again
-    if agree.sum() <= SAMPLE:
+    if agree.sum() <= MOTION_SAMPLE:
         return None
     T = np.eye(4)
     T[:3, :3], T[:3, 3] = turn, shift
@@ -196,13 +196,13 @@ def log10_expected(points: F64, matches: int, *, tolerance: float) -> float:
     """log10 of the number of motions that chance would give as good as one that `points` (k, 3) of all matches agree
     with: as `verification.log10_expected`, with places spread over a surface as wide as those points."""
     count = len(points)
-    if count <= SAMPLE:
+    if count <= MOTION_SAMPLE:
         return float(np.inf)
     wide = np.sqrt(np.maximum(np.linalg.eigvalsh(np.cov(points.T)), 0))
     area = np.pi * 2 * wide[2] * 2 * max(float(wide[1]), tolerance)
     near = min(1.0, np.pi * tolerance**2 / max(area, 1e-12))
-    terms = np.log(max(matches - SAMPLE, 1)) + choose(matches, count) + choose(count, SAMPLE)
-    return float((terms + (count - SAMPLE) * np.log(near)) / np.log(10))
+    terms = np.log(max(matches - MOTION_SAMPLE, 1)) + choose(matches, count) + choose(count, MOTION_SAMPLE)
+    return float((terms + (count - MOTION_SAMPLE) * np.log(near)) / np.log(10))
 
 
 def contradicted(points: F64, T: F64, surface: DepthMap, *, options: PairwiseOptions = PairwiseOptions()) -> float:

@@ -38,7 +38,7 @@ class MappingOptions:
     epipolar_error_px: float = 4.0
     """Within which a match must lie of its epipolar line, in pixels of the pictures that features were found in."""
     half_least_matches: int = 10
-    """Matches that a pair must have left of half of its matches; chance is told by more than their number."""
+    """Matches that a pair must have left of half of its matches; chance is known by more than their number."""
     least_pose_matches: int = 15
     """Points that an image must see to be registered ..."""
     least_pose_share: float = 0.1

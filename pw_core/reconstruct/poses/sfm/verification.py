@@ -15,7 +15,7 @@ from scipy.special import gammaln
 
 from pw_core.gaussians import F64
 
-SAMPLE = 7
+FUNDAMENTAL_SAMPLE = 7
 """Matches that determine a fundamental matrix: not a choice."""
 
 
@@ -36,7 +36,7 @@ def log10_expected(first: F64, second: F64, matches: int, *, error_px: float) ->
     from scipy.spatial import ConvexHull, QhullError
 
     count = len(first)
-    if count <= SAMPLE:
+    if count <= FUNDAMENTAL_SAMPLE:
         return float(np.inf)
     near = 0.0
     for points in (first, second):
@@ -46,8 +46,8 @@ def log10_expected(first: F64, second: F64, matches: int, *, error_px: float) ->
             return float(np.inf)
         across = float(np.linalg.norm(points.max(0) - points.min(0)))
         near = max(near, min(1.0, 2 * error_px * across / max(area, 1e-9)))
-    terms = np.log(max(matches - SAMPLE, 1)) + choose(matches, count) + choose(count, SAMPLE)
-    return float((terms + (count - SAMPLE) * np.log(near)) / np.log(10))
+    terms = np.log(max(matches - FUNDAMENTAL_SAMPLE, 1)) + choose(matches, count) + choose(count, FUNDAMENTAL_SAMPLE)
+    return float((terms + (count - FUNDAMENTAL_SAMPLE) * np.log(near)) / np.log(10))
 
 
 def choose(n: int, k: int) -> float:

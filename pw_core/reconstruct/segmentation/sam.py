@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,21 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct.types import Mask, Rgb, View
 from pw_core.torchvision_schemas import declare_operators
 
-CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
-WHERE = "see 'Download Checkpoints' in the README of facebookresearch/sam2"
+_CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
+_WHERE = "see 'Download Checkpoints' in the README of facebookresearch/sam2"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sam2Options:
+    """How pictures are handed to the video predictor, which reads files."""
+
+    jpeg_quality: int = 97
+    """0 to 100: edges are to stay where they are."""
 
 
 def config_name(size: str) -> str:
     """Of the model of that size, as the sam2 package knows it."""
-    return f"configs/sam2.1/sam2.1_hiera_{CONFIGS[size]}.yaml"
+    return f"configs/sam2.1/sam2.1_hiera_{_CONFIGS[size]}.yaml"
 
 
 def predictor(settings: Sam2Settings, *, video: bool, device: str = "cpu") -> Any:
@@ -35,7 +44,7 @@ def predictor(settings: Sam2Settings, *, video: bool, device: str = "cpu") -> An
     if not settings.checkpoint or not file.is_file():
         raise ReconstructError(
             f"views.sam2.checkpoint: {'none is named' if not settings.checkpoint else f'{file} does not exist'}; masks "
-            f"by SAM 2 need the '{settings.size}' checkpoint as a local file: {WHERE}", code=ErrorCode.MISSING_WEIGHTS,
+            f"by SAM 2 need the '{settings.size}' checkpoint as a local file: {_WHERE}", code=ErrorCode.MISSING_WEIGHTS,
         )  # fmt: skip
     declare_operators()
     from sam2.build_sam import build_sam2, build_sam2_video_predictor
@@ -96,8 +105,8 @@ def segment_all(
 
 def follow(
     views: Sequence[View], entity: EntityConfig, settings: Sam2Settings, *, prompt_view: str, original_width: int,
-    device: str = "cpu",
-) -> dict[str, Mask]:
+    device: str = "cpu", options: Sam2Options = Sam2Options(),
+) -> dict[str, Mask]:  # fmt: skip
     """The entity in every view (by name) by the video predictor, prompted in `prompt_view`, followed both ways."""
     import cv2
     import torch
@@ -109,7 +118,7 @@ def follow(
     out: dict[str, Mask] = {}
     with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
         for i, v in enumerate(views):
-            cv2.imwrite(f"{folder}/{i:05d}.jpg", v.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 97])
+            cv2.imwrite(f"{folder}/{i:05d}.jpg", v.image[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, options.jpeg_quality])
         state = model.init_state(video_path=folder)
         model.add_new_points_or_box(
             state, frame_idx=names.index(prompt_view), obj_id=1, box=np.array(entity.prompt.box) * scale,

@@ -98,8 +98,8 @@ def fuse_tsdf(
     below = np.clip(-grid.points[:, 2], -grid.reach, grid.reach)
     outside = np.maximum(_outside(views, grid, one_sided=one_sided, options=options), below)
 
-    def solid(behind: float) -> TsdfMesh:
-        field = np.maximum(_surface(views, grid, behind), outside)
+    def solid(truncations: float) -> TsdfMesh:
+        field = np.maximum(_surface(views, grid, truncations), outside)
         smooth = ndimage.gaussian_filter(field.reshape(grid.shape), options.smoothing_voxels)
         return _close(np.maximum(smooth, below.reshape(grid.shape)), grid, name)
 
@@ -110,8 +110,8 @@ def fuse_tsdf(
     if float((tight[1] - tight[0]).max()) < options.roomy_ratio * float((bounds[1] - bounds[0]).max()):
         return fuse_tsdf(views, tight, voxels=voxels, name=name, options=options)
     noise = _noise(views, out.mesh, options.noise_samples) / step - options.clean_noise_voxels
-    behind = float(np.clip(1 + options.reach_per_noise_voxel * noise, 1, options.max_reach))
-    return solid(behind) if behind > 1 else out
+    truncations = float(np.clip(1 + options.reach_per_noise_voxel * noise, 1, options.max_reach))
+    return solid(truncations) if truncations > 1 else out
 
 
 @dataclass(frozen=True)
@@ -136,18 +136,20 @@ class _Grid:
         return cls(points, tuple(map(len, axes)), low, step, options.truncation_voxels * step)
 
 
-def _surface(views: Sequence[DepthView], grid: _Grid, behind: float) -> F64:
-    """Mean of the views' truncated distances [m] (n,) at the grid's points, negative inside; inside where none
-    speaks."""
+def _surface(views: Sequence[DepthView], grid: _Grid, truncations: float) -> F64:
+    """Mean of the views' truncated distances [m] (n,) at the grid's points, negative inside; inside where none speaks.
+
+    truncations: for how long behind its surface a view speaks.
+    """
     reach = grid.reach
     total, weight = np.zeros(len(grid.points)), np.zeros(len(grid.points))
     for view in views:
         i, x, y, z = _shown(view, grid.points)
         depth = view.depth[y, x]
         inwards = z - depth
-        near = (depth > 0) & (inwards < behind * reach)
-        # 1 as far as the truncation, then falling to 0 at `behind` of them.
-        says = np.clip((behind - inwards[near] / reach) / max(behind - 1, 1e-6), 0, 1)
+        near = (depth > 0) & (inwards < truncations * reach)
+        # 1 as far as the truncation, then falling to 0 at `truncations` of them.
+        says = np.clip((truncations - inwards[near] / reach) / max(truncations - 1, 1e-6), 0, 1)
         total[i[near]] -= says * np.clip(inwards[near], -reach, reach)
         weight[i[near]] += says
     return np.where(weight > 0, total / np.maximum(weight, 1e-9), -reach)

@@ -15,6 +15,16 @@ TUNED = ("pw_core/reconstruct", "pw_core/refine", "pw_core/calibrate")
 MOST_FILES, MOST_LINES, MOST_FUNCTION_LINES = 14, 400, 80
 
 STAYS: dict[str, str] = {
+    "pw_core/reconstruct/poses/rgbd/pairwise.py:MOTION_SAMPLE": "pairs that fix a motion",
+    "pw_core/reconstruct/poses/sfm/conventions.py:BODY": "axes of a convention",
+    "pw_core/reconstruct/poses/sfm/conventions.py:OPENGL": "axes of a convention",
+    "pw_core/reconstruct/poses/sfm/verification.py:FUNDAMENTAL_SAMPLE": "pairs that fix a fundamental matrix",
+    "pw_core/reconstruct/providers/program.py:READ_BYTES": "size of a buffer",
+    "pw_core/reconstruct/report/pictures.py:CAMERA_COLOR": "a colour",
+    "pw_core/reconstruct/report/pictures.py:ENTITY_COLORS": "colours",
+    "pw_core/reconstruct/report/pictures.py:GREY": "a colour",
+    "pw_core/reconstruct/splatting/losses.py:C1": "the index's own constant, Wang et al. 2004",
+    "pw_core/reconstruct/splatting/losses.py:C2": "the same",
     "pw_core/refine/photometric/losses.py:SSIM_C1": "the index's own constant, Wang et al. 2004",
     "pw_core/refine/photometric/losses.py:SSIM_C2": "the same",
     "pw_core/refine/photometric/shadow_gain.py:_OUTSIDE": "a place on no grid",

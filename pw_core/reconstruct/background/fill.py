@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage
 
 from pw_core.gaussians import F32, F64, Gaussians
@@ -180,7 +181,9 @@ def _with_backdrop(
     return g, added
 
 
-def _backdrop(view: View, hole: Mask, away: F64, colors: F32, options: BackdropOptions) -> Gaussians:
+def _backdrop(
+    view: View, hole: Mask, away: F64, colors: NDArray[np.floating], options: BackdropOptions
+) -> Gaussians:  # fmt: skip
     """A Gaussian a pixel of the hole, that far away [m] (n,), of those colours (n, 3)."""
     y, x = np.nonzero(hole)
     points = np.full((*hole.shape, 3), np.nan)

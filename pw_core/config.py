@@ -148,6 +148,9 @@ class SimulationConfig(Part):
     gravity_m_s2: float = Field(default=9.81, ge=0)
     margin_m: float = Field(default=0.12, gt=0, description="free room about the entities on every side")
     floor_friction: float = Field(default=0.5, ge=0)
+    engine: Literal["genesis", "fast"] = Field(
+        default="genesis", description="fast: this project's own kernels (CPU); what they cannot do goes to Genesis"
+    )
 
 
 class RefineConfig(Part):

@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from pw_core.actions import Tool
 from pw_core.gaussians import F32, F64
 from pw_core.scene import Body, Entity
 from pw_core.simulate.actions import Active, weights
-
-
-def rotation(q: F64) -> F64:
-    """Rotation matrix (3, 3) of a unit quaternion wxyz."""
-    w, x, y, z = q / np.linalg.norm(q)
-    return np.array(
-        [
-            [1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y)],
-            [2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x)],
-            [2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)],
-        ]
-    )
-
-
-def multiply(a: F64, b: F64) -> F64:
-    """Quaternion product a b, wxyz."""
-    w, v, s, u = a[0], a[1:], b[0], b[1:]
-    return np.concatenate([[w * s - v @ u], w * u + s * v + np.cross(v, u)])
+from pw_core.simulate.engine import BodyHandle
+from pw_core.simulate.rotations import multiply, rotation
 
 
 def poses_of(body: Body, rest: F32, origin: F64) -> tuple[F32, F32]:
@@ -74,7 +56,7 @@ class RigidBody:
     between steps, computed here: Genesis's own contact costs two minutes of compiling, and a plane needs little.
     """
 
-    def __init__(self, entity: Entity, handle: Any, *, friction: float) -> None:
+    def __init__(self, entity: Entity, handle: BodyHandle, *, friction: float) -> None:
         import trimesh
 
         self.entity = entity
@@ -88,32 +70,18 @@ class RigidBody:
         inertia = np.asarray(mesh.moment_inertia, np.float64) * (entity.mass_kg / max(abs(float(mesh.volume)), 1e-12))
         self._inertia_inverse = np.linalg.inv(inertia)
 
-    @property
-    def geom(self) -> int:
-        """Index of its geometry in the simulator."""
-        return int(self._handle.geoms[0].idx)
-
     def read(self) -> Body:
-        """Pose and twist now. The simulator's angular velocity is in the body's own frame, ours in the world's."""
-        q = self._handle.get_qpos().cpu().numpy().astype(np.float64)
-        v = self._handle.get_dofs_velocity().cpu().numpy().astype(np.float64)
-        return Body(q[:3], q[3:], v[:3], rotation(q[3:]) @ v[3:])
+        """Pose and twist now."""
+        return self._handle.read()
 
     def reset(self, body: Body) -> None:
         """Put pose and twist in place, and forget what acted on it before."""
-        from pw_core.simulate.engine import take_coupling
-
-        take_coupling(self._handle)
+        self._handle.take_coupling()
         self.write(body)
 
     def write(self, body: Body) -> None:
         """Put pose and twist in place."""
-        q = np.concatenate([body.position, body.orientation]).astype(np.float32)
-        # Geometry and link velocities follow at once: the next substep must not meet the body where it was before.
-        self._handle.set_qpos(q, zero_velocity=False)
-        # By the quaternion as the simulator keeps it, so that a twist that was read is written back to the bit.
-        spin = body.angular @ rotation(q[3:].astype(np.float64))
-        self._handle.set_dofs_velocity(np.concatenate([body.linear, spin]).astype(np.float32))
+        self._handle.write(body)
 
     def act(self, active: list[Active], t: float, dt: float, rest: F32) -> None:
         """Prepare the step [t, t + dt]: follow a tool's path, or take forces and the table's contact.
@@ -154,9 +122,7 @@ class RigidBody:
     def settle(self, substep_s: float) -> None:
         """After a step: take the impulse of its last substep [s], and lift the body out of the table, where deformables
         have pressed it in during the step."""
-        from pw_core.simulate.engine import take_coupling
-
-        force, torque = take_coupling(self._handle)
+        force, torque = self._handle.take_coupling()
         if self._held:
             return
         now = self.read()
@@ -175,7 +141,7 @@ class RigidBody:
     def _hold(self, held: bool) -> None:
         """A held body is as heavy as a mountain, so that what it presses cannot push it back within a step."""
         if held != self._held:
-            self._handle.set_dofs_armature(np.full(6, HELD_ARMATURE if held else 0.0, np.float32))
+            self._handle.hold(held)
         self._held = held
 
     def _follow(self, tool: Tool, start: Body, t: float, dt: float) -> None:
@@ -230,7 +196,6 @@ class RigidBody:
         return linear, angular
 
 
-HELD_ARMATURE = 1e5  # [kg] and [kg m²]
 CONTACT_M = 2e-4
 MAX_CONTACTS = 8
 CONTACT_SWEEPS = 12

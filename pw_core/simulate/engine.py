@@ -1,160 +1,70 @@
-"""All that touches Genesis's own objects: start it, build a scene of it, move particle arrays in and out."""
+"""What a `Simulation` asks of the engine under it."""
 
 from __future__ import annotations
 
-import os
-import tempfile
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.errors import RolloutError
-from pw_core.scene import Entity, Particles, Scene
-from pw_core.simulate.materials import MaterialTable, volume_share
-from pw_core.simulate.settings import SimulationSettings
-
-_NAMES = {"positions": "pos", "velocities": "vel", "C": "C", "F": "F", "Jp": "Jp", "active": "active"}
-_SHAPES: dict[str, tuple[int, ...]] = {"pos": (3,), "vel": (3,), "C": (3, 3), "F": (3, 3), "Jp": (), "actu": ()}
-# How far a rigid surface reaches on the grid (e-folding length, in cells). Under a pressed rolling pin the dough's
-# surface then lies within a quarter of a cell of the pin's; with less it creeps in, with more it keeps away.
-COUPLING_CELLS = 0.5
-FLOOR = 0
-"""Index of the table's geometry in the simulator: it is added first."""
-_started: str | None = None
+from pw_core.gaussians import F64
+from pw_core.scene import Body
+from pw_core.simulate.actions import Active
 
 
-def start(device: str) -> None:
-    """Start Genesis, once in a process.
-
-    Raises:
-        RolloutError: it already runs on another device, or there is no such device.
-    """
-    global _started
-    if _started == device:
-        return
-    if _started is not None:
-        raise RolloutError(f"the simulator of this process runs on '{_started}': use a new process for '{device}'")
-    if device not in ("cpu", "cuda"):
-        raise RolloutError(f"unknown device '{device}' for the simulator: use 'cpu' or 'cuda'")
-    import genesis as gs
-
-    # One thread on the CPU: sums over the grid then always run in the same order, so replays are bit-identical.
-    if device == "cpu":
-        os.environ.setdefault("QD_NUM_THREADS", "1")
-    gs.init(backend=gs.cpu if device == "cpu" else gs.cuda, precision="32", logging_level="error", seed=0)
-    _started = device
+class Diverged(Exception):
+    """Something is at no finite position, or so far away that the engine cannot go on."""
 
 
-def build_scene(
-    scene: Scene, settings: SimulationSettings, force_field: Any, materials: MaterialTable
-) -> tuple[Any, Any, dict[str, Any]]:
-    """Genesis's scene, its MPM solver, and its rigid entities by name. Gravity is a row of the force field's table."""
-    import genesis as gs
+class BodyHandle(Protocol):
+    """A rigid body in an engine."""
 
-    world = gs.Scene(
-        sim_options=gs.options.SimOptions(dt=settings.step_s, substeps=settings.substeps, gravity=(0.0, 0.0, 0.0)),
-        mpm_options=gs.options.MPMOptions(
-            lower_bound=tuple(settings.lower), upper_bound=tuple(settings.upper), grid_density=settings.grid_density,
-            particle_size=settings.particle_size_m, enable_CPIC=False,
-        ),
-        # Genesis's rigid contact takes two minutes to compile; the few contacts here are ours (bodies.py).
-        rigid_options=gs.options.RigidOptions(enable_collision=False, disable_constraint=True),
-        show_viewer=False, show_FPS=False,
-    )  # fmt: skip
-    floor = gs.materials.Rigid(
-        needs_coup=True, coup_friction=scene.config.simulation.floor_friction, coup_softness=0.0, coup_restitution=0.0
-    )
-    world.add_entity(morph=gs.morphs.Plane(), material=floor)
-    for row, entity in enumerate(e for e in scene.entities if e.kind == "deformable"):
-        density = entity.material.density_kg_m3 * volume_share(entity, settings.particle_size_m)
-        # "Nowhere" takes any number of particles; where they are is written with the state.
-        world.add_entity(
-            morph=gs.morphs.Nowhere(n_particles=entity.particles.stop - entity.particles.start),
-            material=materials.material(row, entity.material.model, density=density),
-        )
-    links = {e.name: _add_rigid(world, e, settings) for e in scene.entities if e.kind != "deformable"}
-    world.add_force_field(force_field)
-    world.build()
-    return world, world.sim.mpm_solver, links
+    def read(self) -> Body:
+        """Pose and twist now, in the world's frame."""
+        ...
+
+    def write(self, body: Body) -> None:
+        """Put pose and twist in place, so that a twist that was read is written back to the bit."""
+        ...
+
+    def hold(self, held: bool) -> None:
+        """Whether it is as heavy as a mountain, so that what it presses cannot push it back."""
+        ...
+
+    def take_coupling(self) -> tuple[F64, F64]:
+        """Force [N] and torque [N m] about its centre that deformables gave it in the last substep; then none."""
+        ...
 
 
-def _add_rigid(world: Any, entity: Entity, settings: SimulationSettings) -> Any:
-    import genesis as gs
-    import trimesh
+class Engine(Protocol):
+    """Particles of the deformable entities, one after another, and rigid bodies by name."""
 
-    mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces, process=True)
-    if len(mesh.faces) > 2000:
-        mesh = mesh.convex_hull if abs(mesh.convex_hull.volume / max(mesh.volume, 1e-12) - 1) < 0.1 else mesh
-    material = gs.materials.Rigid(
-        rho=entity.mass_kg / max(abs(float(mesh.volume)), 1e-9), needs_coup=True, gravity_compensation=0.0,
-        coup_friction=entity.material.friction, coup_softness=COUPLING_CELLS * settings.cell_m, coup_restitution=0.0,
-    )  # fmt: skip
-    path = Path(tempfile.mkdtemp(prefix="pw_")) / "body.obj"
-    mesh.export(path)
-    return world.add_entity(
-        morph=gs.morphs.Mesh(
-            file=str(path), pos=tuple(entity.origin), fixed=False, convexify=False, decimate=False,
-            # Left to itself Genesis turns a free body's frame onto its principal axes: poses would not be ours.
-            file_meshes_are_zup=True, align=False,
-        ),
-        material=material,
-    )  # fmt: skip
+    bodies: Mapping[str, BodyHandle]
 
+    def read_particles(self) -> dict[str, NDArray[Any]]:
+        """Their arrays under the names of `Particles`, as copies."""
+        ...
 
-def write_friction(world: Any, geom: int, friction: float) -> None:
-    """Change Coulomb's coefficient between a rigid geometry and the deformables."""
-    world.sim.rigid_solver.dyn_info.geoms.coup_friction[geom] = friction
+    def write_particles(self, arrays: dict[str, NDArray[Any]]) -> None:
+        """Put their whole state in place, exactly."""
+        ...
 
+    def write_materials(self, rows: F64) -> None:
+        """Rows of `materials.parameters`, one a deformable entity, from the next substep on."""
+        ...
 
-def take_coupling(handle: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Force [N] and torque [N m] about its centre that the deformables gave a body in the last substep; then none.
+    def write_friction(self, body: str, friction: float) -> None:
+        """Coulomb's coefficient between deformables and that body; empty: the table."""
+        ...
 
-    Genesis lets them act in the substep after. Left there they would be a part of the state that no one can read.
-    """
-    links, link = handle.solver.dyn_state.links, handle.base_link_idx
-    out = []
-    for field in (links.cfrc_coupling_vel, links.cfrc_coupling_ang):
-        values = field.to_numpy()
-        out.append(-values[link].reshape(3).astype(np.float64))
-        if out[-1].any():
-            values[link] = 0
-            field.from_numpy(values)
-    return out[0], out[1]
+    def write_slots(self, active: list[Active]) -> None:
+        """The accelerations in force, at most `actions.SLOTS`."""
+        ...
 
+    def step(self) -> None:
+        """One step of `settings.substeps` substeps.
 
-def read_particles(solver: Any, world: Any) -> dict[str, NDArray[Any]]:
-    """All MPM particles' arrays under the names of `Particles`."""
-    raw = _read(solver, world)
-    return {ours: raw[theirs] for ours, theirs in _NAMES.items()}
-
-
-def write_particles(solver: Any, world: Any, particles: Particles, index: NDArray[np.int64]) -> None:
-    """Put those rows of the scene's particles in place, exactly."""
-    write_arrays(solver, world, {k: v[index] for k, v in particles.arrays().items()})
-
-
-def write_arrays(solver: Any, world: Any, arrays: dict[str, NDArray[Any]]) -> None:
-    """Put the MPM particles' whole state in place, exactly; `arrays` as from `read_particles`."""
-    import genesis as gs
-    import torch
-
-    n = solver.n_particles
-    data = {theirs: torch.as_tensor(np.ascontiguousarray(arrays[ours])) for ours, theirs in _NAMES.items()}
-    data["actu"] = torch.zeros(n)
-    for key, value in data.items():
-        kind = gs.tc_bool if key == "active" else gs.tc_float
-        data[key] = value.to(dtype=kind, device=gs.device)[None].contiguous()
-    solver._kernel_set_state(world.sim.cur_substep_local, *(data[k] for k in (*_SHAPES, "active")))
-
-
-def _read(solver: Any, world: Any) -> dict[str, NDArray[Any]]:
-    import genesis as gs
-    import torch
-
-    n = solver.n_particles
-    data = {k: torch.zeros((1, n, *s), dtype=gs.tc_float, device=gs.device) for k, s in _SHAPES.items()}
-    data["active"] = torch.zeros((1, n), dtype=gs.tc_bool, device=gs.device)
-    solver._kernel_get_state(world.sim.cur_substep_local, *(data[k] for k in (*_SHAPES, "active")))
-    return {k: v[0].cpu().numpy() for k, v in data.items()}
+        Raises:
+            Diverged: it cannot go on; the state is that of where it stopped.
+        """
+        ...

@@ -1,4 +1,4 @@
-"""A built simulation of a scene: reset to any physical state, act on it, step it, read it. Genesis (MPM) underneath."""
+"""A built simulation of a scene: reset to any physical state, act on it, step it, read it. An MPM engine underneath."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F32, F64
 from pw_core.progress import Progress, no_progress
 from pw_core.scene import Body, Entity, Particles, PhysicsState, Scene
-from pw_core.simulate import engine
 from pw_core.simulate.actions import Active, Schedule, check_actions, weights
 from pw_core.simulate.bodies import RigidBody, poses_of
-from pw_core.simulate.field import SlotField
-from pw_core.simulate.materials import COLUMNS, MaterialTable, parameters
+from pw_core.simulate.engine import Diverged
+from pw_core.simulate.engines import EngineName, engine_for, make_engine
+from pw_core.simulate.materials import COLUMNS, parameters
 from pw_core.simulate.settings import SimulationSettings, choose_settings, substep_limit
 
 
@@ -27,7 +27,9 @@ class Simulation:
     Everything is in world coordinates. Two runs from the same state with the same actions are bit-identical on the CPU.
     """
 
-    def __init__(self, scene: Scene, settings: SimulationSettings, *, device: str) -> None:
+    def __init__(
+        self, scene: Scene, settings: SimulationSettings, *, device: str, engine: EngineName = "genesis"
+    ) -> None:
         self.scene = scene
         self.settings = settings
         self.time_s = 0.0
@@ -38,14 +40,12 @@ class Simulation:
         self._masses = np.zeros(len(scene.rest))
         for e in scene.entities:
             self._masses[e.particles] = e.mass_kg / max(1, e.particles.stop - e.particles.start)
-        engine.start(device)
-        self._field = SlotField()
-        self._table = MaterialTable(len(self._soft))
+        self.engine, self.engine_note = engine_for(scene, engine, device=device)
+        self._engine = make_engine(self.engine, scene, settings, device=device)
         self._write_materials()
-        self._world, self._solver, handles = engine.build_scene(scene, settings, self._field.force_field, self._table)
         self._bodies: dict[str, RigidBody] = {
             name: RigidBody(scene.entity(name), handle, friction=scene.config.simulation.floor_friction)
-            for name, handle in handles.items()
+            for name, handle in self._engine.bodies.items()
         }
         self._wind = np.zeros(3)
         self._constants: dict[str, float] = {}
@@ -54,13 +54,21 @@ class Simulation:
 
     @classmethod
     def build(
-        cls, scene: Scene, *, device: str = "cpu", headroom: float = 1.0, progress: Progress | None = None
+        cls,
+        scene: Scene,
+        *,
+        device: str = "cpu",
+        headroom: float = 1.0,
+        engine: EngineName | None = None,
+        progress: Progress | None = None,
     ) -> Simulation:
         """Choose settings, build, and compile by taking a step. Minutes on first use, seconds from the kernel cache.
 
         Args:
             device: "cpu", or "cuda" for an NVIDIA GPU.
             headroom: how many times stiffer and more viscous `set_materials` may make things; shortens the substep.
+            engine: "genesis" or "fast"; None: the config's. What the fast engine cannot do goes to Genesis, and
+                `engine_note` says why.
             progress: called with a stage and a fraction.
 
         Raises:
@@ -69,7 +77,7 @@ class Simulation:
         settings = choose_settings(scene, headroom=headroom)
         done = progress or no_progress
         done("compiling", 0.0)
-        made = cls(scene, settings, device=device)
+        made = cls(scene, settings, device=device, engine=engine or scene.config.simulation.engine)
         done("compiling", 0.5)
         made.step()
         made.read()
@@ -134,7 +142,7 @@ class Simulation:
         self._soft = [e for e in entities if e.kind == "deformable"]
         self._write_materials()
         for name in set(materials) & set(self._bodies):
-            engine.write_friction(self._world, self._bodies[name].geom, materials[name].friction)
+            self._engine.write_friction(name, materials[name].friction)
 
     def _check_material(self, entity: Entity, new: Material) -> None:
         old = entity.material
@@ -159,7 +167,7 @@ class Simulation:
     def set_floor_friction(self, friction: float) -> None:
         """Coulomb's coefficient of everything against the table, from now on. RolloutError (INVALID_ACTION) below 0."""
         _check_friction(friction)
-        engine.write_friction(self._world, engine.FLOOR, friction)
+        self._engine.write_friction("", friction)
         for body in self._bodies.values():
             body.friction = friction
 
@@ -188,7 +196,7 @@ class Simulation:
         self._judge_start(physics.particles)
         self._base = physics.particles
         if len(self._index):
-            engine.write_particles(self._solver, self._world, physics.particles, self._index)
+            self._engine.write_particles({k: v[self._index] for k, v in physics.particles.arrays().items()})
         for name, body in self._bodies.items():
             body.reset(physics.bodies[name])
         self.time_s = self._start = time_s
@@ -220,7 +228,7 @@ class Simulation:
         t = self._steps * dt
         positions = self._positions() if self._schedule.starts_force(t, dt) else None
         active = self._schedule.active(t, dt, positions)
-        self._field.write([a for a in active if not a.entity])
+        self._engine.write_slots([a for a in active if not a.entity])
         own = [a for a in active if a.entity]
         for entity in self._soft:
             mine = [a for a in own if a.entity == entity.name]
@@ -231,10 +239,8 @@ class Simulation:
             mine = [a for a in active if a.entity in ("", name)]
             body.act(mine, t, dt, self.scene.rest[body.entity.particles])
         try:
-            self._world.step(update_visualizer=False, refresh_visualizer=False)
-        except Exception as error:
-            if "nan" not in str(error).lower():
-                raise
+            self._engine.step()
+        except Diverged as error:
             self.check()
             raise RolloutError(
                 f"the simulation became unstable {self.time_s:.4g} s into the rollout: use a smaller "
@@ -255,7 +261,7 @@ class Simulation:
         """The whole physical state, as copies."""
         arrays = {k: v.copy() for k, v in self._base.arrays().items()}
         if len(self._index):
-            for key, value in engine.read_particles(self._solver, self._world).items():
+            for key, value in self._engine.read_particles().items():
                 arrays[key][self._index] = value
         bodies: dict[str, Body] = {}
         for name, body in self._bodies.items():
@@ -276,7 +282,7 @@ class Simulation:
 
     def _write_materials(self) -> None:
         size, substep = self.settings.particle_size_m, self.settings.substep_s
-        self._table.write(
+        self._engine.write_materials(
             np.array([parameters(e, particle_size_m=size, substep_s=substep) for e in self._soft]).reshape(-1, COLUMNS)
         )
 
@@ -327,7 +333,7 @@ class Simulation:
         """Positions of all particles [m], shape (J, 3)."""
         positions: F32 = self._base.positions.copy()
         if len(self._index):
-            positions[self._index] = engine.read_particles(self._solver, self._world)["positions"]
+            positions[self._index] = self._engine.read_particles()["positions"]
         for body in self._bodies.values():
             where = body.entity.particles
             positions[where] = poses_of(body.read(), self.scene.rest[where], body.entity.origin)[0]
@@ -335,13 +341,13 @@ class Simulation:
 
     def _kick(self, entity: Entity, actions: list[Active], dt: float) -> None:
         """Velocity impulses on one entity's particles: force fields live on the grid, which knows no entities."""
-        state = engine.read_particles(self._solver, self._world)
+        state = self._engine.read_particles()
         where = np.flatnonzero(self.scene.entity_ids[self._index] == entity.id)
         change = np.zeros((len(where), 3))
         for a in actions:
             change += dt * weights(state["positions"][where], a.center, a.radius, a.falloff)[:, None] * a.acceleration
         state["velocities"][where] += change.astype(np.float32)
-        engine.write_arrays(self._solver, self._world, state)
+        self._engine.write_particles(state)
 
 
 def _check_friction(friction: float) -> None:

@@ -232,8 +232,8 @@ def gather(p, stride, unit, grid, box_x, box_y, box_z, box_ny, box_nz, constants
             low, high = constants[LOW + a], constants[HIGH + a]
             v = vselect((x >= high) & (v >= 0.0), 0.0, v)
             v = vselect((x <= low) & (v <= 0.0), 0.0, v)
-            x = vselect(x < high, x, high)
-            x = vselect(x > low, x, low)
+            x = vselect(x > high, high, x)  # what is not a number stays so, and is seen
+            x = vselect(x < low, low, x)
             vstore_first(p, (X + a) * stride + at, x, inside)
             vstore_first(p, (V + a) * stride + at, v, inside)
             b = vfloor(x * inverse_dx - 0.5)

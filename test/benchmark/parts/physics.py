@@ -14,7 +14,7 @@ from pw_core.appearance import placed_positions
 from pw_core.gaussians import deformations, follow
 from pw_core.scene import Body, Entity, PhysicsState, Scene
 from pw_core.simulate import Simulation
-from pw_core.simulate.bodies import rotation
+from pw_core.simulate.rotations import rotation
 
 GRAVITY = 9.81
 TURN = rotation(np.array([0.8, 0.2, -0.4, 0.4]))

@@ -7,7 +7,7 @@ import pytest
 
 from pw_core.actions import parse_action
 from pw_core.scene import Body, PhysicsState
-from pw_core.simulate.bodies import rotation
+from pw_core.simulate.rotations import rotation
 
 pytestmark = pytest.mark.slow
 
@@ -130,7 +130,7 @@ def test_the_simulator_collides_with_the_body_where_it_is(rolling_pin) -> None:
     simulation.reset(
         PhysicsState(start.particles, {"pin": Body(np.array([0.5, 0.1, 0.2]), quarter, *np.zeros((2, 3)))})
     )
-    theirs = simulation._bodies["pin"]._handle.geoms[0].get_verts().cpu().numpy()
+    theirs = simulation._bodies["pin"]._handle.entity.geoms[0].get_verts().cpu().numpy()
     ours = (pin.mesh.vertices - pin.origin) @ rotation(quarter).T + [0.5, 0.1, 0.2]
     assert np.abs(np.sort(theirs, 0) - np.sort(ours, 0)).max() < 1e-5
 

@@ -11,6 +11,12 @@ from pw_core.gaussians import F64
 from pw_core.scene import Body
 from pw_core.simulate.actions import Active
 
+COUPLING_CELLS = 0.5
+"""How far a rigid surface reaches on the grid (e-folding length, in cells). Under a pressed rolling pin the dough's
+surface then lies within a quarter of a cell of the pin's; with less it creeps in, with more it keeps away."""
+HELD_ARMATURE = 1e5
+"""What a hand adds to the mass [kg] and the inertia [kg m²] of the body that it holds."""
+
 
 class Diverged(Exception):
     """Something is at no finite position, or so far away that the engine cannot go on."""

@@ -30,8 +30,4 @@ def engine_for(scene: Scene, wanted: EngineName, *, device: str) -> tuple[Engine
     """The engine that a scene gets, and why it is not the wanted one; empty where it is."""
     if wanted == "fast" and device != "cpu":
         return "genesis", f"the fast engine runs on the CPU only, and this world on '{device}': Genesis takes over"
-    if wanted == "fast":
-        rigid = [e.name for e in scene.entities if e.kind != "deformable"]
-        if rigid:
-            return "genesis", f"the fast engine has no rigid bodies yet and this scene has {rigid}: Genesis takes over"
     return wanted, ""

@@ -14,17 +14,15 @@ from pw_core.errors import RolloutError
 from pw_core.gaussians import F64
 from pw_core.scene import Body, Entity, Scene
 from pw_core.simulate.actions import Active
-from pw_core.simulate.engine import Diverged
+from pw_core.simulate.engine import COUPLING_CELLS, HELD_ARMATURE, Diverged
 from pw_core.simulate.field import SlotField
 from pw_core.simulate.materials import MaterialTable, volume_share
+from pw_core.simulate.meshes import collision_mesh
 from pw_core.simulate.rotations import rotation
 from pw_core.simulate.settings import SimulationSettings
 
 _NAMES = {"positions": "pos", "velocities": "vel", "C": "C", "F": "F", "Jp": "Jp", "active": "active"}
 _SHAPES: dict[str, tuple[int, ...]] = {"pos": (3,), "vel": (3,), "C": (3, 3), "F": (3, 3), "Jp": (), "actu": ()}
-# How far a rigid surface reaches on the grid (e-folding length, in cells). Under a pressed rolling pin the dough's
-# surface then lies within a quarter of a cell of the pin's; with less it creeps in, with more it keeps away.
-COUPLING_CELLS = 0.5
 FLOOR = 0
 """Index of the table's geometry in the simulator: it is added first."""
 _started: str | None = None
@@ -87,11 +85,8 @@ def build_scene(
 
 def _add_rigid(world: Any, entity: Entity, settings: SimulationSettings) -> Any:
     import genesis as gs
-    import trimesh
 
-    mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces, process=True)
-    if len(mesh.faces) > 2000:
-        mesh = mesh.convex_hull if abs(mesh.convex_hull.volume / max(mesh.volume, 1e-12) - 1) < 0.1 else mesh
+    mesh = collision_mesh(entity)
     material = gs.materials.Rigid(
         rho=entity.mass_kg / max(abs(float(mesh.volume)), 1e-9), needs_coup=True, gravity_compensation=0.0,
         coup_friction=entity.material.friction, coup_softness=COUPLING_CELLS * settings.cell_m, coup_restitution=0.0,
@@ -149,9 +144,6 @@ class GenesisEngine:
             if "nan" not in str(error).lower():
                 raise
             raise Diverged(str(error)) from error
-
-
-HELD_ARMATURE = 1e5  # [kg] and [kg m²]
 
 
 class GenesisBody:

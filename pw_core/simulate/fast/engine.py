@@ -10,14 +10,57 @@ import torch
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F64
-from pw_core.scene import Scene
+from pw_core.scene import Body, Entity, Scene
 from pw_core.simulate.actions import Active
-from pw_core.simulate.engine import BodyHandle, Diverged
+from pw_core.simulate.engine import COUPLING_CELLS, HELD_ARMATURE, Diverged
 from pw_core.simulate.fast import layout
+from pw_core.simulate.fast.distance import DistanceGrid, distance_grid
 from pw_core.simulate.fast.particles import OutOfDomain, Solver
+from pw_core.simulate.fast.rigid import sample, turn
+from pw_core.simulate.meshes import collision_mesh
 from pw_core.simulate.settings import SimulationSettings
 
 _FEW = 1500  # particles: with fewer, threads spend more on meeting than they save
+
+
+class FastBody:
+    """A row of the solver's bodies, see `engine.BodyHandle`."""
+
+    def __init__(self, solver: Solver, row: int, distances: DistanceGrid) -> None:
+        self._solver = solver
+        self.row = row
+        self.distances = distances
+
+    def distance(self, point: F64) -> float:
+        """Signed distance [m] of a point in the world (3,) from the body's surface, as the kernels have it."""
+        s = self._solver
+        return float(sample(self._state, s.shapes[self.row], s.distances, s.gradients, *point, np.zeros(3)))
+
+    @property
+    def _state(self) -> F64:
+        state: F64 = self._solver.bodies[self.row]
+        return state
+
+    def read(self) -> Body:
+        """See `BodyHandle`."""
+        position, orientation, linear, angular = np.split(self._state[:13].copy(), [3, 7, 10])
+        return Body(position, orientation, linear, angular)
+
+    def write(self, body: Body) -> None:
+        """See `BodyHandle`."""
+        self._state[:13] = np.concatenate([body.position, body.orientation, body.linear, body.angular])
+        turn(self._state)
+
+    def hold(self, held: bool) -> None:
+        """See `BodyHandle`."""
+        self._state[layout.BODY_HELD] = HELD_ARMATURE if held else 0.0
+
+    def take_coupling(self) -> tuple[F64, F64]:
+        """See `BodyHandle`."""
+        wrench = self._state[layout.BODY_FORCE : layout.BODY_FORCE + 6]
+        force, torque = wrench[:3].copy(), wrench[3:].copy()
+        wrench[:] = 0
+        return force, torque
 
 
 class FastEngine:
@@ -26,7 +69,7 @@ class FastEngine:
     It runs on `torch.get_num_threads()` threads, as the renderer does.
     """
 
-    bodies: Mapping[str, BodyHandle]
+    bodies: Mapping[str, FastBody]
 
     def __init__(self, scene: Scene, settings: SimulationSettings) -> None:
         self._soft = [e for e in scene.entities if e.kind == "deformable"]
@@ -38,7 +81,17 @@ class FastEngine:
         )  # fmt: skip
         self._counts = counts
         self._solver.friction = np.float32(scene.config.simulation.floor_friction)
-        self.bodies = {}
+        self.bodies = {e.name: self._add_body(e, settings) for e in scene.entities if e.kind != "deformable"}
+
+    def _add_body(self, entity: Entity, settings: SimulationSettings) -> FastBody:
+        mesh = collision_mesh(entity)
+        inertia = np.asarray(mesh.moment_inertia, np.float64) * (entity.mass_kg / max(abs(float(mesh.volume)), 1e-12))
+        grid = distance_grid(mesh.vertices, mesh.faces)
+        softness = COUPLING_CELLS * settings.cell_m
+        row = self._solver.add_body(
+            grid, mass=entity.mass_kg, inertia=inertia, friction=entity.material.friction, softness=softness
+        )
+        return FastBody(self._solver, row, grid)
 
     def read_particles(self) -> dict[str, NDArray[Any]]:
         """See `Engine`."""
@@ -65,7 +118,10 @@ class FastEngine:
 
     def write_friction(self, body: str, friction: float) -> None:
         """See `Engine`."""
-        self._solver.friction = np.float32(friction)
+        if body:
+            self._solver.bodies[self.bodies[body].row, layout.BODY_FRICTION] = friction
+        else:
+            self._solver.friction = np.float32(friction)
 
     def write_slots(self, active: list[Active]) -> None:
         """See `Engine`."""

@@ -1,4 +1,4 @@
-"""What happens on the grid: tiles summed, momentum to velocity, actions, the table.
+"""What happens on the grid: tiles summed, momentum to velocity, actions, the table, rigid bodies.
 
 A block of 4 x 4 columns of nodes belongs to one thread at a time. It adds up the tiles that reach it in their units'
 order, so that the sums do not depend on threads.
@@ -15,6 +15,8 @@ from numba import njit
 from pw_core.kernels.simd import vload, vselect, vsplat, vstore
 from pw_core.simulate.fast.lanes import vlast_of_quads, vquad
 from pw_core.simulate.fast.layout import (
+    BODY_POSITION,
+    BODY_REACH,
     BX,
     BY,
     DT,
@@ -33,6 +35,7 @@ from pw_core.simulate.fast.layout import (
     TILE_SIDE,
     Z0,
 )
+from pw_core.simulate.fast.rigid import meet
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -82,11 +85,17 @@ def slide(vx, vy, vz, nx, ny, nz, friction):
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
-def move(node, total, grid, box_x, box_y, box_z, box_ny, box_nz, constants, slots, slot_count, friction):
-    """A block's momenta to velocities in `grid`: gravity and actions, then the table z = 0.
+def move(
+    node, total, grid, box_x, box_y, box_z, box_ny, box_nz, constants, slots, slot_count, friction, bodies, shapes,
+    distances, gradients, reactions,
+):  # fmt: skip
+    """A block's momenta to velocities in `grid`: gravity and actions, the table z = 0, then the bodies in their order.
 
     slots [slot, 8]: the actions with a radius, `slot_count` of them; those without are part of the gravity.
+    reactions [body, 6]: written to, what the block gives the bodies.
     """
+    reactions[:] = 0
+    velocity = np.zeros(3)
     nz, z0 = np.intp(node[NODE_NZ]), np.intp(node[NODE_Z0])
     dt, dx = constants[DT], constants[DX]
     fall = dt * vquad(constants, GRAVITY)
@@ -117,3 +126,19 @@ def move(node, total, grid, box_x, box_y, box_z, box_ny, box_nz, constants, slot
             if total[source + 4 * j + 3] > np.float32(SMALLEST_MASS):
                 zero, one = np.float32(0.0), np.float32(1.0)
                 grid[n], grid[n + 1], grid[n + 2] = slide(grid[n], grid[n + 1], grid[n + 2], zero, zero, one, friction)
+        for b in range(len(bodies)):
+            body = bodies[b]
+            reach = body[BODY_REACH] ** 2 - (px - body[BODY_POSITION]) ** 2 - (py - body[BODY_POSITION + 1]) ** 2
+            if reach <= 0.0:
+                continue
+            reach = math.sqrt(reach)
+            low = max(0, np.intp(math.floor((body[BODY_POSITION + 2] - reach) / dx)) - z0)
+            high = min(nz, np.intp(math.ceil((body[BODY_POSITION + 2] + reach) / dx)) + 1 - z0)
+            for j in range(low, high):
+                mass = total[source + 4 * j + 3]
+                if mass > np.float32(SMALLEST_MASS):
+                    n = first + 4 * j
+                    velocity[0], velocity[1], velocity[2] = grid[n], grid[n + 1], grid[n + 2]
+                    pz = np.float32(z0 + j) * dx
+                    meet(body, shapes[b], distances, gradients, px, py, pz, mass, dt, velocity, reactions[b])
+                    grid[n], grid[n + 1], grid[n + 2] = velocity[0], velocity[1], velocity[2]

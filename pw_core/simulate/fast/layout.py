@@ -23,6 +23,13 @@ TILE_SIDE = 8  # nodes along a side of a unit's tile: 4 cells, 2 more of the ste
 # Columns of a block of nodes; LIST to LIST_END are the units whose tiles reach it.
 NODE_BX, NODE_BY, NODE_Z0, NODE_NZ, LIST, LIST_END, NODE = 0, 1, 2, 3, 4, 5, 6
 
+# Columns of a rigid body, float64: pose and twist in the world, mass [kg], inertia [kg m²] in its own frame, what
+# deformables gave it (force, torque), what a hand that holds it adds to mass and inertia, its rotation matrix, its
+# coupling, its grid of distances, and how far from its centre it is felt [m].
+BODY_POSITION, BODY_ORIENTATION, BODY_LINEAR, BODY_SPIN, BODY_MASS, BODY_INERTIA = 0, 3, 7, 10, 13, 14
+BODY_FORCE, BODY_HELD, BODY_TURN, BODY_FRICTION, BODY_SOFTNESS = 23, 29, 30, 39, 40
+BODY_LOW, BODY_CELL, BODY_WIDEST, BODY_REACH, BODY = 41, 44, 47, 48, 49
+
 # What the sort says.
 UNITS, BLOCKS, FLOATS, BOX_X, BOX_Y, BOX_Z, BOX_NY, BOX_NZ, LOST, INFO = 0, 1, 2, 3, 4, 5, 6, 7, 8, 12
 

@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.gaussians import F64
 from pw_core.simulate.fast import layout
+from pw_core.simulate.fast.distance import DistanceGrid
 from pw_core.simulate.fast.sort import sort
 from pw_core.simulate.fast.steps import run
 from pw_core.simulate.fast.transfer import OFFSETS, PIECES
 
-F32 = NDArray[np.float32]
 _crews: dict[tuple[int, int], tuple[threading.Lock, ThreadPoolExecutor]] = {}
 _crews_lock = threading.Lock()
 
@@ -45,6 +46,10 @@ class Solver:
         self.entities = np.zeros((max(1, entities), layout.ENTITY), np.float32)
         self.slots, self.slot_count = np.zeros((32, 8), np.float32), 0
         self.friction = np.float32(0.0)
+        self.bodies = np.zeros((0, layout.BODY))
+        self.shapes = np.zeros((0, 4), np.int64)
+        self.distances, self.gradients = np.zeros(0, np.float32), np.zeros((0, 3), np.float32)
+        self._reactions = np.zeros((0, 0, 6))
         self.volume = volume
         density = 1 / dx
         low, high = np.round(np.asarray(lower) * density), np.round(np.asarray(upper) * density)
@@ -76,6 +81,31 @@ class Solver:
         e[layout.YIELD], e[layout.VISCOSITY] = threshold, viscosity
         e[layout.MASS] = mass * layout.VOLUME_SCALE
 
+    def add_body(self, grid: DistanceGrid, *, mass: float, inertia: F64, friction: float, softness: float) -> int:
+        """A rigid body at rest at the origin; its row.
+
+        Args:
+            grid: distances about its centre of mass.
+            mass: [kg]; inertia: [kg m²] (3, 3) about its centre.
+            friction: Coulomb's against deformables; softness: how far its surface reaches, e-folding length [m].
+        """
+        body = np.zeros(layout.BODY)
+        body[layout.BODY_ORIENTATION] = 1
+        body[layout.BODY_TURN : layout.BODY_TURN + 9] = np.eye(3).reshape(9)
+        body[layout.BODY_MASS], body[layout.BODY_FRICTION], body[layout.BODY_SOFTNESS] = mass, friction, softness
+        body[layout.BODY_INERTIA : layout.BODY_INERTIA + 9] = np.asarray(inertia).reshape(9)
+        body[layout.BODY_LOW : layout.BODY_LOW + 3] = grid.lower
+        body[layout.BODY_CELL : layout.BODY_CELL + 3] = grid.cell
+        body[layout.BODY_WIDEST] = grid.distance.max()
+        count = np.array(grid.distance.shape)
+        corner = np.maximum(np.abs(grid.lower), np.abs(grid.lower + (count - 1) * grid.cell))
+        body[layout.BODY_REACH] = np.linalg.norm(corner) + 3 * softness
+        shape = np.concatenate([[len(self.distances)], count]).astype(np.int64)
+        self.bodies, self.shapes = np.vstack([self.bodies, body]), np.vstack([self.shapes, shape])
+        self.distances = np.concatenate([self.distances, grid.distance.reshape(-1)])
+        self.gradients = np.concatenate([self.gradients, grid.gradient.reshape(-1, 3)])
+        return len(self.bodies) - 1
+
     def advance(self, substeps: int, *, threads: int = 1) -> int:
         """That many substeps; returns how often the particles were sorted.
 
@@ -105,6 +135,8 @@ class Solver:
             self._lists = np.zeros(2 * len(self._lists), np.int32)
         if len(self._tiles) < self._info[layout.FLOATS]:
             self._tiles = np.zeros(int(1.5 * self._info[layout.FLOATS]), np.float32)
+        if self._reactions.shape[:2] != (len(self._nodes), len(self.bodies)):
+            self._reactions = np.zeros((len(self._nodes), len(self.bodies), 6))
 
     def _run(self, substeps: int, done: NDArray[np.int64], threads: int) -> None:
         threads = max(1, min(threads, int(self._info[layout.UNITS])))
@@ -115,7 +147,8 @@ class Solver:
         args = (
             threads if crew else 1, shared, substeps, done, self.positions, self.velocities, self.C, self.F, self.Jp,
             self._order, self._sorted, self._stride, self._units, self._nodes, self._lists, self._info, self._tiles,
-            self._grid, self.constants, self.entities, self.slots, self.slot_count, self.friction, PIECES, OFFSETS,
+            self._grid, self.constants, self.entities, self.slots, self.slot_count, self.friction, self.bodies,
+            self.shapes, self.distances, self.gradients, self._reactions, PIECES, OFFSETS,
         )  # fmt: skip
         if crew is None:
             run(*args)

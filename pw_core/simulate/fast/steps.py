@@ -17,6 +17,7 @@ from pw_core.simulate.fast.layout import (
     BOX_Y,
     BOX_Z,
     DRIFTED,
+    DT,
     END,
     GENERATION,
     JP,
@@ -31,6 +32,7 @@ from pw_core.simulate.fast.layout import (
     V,
     X,
 )
+from pw_core.simulate.fast.rigid import add_up, integrate
 from pw_core.simulate.fast.transfer import gather, scatter
 
 _PATIENCE = 4000  # looks at the others before the core is given away
@@ -84,7 +86,8 @@ def _return(unit, order, positions, velocities, cs, fs, jps, p, stride):
 @njit(nogil=True, cache=True, error_model="numpy")
 def run(
     threads, shared, substeps, done, positions, velocities, cs, fs, jps, order, p, stride, units, nodes, lists, info,
-    tiles, grid, constants, entities, slots, slot_count, friction, pieces, offsets,
+    tiles, grid, constants, entities, slots, slot_count, friction, bodies, shapes, distances,
+    gradients, reactions, pieces, offsets,
 ):  # fmt: skip
     """Take the sorted particles through `substeps`, fewer if one drifts out of its unit's reach: done[0] says.
 
@@ -104,21 +107,30 @@ def run(
     _meet(shared, threads)
     step = 0
     while step < substeps:
-        u = atomic_add(shared, QUEUE, 1)
+        u = atomic_add(shared, QUEUE, 1) - 1  # the first in the queue takes the bodies
         while u < unit_count:
-            scatter(p, stride, units[u], tiles, constants, entities[units[u, OWNER]], pieces, offsets, s)
-            u = atomic_add(shared, QUEUE, 1)
+            if u < 0:
+                integrate(bodies, float(constants[DT]))
+            else:
+                scatter(p, stride, units[u], tiles, constants, entities[units[u, OWNER]], pieces, offsets, s)
+            u = atomic_add(shared, QUEUE, 1) - 1
         _meet(shared, threads)
         u = atomic_add(shared, QUEUE, 1)
         while u < block_count:
             collect(nodes[u], units, lists, tiles, total)
-            move(nodes[u], total, grid, x0, y0, z0, ny, nz, constants, slots, slot_count, friction)
+            move(
+                nodes[u], total, grid, x0, y0, z0, ny, nz, constants, slots, slot_count, friction, bodies, shapes,
+                distances, gradients, reactions[u],
+            )  # fmt: skip
             u = atomic_add(shared, QUEUE, 1)
         _meet(shared, threads)
-        u = atomic_add(shared, QUEUE, 1)
+        u = atomic_add(shared, QUEUE, 1) - 1
         while u < unit_count:
-            gather(p, stride, units[u], grid, x0, y0, z0, ny, nz, constants, pieces, offsets, shared, s)
-            u = atomic_add(shared, QUEUE, 1)
+            if u < 0:
+                add_up(bodies, reactions, block_count)
+            else:
+                gather(p, stride, units[u], grid, x0, y0, z0, ny, nz, constants, pieces, offsets, shared, s)
+            u = atomic_add(shared, QUEUE, 1) - 1
         _meet(shared, threads)
         step += 1
         if atomic_load(shared, DRIFTED) > 0:

@@ -16,12 +16,58 @@ def make_ball():
     return ball_scene
 
 
+# What holds in one engine holds in the other.
+ENGINES = [pytest.param("genesis", marks=pytest.mark.slow), "fast"]
+
+
+def on(scene, engine):
+    """The scene with that engine in its config."""
+    simulation = scene.config.simulation.model_copy(update={"engine": engine})
+    return replace(scene, config=scene.config.model_copy(update={"simulation": simulation}))
+
+
+@pytest.fixture(scope="session", params=ENGINES)
+def engine(request):
+    """The engine's name."""
+    return request.param
+
+
 @pytest.fixture(scope="session")
-def elastic():
+def build_ball():
+    """Makes a ball of some material and its simulation in some engine, once in a session."""
     from pw_core.simulate import Simulation
 
-    scene = ball_scene("elastic", count=1200)
-    return scene, Simulation.build(scene)
+    made = {}
+
+    def build(model, engine, *, count):
+        key = (model, engine, count)
+        if key not in made:
+            scene = on(ball_scene(model, count=count), engine)
+            made[key] = scene, Simulation.build(scene)
+        return made[key]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def elastic(build_ball, engine):
+    return build_ball("elastic", engine, count=1200)
+
+
+@pytest.fixture(scope="session")
+def build_pin():
+    """The scene with the pin and its simulation in some engine, once in a session."""
+    from pw_core.simulate import Simulation
+
+    made = {}
+
+    def build(engine):
+        if engine not in made:
+            scene = on(pin_scene(), engine)
+            made[engine] = scene, Simulation.build(scene)
+        return made[engine]
+
+    return build
 
 
 def pin_scene():
@@ -53,8 +99,5 @@ def pin_scene():
 
 
 @pytest.fixture(scope="session")
-def rolling_pin():
-    from pw_core.simulate import Simulation
-
-    scene = pin_scene()
-    return scene, Simulation.build(scene)
+def rolling_pin(build_pin, engine):
+    return build_pin(engine)

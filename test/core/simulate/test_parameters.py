@@ -11,8 +11,6 @@ from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.scene import PhysicsState
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture
 def built(elastic):
@@ -135,12 +133,10 @@ def test_a_state_that_cannot_be_is_refused(built) -> None:
 
 
 @pytest.mark.parametrize("model", ["snow", "liquid"])
-def test_laws_keep_what_they_promise(make_ball, model) -> None:
-    from pw_core.simulate import Simulation
+def test_laws_keep_what_they_promise(build_ball, engine, model) -> None:
     from pw_core.simulate.materials import SNOW_COMPRESSION, SNOW_STRETCH
 
-    scene = make_ball(model, count=600)
-    simulation = Simulation.build(scene)
+    scene, simulation = build_ball(model, engine, count=600)
     end = run(simulation, scene.initial_physics(), 0.3).particles
     values = np.linalg.svd(end.F.astype(np.float64), compute_uv=False)
     assert end.positions[:, 2].max() < 0.075  # it fell apart, from 0.1

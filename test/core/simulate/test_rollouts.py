@@ -16,7 +16,6 @@ from pw_core.store import Store
 from pw_core.tree import ROOT
 from pw_core.world import World
 
-pytestmark = pytest.mark.slow
 WIND = parse_action({"type": "wind", "duration": 0.04, "direction": [0, 1, 0], "magnitude": 9})
 PRESS = parse_action({
     "type": "tool", "entity": "pin", "duration": 0.04, "times": [0.03], "relative": True,

@@ -1,4 +1,4 @@
-"""Physics that can be checked with a pencil, in Genesis, on one elastic ball."""
+"""Physics that can be checked with a pencil, in both engines, on one elastic ball."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.scene import PhysicsState
 
-pytestmark = pytest.mark.slow
 GRAVITY = 9.81
 
 

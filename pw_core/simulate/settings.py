@@ -14,7 +14,7 @@ from pw_core.scene import Scene
 from pw_core.simulate.materials import SNOW_STIFFEST, lame
 
 STEP_S = 2e-3
-PARTICLE_SUBSTEPS_PER_S = 1e6  # measured on one CPU core, whatever the domain
+PARTICLE_SUBSTEPS_PER_S = {"genesis": 1e6, "fast": 9e6}  # measured on one CPU core, whatever the domain
 WALL_CELLS = 4  # the solver's wall stands 3 cells inside its bounds, and what leans on it stays a little short of it
 FLOOR_M = 0.0  # the table's plane in the world
 DEFAULT_SIZE_M = 0.01  # where nothing deforms
@@ -123,7 +123,7 @@ def choose_settings(scene: Scene, *, headroom: float = 1.0) -> SimulationSetting
     substeps = max(1, math.ceil(step / wanted - 1e-9))
     lower, upper = _domain(scene, cell, config.margin_m)
     particles = sum(e.particles.stop - e.particles.start for e in soft)
-    wall = max(particles, 500) / substep_rate(step, substeps)
+    wall = max(particles, 500) / (PARTICLE_SUBSTEPS_PER_S[config.engine] * step / substeps)
     return SimulationSettings(
         particle_size_m=size, grid_density=density, cell_m=cell, substep_limit_s=limit, limited_by=by,
         substeps=substeps, step_s=step, lower=lower, upper=upper, particles=particles, wall_s_per_s=wall,
@@ -137,11 +137,6 @@ def _stiffer(material: Material, factor: float) -> Material:
             "viscosity_pa_s": factor * material.viscosity_pa_s,
         }
     )
-
-
-def substep_rate(step_s: float, substeps: int) -> float:
-    """Particles that one core takes through one simulated second per second of wall time."""
-    return PARTICLE_SUBSTEPS_PER_S * step_s / substeps
 
 
 def _domain(scene: Scene, cell: float, margin: float) -> tuple[F64, F64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -78,6 +79,8 @@ class Simulation:
         done = progress or no_progress
         done("compiling", 0.0)
         made = cls(scene, settings, device=device, engine=engine or scene.config.simulation.engine)
+        if made.engine_note:
+            warnings.warn(made.engine_note, stacklevel=2)
         done("compiling", 0.5)
         made.step()
         made.read()

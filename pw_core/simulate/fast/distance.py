@@ -13,8 +13,19 @@ from numpy.typing import NDArray
 
 from pw_core.gaussians import F64
 
-# Genesis's: cells of 5 mm, but 31 to 127 of them along each side; a margin of a tenth of the largest side.
-_CELL_M, _FEWEST, _MOST, _MARGIN = 0.005, 31, 127, 0.2
+
+@dataclass(frozen=True, kw_only=True)
+class DistanceOptions:
+    """How fine the grid of a body's distances is; Genesis's choices."""
+
+    cell_m: float = 0.005
+    """Spacing of its nodes [m], where the limits below allow it."""
+    fewest_cells: int = 31
+    """Along each side: small bodies get finer cells."""
+    most_cells: int = 127
+    """Along each side: large bodies get coarser cells."""
+    margin_ratio: float = 0.2
+    """Free room about the body, both sides together, over its largest side."""
 
 
 @dataclass(frozen=True)
@@ -27,12 +38,14 @@ class DistanceGrid:
     cell: F64
 
 
-def distance_grid(vertices: NDArray[Any], faces: NDArray[Any]) -> DistanceGrid:
+def distance_grid(
+    vertices: NDArray[Any], faces: NDArray[Any], *, options: DistanceOptions = DistanceOptions()
+) -> DistanceGrid:
     """Of a closed mesh, vertices [m] (v, 3), faces (f, 3)."""
     corners = np.ascontiguousarray(np.asarray(vertices, np.float64)[np.asarray(faces)])
     low, high = corners.min((0, 1)), corners.max((0, 1))
-    size = _MARGIN * (high - low).max() + (high - low)
-    cell = np.clip(_CELL_M, size / _MOST, size / _FEWEST)
+    size = options.margin_ratio * (high - low).max() + (high - low)
+    cell = np.clip(options.cell_m, size / options.most_cells, size / options.fewest_cells)
     count = np.ceil(size / cell - 1e-9).astype(np.int64) + 1
     lower = (low + high) / 2 - (count - 1) * cell / 2
     distance = np.zeros(tuple(count), np.float32)
@@ -99,9 +112,11 @@ def _measure(corners, lower, cell, distance, gradient):
                     for k in range(nz):
                         if lower[2] + k * cell[2] < z:
                             inside[k] = not inside[k]
+            before = 0.0
             for k in range(nz):
                 p[2] = lower[2] + k * cell[2]
-                best, nearest, face = 1e30, p, 0
+                # From one node to the next the distance changes by no more than the way: most faces are too far.
+                best, nearest, face = (before + 1.0001 * cell[2] if k else 1e30), p, 0
                 for f in range(faces):
                     far = math.sqrt(
                         (p[0] - middle[f, 0]) ** 2 + (p[1] - middle[f, 1]) ** 2 + (p[2] - middle[f, 2]) ** 2
@@ -112,6 +127,7 @@ def _measure(corners, lower, cell, distance, gradient):
                     d = math.sqrt(((p - q) ** 2).sum())
                     if d < best:
                         best, nearest, face = d, q, f
+                before = best
                 sign = -1.0 if inside[k] else 1.0
                 distance[i, j, k] = sign * best
                 out = sign * (p - nearest)

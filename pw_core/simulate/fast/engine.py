@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,7 +22,45 @@ from pw_core.simulate.fast.rigid import sample, turn
 from pw_core.simulate.meshes import collision_mesh
 from pw_core.simulate.settings import SimulationSettings
 
-_FEW = 1500  # particles: with fewer, threads spend more on meeting than they save
+
+@dataclass(frozen=True, kw_only=True)
+class EngineOptions:
+    """How the engine spreads its work; nothing of it changes a bit of a result."""
+
+    fewest_particles_for_threads: int = 1500
+    """With fewer particles, threads spend more on meeting between the phases than they save."""
+    steps_between_trials: int = 40
+    """How often the slower of one thread and all is tried again: a few per cent of the time at most."""
+
+
+class Pace:
+    """Whether threads pay: on a machine that others use, one that waits for another's core loses more than it gains.
+
+    Steps are timed on one thread and on all; the faster is taken, and the other tried again now and then. The bits are
+    the same.
+    """
+
+    def __init__(self, options: EngineOptions) -> None:
+        self._options = options
+        self._seconds: dict[int, float] = {}
+        self._steps = 0
+
+    def threads(self, particles: int, most: int) -> int:
+        """How many threads the next step takes, of at most `most`."""
+        if particles < self._options.fewest_particles_for_threads or most == 1:
+            return 1
+        self._steps += 1
+        for threads in (most, 1):
+            if threads not in self._seconds:
+                return threads
+        faster = min((most, 1), key=self._seconds.__getitem__)
+        again = self._steps % self._options.steps_between_trials == 0
+        return (1 if faster == most else most) if again else faster
+
+    def took(self, threads: int, seconds: float) -> None:
+        """Remember a step's time [s]."""
+        before = self._seconds.get(threads, seconds)
+        self._seconds[threads] = 0.7 * before + 0.3 * seconds
 
 
 class FastBody:
@@ -71,7 +111,8 @@ class FastEngine:
 
     bodies: Mapping[str, FastBody]
 
-    def __init__(self, scene: Scene, settings: SimulationSettings) -> None:
+    def __init__(self, scene: Scene, settings: SimulationSettings, *, options: EngineOptions = EngineOptions()) -> None:
+        self._pace = Pace(options)
         self._soft = [e for e in scene.entities if e.kind == "deformable"]
         counts = [e.particles.stop - e.particles.start for e in self._soft]
         self._substeps = settings.substeps
@@ -138,8 +179,10 @@ class FastEngine:
 
     def step(self) -> None:
         """See `Engine`."""
-        threads = torch.get_num_threads() if len(self._solver.positions) >= _FEW else 1
+        threads = self._pace.threads(len(self._solver.positions), torch.get_num_threads())
+        begun = time.perf_counter()
         try:
             self._solver.advance(self._substeps, threads=threads)
         except OutOfDomain as error:
             raise Diverged(str(error)) from error
+        self._pace.took(threads, time.perf_counter() - begun)

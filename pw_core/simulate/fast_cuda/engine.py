@@ -160,9 +160,7 @@ class CudaEngine:
         names = ["advance_worlds"] if block else ["begin", "scatter_first", "exchange", "gather_last", "nodes"]
         clusters = block and properties.major >= 9
         self._kernels = {
-            n: self._module.function(
-                n, shared_bytes=most - STATIC_SHARED if block else 0, clusters=clusters
-            )
+            n: self._module.function(n, shared_bytes=most - STATIC_SHARED if block else 0, clusters=clusters)
             for n in names
         }
         self.cluster = self._cluster_size(properties.multi_processor_count) if clusters else 1

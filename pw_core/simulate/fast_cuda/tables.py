@@ -95,9 +95,7 @@ def particle_entities(scene: Scene) -> tuple[NDArray[np.int64], NDArray[np.int32
     return np.concatenate(index or [np.zeros(0, np.int64)]), np.concatenate(rows or [np.zeros(0, np.int32)])
 
 
-def units(
-    rows: F32, friction: float | F32, domain: Domain, options: UnitOptions = UnitOptions()
-) -> tuple[F32, F32]:
+def units(rows: F32, friction: float | F32, domain: Domain, options: UnitOptions = UnitOptions()) -> tuple[F32, F32]:
     """Mass units a kg, momentum units a kg m/s and the floor's friction, (W, UNITS_SIZE); and the constants with masses
     that are whole numbers of units, which moves them by 1e-7: in a mass that rounding changes on the way to the grid, a
     body would lose or gain that share of its momentum each substep.

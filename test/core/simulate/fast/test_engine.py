@@ -11,6 +11,7 @@ from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.scene import Body, PhysicsState
 from pw_core.simulate import Simulation
+from pw_core.simulate.fast.engine import EngineOptions, Pace
 
 PUSH = {
     "type": "push", "duration": 0.1, "center": [0.6, 0, 0.05], "direction": [0, 1, 0], "radius": 0.06, "magnitude": 1.0,
@@ -107,6 +108,22 @@ def test_threads_do_not_change_a_bit_of_a_body_or_a_ball(build_pin) -> None:
     assert same(*ends) and np.abs(ends[0].bodies["pin"].linear).max() > 0
     for name in ("position", "orientation", "linear", "angular"):
         assert np.array_equal(*(getattr(e.bodies["pin"], name) for e in ends))
+
+
+def test_threads_are_left_where_they_do_not_pay() -> None:
+    pace = Pace(EngineOptions(fewest_particles_for_threads=100, steps_between_trials=5))
+    assert pace.threads(99, 4) == 1 and pace.threads(100, 1) == 1
+    cost = {4: 3.0, 1: 1.0}
+    taken = []
+    for _ in range(12):
+        taken.append(pace.threads(1000, 4))
+        pace.took(taken[-1], cost[taken[-1]])
+    assert taken.count(4) <= 3 and taken[-2:] == [1, 1]
+    cost[4] = 0.1
+    for _ in range(40):
+        taken.append(pace.threads(1000, 4))
+        pace.took(taken[-1], cost[taken[-1]])
+    assert taken[-2:] == [4, 4]
 
 
 @pytest.mark.slow

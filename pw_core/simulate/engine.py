@@ -45,7 +45,10 @@ class BodyHandle(Protocol):
 class Engine(Protocol):
     """Particles of the deformable entities, one after another, and rigid bodies by name."""
 
-    bodies: Mapping[str, BodyHandle]
+    @property
+    def bodies(self) -> Mapping[str, BodyHandle]:
+        """Rigid entities by name."""
+        ...
 
     def read_particles(self) -> dict[str, NDArray[Any]]:
         """Their arrays under the names of `Particles`, as copies."""

@@ -74,7 +74,8 @@ class FastBody:
     def distance(self, point: F64) -> float:
         """Signed distance [m] of a point in the world (3,) from the body's surface, as the kernels have it."""
         s = self._solver
-        return float(sample(self._state, s.shapes[self.row], s.distances, s.gradients, *point, np.zeros(3)))
+        x, y, z = point
+        return float(sample(self._state, s.shapes[self.row], s.distances, s.gradients, x, y, z, np.zeros(3)))
 
     @property
     def _state(self) -> F64:

@@ -123,7 +123,7 @@ def substep(matter: list[Matter], setting: Setting) -> None:
         np.add.at(momentum, at, weight[..., None] * (scaled * m.v[:, None] + np.einsum("nij,nkj->nki", affine, arm)))
     at = np.nonzero(mass > SMALLEST_MASS)
     v = momentum[at] / mass[at][:, None] + dt * setting.gravity
-    places = (np.stack(at, 1) + low) * dx
+    places: F64 = np.asarray((np.stack(at, 1) + low) * dx, np.float64)
     for slot in setting.slots:
         v += dt * slot_weights(places, slot)[:, None] * slot[:3]
     under = places[:, 2] <= 1e-9

@@ -132,6 +132,20 @@ class _Config(ctypes.Structure):
 MAX_DYNAMIC_SHARED = 8  # CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
 NON_PORTABLE_CLUSTERS = 14  # CU_FUNC_ATTRIBUTE_NON_PORTABLE_CLUSTER_SIZE_ALLOWED
 CLUSTER_DIMENSION = 4  # CU_LAUNCH_ATTRIBUTE_CLUSTER_DIMENSION
+SHARED_OF_BLOCK = 97  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_BLOCK_OPTIN
+SHARED_OF_PROCESSOR = 81  # CU_DEVICE_ATTRIBUTE_MAX_SHARED_MEMORY_PER_MULTIPROCESSOR
+
+
+def shared_memory(device: int) -> tuple[int, int]:
+    """Bytes of shared memory that a block may have, and that a multiprocessor has; older torch knows neither."""
+    cuda = ctypes.CDLL("libcuda.so.1")
+    found = []
+    for attribute in (SHARED_OF_BLOCK, SHARED_OF_PROCESSOR):
+        value = ctypes.c_int()
+        if cuda.cuDeviceGetAttribute(ctypes.byref(value), attribute, device):
+            raise RolloutError(f"CUDA driver: device {device} does not tell how much shared memory it has")
+        found.append(value.value)
+    return found[0], found[1]
 
 
 class Module:

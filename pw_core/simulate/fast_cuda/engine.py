@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import RolloutError
 from pw_core.gaussians import F32, F64
-from pw_core.simulate.fast_cuda.driver import Module, cached
+from pw_core.simulate.fast_cuda.driver import Module, cached, shared_memory
 from pw_core.simulate.fast_cuda.tables import ACTION_SIZE, ROW_SIZE, SLOTS, UNITS_SIZE, Domain, UnitOptions, units
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ class CudaOptions:
 class Problem(ctypes.Structure):
     """transfer.cu: Problem."""
 
-    _fields_ = (
+    _fields_: ClassVar[Sequence[Any]] = (
         [(k, ctypes.c_int) for k in ("worlds", "particles", "stride", "entities", "actions", "substeps")]
         + [("lowest", ctypes.c_int * 3), ("nodes", ctypes.c_int * 3)]
         + [("low_wall", ctypes.c_float * 3), ("high_wall", ctypes.c_float * 3)]
@@ -152,8 +152,8 @@ class CudaEngine:
         properties = torch.cuda.get_device_properties(self._device)
         self.method = method if method != "auto" else self._choose(properties)
         block = self.method == "block"
-        most = properties.shared_memory_per_block_optin
-        shared = min(properties.shared_memory_per_multiprocessor // options.blocks_per_sm, most)
+        most, of_processor = shared_memory(device)
+        shared = min(of_processor // options.blocks_per_sm, most)
         self._shared_nodes = _spread_over_banks((shared - options.reserved_shared_bytes) // (2 * NODE_BYTES))
         self._shared_bytes = 2 * NODE_BYTES * self._shared_nodes if block else 0
         self._module = _module(kernel_source(options), device)

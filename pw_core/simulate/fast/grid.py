@@ -22,8 +22,10 @@ from pw_core.simulate.fast.layout import (
     DT,
     DX,
     GRAVITY,
+    HIGH,
     LIST,
     LIST_END,
+    LOW,
     NODE_BX,
     NODE_BY,
     NODE_NZ,
@@ -84,12 +86,32 @@ def slide(vx, vy, vz, nx, ny, nz, friction):
     return tx * kept, ty * kept, tz * kept
 
 
+@njit(inline="always")
+def _stop(grid, first, nz, z0, px, py, dx, constants):
+    """The domain's wall: nodes on it and beyond do not move outwards."""
+    zero = np.float32(0.0)
+    for j in range(nz):
+        n, pz = first + 4 * j, np.float32(z0 + j) * dx
+        if px >= constants[HIGH]:
+            grid[n] = min(grid[n], zero)
+        elif px <= constants[LOW]:
+            grid[n] = max(grid[n], zero)
+        if py >= constants[HIGH + 1]:
+            grid[n + 1] = min(grid[n + 1], zero)
+        elif py <= constants[LOW + 1]:
+            grid[n + 1] = max(grid[n + 1], zero)
+        if pz >= constants[HIGH + 2]:
+            grid[n + 2] = min(grid[n + 2], zero)
+        elif pz <= constants[LOW + 2]:
+            grid[n + 2] = max(grid[n + 2], zero)
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def move(
     node, total, grid, box_x, box_y, box_z, box_ny, box_nz, constants, slots, slot_count, friction, bodies, shapes,
     distances, gradients, reactions,
 ):  # fmt: skip
-    """A block's momenta to velocities in `grid`: gravity and actions, the table z = 0, then the bodies in their order.
+    """A block's momenta to velocities in `grid`: gravity, actions, the table z = 0, bodies in their order, the wall.
 
     slots [slot, 8]: the actions with a radius, `slot_count` of them; those without are part of the gravity.
     reactions [body, 6]: written to, what the block gives the bodies.
@@ -142,3 +164,7 @@ def move(
                     pz = np.float32(z0 + j) * dx
                     meet(body, shapes[b], distances, gradients, px, py, pz, mass, dt, velocity, reactions[b])
                     grid[n], grid[n + 1], grid[n + 2] = velocity[0], velocity[1], velocity[2]
+        aside = px >= constants[HIGH] or px <= constants[LOW] or py >= constants[HIGH + 1] or py <= constants[LOW + 1]
+        low, high = np.float32(z0) * dx, np.float32(z0 + nz) * dx
+        if aside or low <= constants[LOW + 2] or high >= constants[HIGH + 2]:
+            _stop(grid, first, nz, z0, px, py, dx, constants)

@@ -128,9 +128,10 @@ def substep(matter: list[Matter], setting: Setting) -> None:
         v += dt * slot_weights(places, slot)[:, None] * slot[:3]
     under = places[:, 2] <= 1e-9
     v[under] = slid(v[under], np.array([0.0, 0, 1]), setting.friction)
+    inner, outer = setting.lower + 3 * dx, setting.upper - 3 * dx
+    v = np.where(((places >= outer - 1e-9) & (v >= 0)) | ((places <= inner + 1e-9) & (v <= 0)), 0.0, v)
     velocity = np.zeros((*shape, 3))
     velocity[at] = v
-    inner, outer = setting.lower + 3 * dx, setting.upper - 3 * dx
     for m, (nodes, weight, arm) in zip(matter, stencils, strict=True):
         moved = velocity[tuple((nodes - low).transpose(2, 0, 1))] * weight[..., None]
         m.v, m.C = moved.sum(1), 4 / dx**2 * np.einsum("nki,nkj->nij", moved, arm)

@@ -91,6 +91,36 @@ def _locate(p, stride, at, inverse_dx, unit, along_x, along_y, s):
     vstore(s, CELL * 16, x * float(along_x) + y * float(along_y) + z)
 
 
+@njit(inline="always")
+def _quads(p, stride, at, mass, dx, stress, s):
+    """Four quads of each of sixteen particles, for `scatter`: momentum and mass, the affine part's columns times dx."""
+    vstore(s, EXCHANGE * 16 + 48, vsplat(mass))
+    for a in range(3):
+        vstore(s, (EXCHANGE + a) * 16, mass * vload(p, (V + a) * stride + at))
+        for b in range(3):
+            affine = stress * vload(s, (TAU + 3 * a + b) * 16) + (mass * dx) * vload(p, (C + 3 * a + b) * stride + at)
+            vstore(s, (EXCHANGE + 4 + 4 * b + a) * 16, affine)
+    for b in range(3):
+        vstore(s, (EXCHANGE + 7 + 4 * b) * 16, vsplat(np.float32(0.0)))
+    vtranspose(s, EXCHANGE * 16, s, TURNED * 16)
+
+
+@njit(inline="always")
+def _add(tiles, at, row, plane, r0, r1, r2):
+    """Add the nine rows of a cell to the tile."""
+    vstore(tiles, at, vload(tiles, at) + r0[0])
+    vstore(tiles, at + row, vload(tiles, at + row) + r0[1])
+    vstore(tiles, at + 2 * row, vload(tiles, at + 2 * row) + r0[2])
+    at += plane
+    vstore(tiles, at, vload(tiles, at) + r1[0])
+    vstore(tiles, at + row, vload(tiles, at + row) + r1[1])
+    vstore(tiles, at + 2 * row, vload(tiles, at + 2 * row) + r1[2])
+    at += plane
+    vstore(tiles, at, vload(tiles, at) + r2[0])
+    vstore(tiles, at + row, vload(tiles, at + row) + r2[1])
+    vstore(tiles, at + 2 * row, vload(tiles, at + 2 * row) + r2[2])
+
+
 @njit(nogil=True, cache=True, error_model="numpy")
 def scatter(p, stride, unit, tiles, constants, entity, pieces, offsets, s):
     """A unit's particles through the material's law and onto its tile, which is cleared first."""
@@ -113,34 +143,12 @@ def scatter(p, stride, unit, tiles, constants, entity, pieces, offsets, s):
         # Where the particle is needs its position only: before `respond`, whose writes it need not wait for.
         _locate(p, stride, at, constants[INVERSE_DX], unit, TILE_SIDE * nz, nz, s)
         respond(p, stride, at, inside, constants, entity, s)
-        # Quads a particle: momentum and mass, then the columns of the affine part times the cell.
-        vstore(s, EXCHANGE * 16 + 48, vsplat(mass))
-        for a in range(3):
-            vstore(s, (EXCHANGE + a) * 16, mass * vload(p, (V + a) * stride + at))
-            for b in range(3):
-                affine = stress * vload(s, (TAU + 3 * a + b) * 16) + (mass * dx) * vload(
-                    p, (C + 3 * a + b) * stride + at
-                )
-                vstore(s, (EXCHANGE + 4 + 4 * b + a) * 16, affine)
-        for b in range(3):
-            vstore(s, (EXCHANGE + 7 + 4 * b) * 16, zero)
-        vtranspose(s, EXCHANGE * 16, s, TURNED * 16)
+        _quads(p, stride, at, mass, dx, stress, s)
         for i in range(count):
             here = s[CELL * 16 + i]
             if here != cell:
                 if cell >= 0.0:
-                    n = at_node
-                    vstore(tiles, n, vload(tiles, n) + r00)
-                    vstore(tiles, n + row, vload(tiles, n + row) + r01)
-                    vstore(tiles, n + 2 * row, vload(tiles, n + 2 * row) + r02)
-                    n += plane
-                    vstore(tiles, n, vload(tiles, n) + r10)
-                    vstore(tiles, n + row, vload(tiles, n + row) + r11)
-                    vstore(tiles, n + 2 * row, vload(tiles, n + 2 * row) + r12)
-                    n += plane
-                    vstore(tiles, n, vload(tiles, n) + r20)
-                    vstore(tiles, n + row, vload(tiles, n + row) + r21)
-                    vstore(tiles, n + 2 * row, vload(tiles, n + 2 * row) + r22)
+                    _add(tiles, at_node, row, plane, (r00, r01, r02), (r10, r11, r12), (r20, r21, r22))
                 cell = here
                 at_node = tile + np.intp(here) * 4
                 r00 = r01 = r02 = r10 = r11 = r12 = r20 = r21 = r22 = zero
@@ -166,18 +174,7 @@ def scatter(p, stride, unit, tiles, constants, entity, pieces, offsets, s):
             r20 = r20 + y0 * m + e0 * g
             r21 = r21 + y1 * m + e1 * g
             r22 = r22 + y2 * m + e2 * g
-    n = at_node
-    vstore(tiles, n, vload(tiles, n) + r00)
-    vstore(tiles, n + row, vload(tiles, n + row) + r01)
-    vstore(tiles, n + 2 * row, vload(tiles, n + 2 * row) + r02)
-    n += plane
-    vstore(tiles, n, vload(tiles, n) + r10)
-    vstore(tiles, n + row, vload(tiles, n + row) + r11)
-    vstore(tiles, n + 2 * row, vload(tiles, n + 2 * row) + r12)
-    n += plane
-    vstore(tiles, n, vload(tiles, n) + r20)
-    vstore(tiles, n + row, vload(tiles, n + row) + r21)
-    vstore(tiles, n + 2 * row, vload(tiles, n + 2 * row) + r22)
+    _add(tiles, at_node, row, plane, (r00, r01, r02), (r10, r11, r12), (r20, r21, r22))
 
 
 @njit(nogil=True, cache=True, error_model="numpy")

@@ -100,6 +100,21 @@ def test_four_materials_that_touch_and_actions_with_a_radius() -> None:
     assert_agree(s, LAWS, 10, tolerance=2e-4)
 
 
+@pytest.mark.parametrize("side", [(1, 0, 0), (-1, 0, 0), (0, 1, 0), (0, -1, 0), (0, 0, 1)])
+def test_what_is_thrown_against_the_wall(side) -> None:
+    side = np.float32(side)
+    s = solver(["elastic"], height=0.12, gravity=0.0)
+    inner = np.where(side > 0, UPPER, LOWER) - 3 * DX * side - 0.024 * side
+    s.positions[:] = np.where(side != 0, s.positions - [0, 0, 0.12] + inner, s.positions)
+    s.velocities[:] = 1.5 * side
+    # A hair further in than the nodes there, so that no rounding decides whether they are on it.
+    s.constants[layout.LOW : layout.LOW + 3] += 1e-6
+    s.constants[layout.HIGH : layout.HIGH + 3] -= 1e-6
+    s.positions[:] = np.clip(s.positions, LOWER + 3 * DX + 1e-5, UPPER - 3 * DX - 1e-5)
+    assert_agree(s, ["elastic"], 40, tolerance=2e-3)
+    assert np.abs(s.velocities @ side).mean() < 1.4
+
+
 def test_particles_turned_inside_out_are_taken_as_they_are() -> None:
     s = solver(["elastic"])
     s.F[::7, 8] = -0.4

@@ -1,7 +1,7 @@
 """numba's cache, kept honest.
 
-numba keeps a compiled kernel until the file that it stands in changes; what it calls from other files is compiled into it
-and not looked at. So an edit, or a pull that touches some files, would leave old code running.
+numba keeps a compiled kernel until the file that it stands in changes; what it calls from other files is compiled into
+it and not looked at. So an edit, or a pull that touches some files, would leave old code running.
 """
 
 from __future__ import annotations

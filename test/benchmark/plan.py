@@ -1,0 +1,31 @@
+"""Figures of planning: `make bench BENCH=plan` writes out/bench/plan.json.
+
+The two engines beside each other on the example scenes, in this process and in turn; what one candidate and twenty cost
+through `World.evaluate` on the fast engine; searches for one place by every sampler on the same budget; the engine for
+CUDA alone, skipped without one. Parts may be named on the command line.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from parts.plan_cuda import plan_cuda
+from parts.plan_pace import pace
+from parts.plan_tasks import tasks
+from parts.records import write
+
+PARTS = {"pace": pace, "tasks": tasks, "cuda": plan_cuda}
+
+
+def main() -> None:
+    """Measure the parts named on the command line, or all; print, write."""
+    chosen = sys.argv[1:] or list(PARTS)
+    if unknown := sorted(set(chosen) - set(PARTS)):
+        sys.exit(f"no part {', '.join(unknown)}: name some of {', '.join(PARTS)}, or none for all")
+    for name in chosen:
+        PARTS[name]()
+    write("plan", keep=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -85,7 +85,9 @@ if __name__ == "__main__":
 def test_nothing_is_left_of_a_killed_node(tmp_path: Path, when: str) -> None:
     script = tmp_path / "node.py"
     script.write_text(NODE)
-    environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}"}
+    here = Path(__file__).parent
+    places = (str(here), str(here.parent), os.environ.get("PYTHONPATH", ""))
+    environment = {**os.environ, "PYTHONPATH": ":".join(places)}
     command = [sys.executable, str(script), str(tmp_path / "store"), when]
     node = subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     assert node.stdout is not None

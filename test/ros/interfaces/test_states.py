@@ -50,7 +50,7 @@ def world(client):
     return client
 
 
-def until(condition, timeout: float = 60.0) -> None:
+def until(condition, timeout: float = 20.0) -> None:
     deadline = time.monotonic() + timeout
     while not condition():
         assert time.monotonic() < deadline, "not within the time"

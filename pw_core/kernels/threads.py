@@ -19,6 +19,8 @@ import torch
 from numba.core import types
 from numba.extending import intrinsic
 
+from pw_core.kernels import denormals
+
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _pools_lock = threading.Lock()
 
@@ -39,20 +41,20 @@ def run(kernel: Callable[..., None], total: int, piece: int, *args: Any) -> None
     """Call kernel(counter, total, piece, *args) on torch's number of threads, but no more than there are pieces.
 
     The kernel does items first to first + piece, of `total`, for each `first` that it takes from the counter. What it
-    computes must not depend on which thread takes which piece.
+    computes must not depend on which thread takes which piece. Denormal numbers are zero in it.
     """
     counter = np.zeros(1, np.int64)
     threads = min(torch.get_num_threads(), -(-total // piece))
     if threads <= 1:
-        kernel(counter, total, piece, *args)
+        denormals.call(kernel, counter, total, piece, *args)
         return
     key = (os.getpid(), threads)  # a forked child has none of its parent's threads
     with _pools_lock:
         if key not in _pools:
             _pools[key] = ThreadPoolExecutor(threads - 1, thread_name_prefix="pw-render")
         pool = _pools[key]
-    helpers = [pool.submit(kernel, counter, total, piece, *args) for _ in range(threads - 1)]
-    kernel(counter, total, piece, *args)
+    helpers = [pool.submit(denormals.call, kernel, counter, total, piece, *args) for _ in range(threads - 1)]
+    denormals.call(kernel, counter, total, piece, *args)
     for helper in helpers:
         if not helper.cancel():  # one that has not begun yet has nothing left to do
             helper.result()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pw_core.errors import RolloutError
 from pw_core.gaussians import F64
+from pw_core.kernels import denormals
 from pw_core.scene import Body, Entity, Scene
 from pw_core.simulate.actions import Active
 from pw_core.simulate.engine import COUPLING_CELLS, HELD_ARMATURE, Diverged
@@ -46,7 +47,10 @@ def start(device: str) -> None:
     # One thread on the CPU: sums over the grid then always run in the same order, so replays are bit-identical.
     if device == "cpu":
         os.environ.setdefault("QD_NUM_THREADS", "1")
-    gs.init(backend=gs.cpu if device == "cpu" else gs.cuda, precision="32", logging_level="error", seed=0)
+    # It has this thread, and those that come from it, take denormal results for zero: what else the process computes
+    # would have other bits from then on.
+    with denormals.kept():
+        gs.init(backend=gs.cpu if device == "cpu" else gs.cuda, precision="32", logging_level="error", seed=0)
     _started = device
 
 

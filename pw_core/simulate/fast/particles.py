@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F64
+from pw_core.kernels import denormals
 from pw_core.simulate.fast import layout
 from pw_core.simulate.fast.distance import DistanceGrid
 from pw_core.simulate.fast.sort import sort
@@ -123,8 +124,8 @@ class Solver:
 
     def _sort(self) -> None:
         while True:
-            sort(
-                self.positions, self.active, self.owners, len(self.entities), self.constants[layout.INVERSE_DX],
+            denormals.call(
+                sort, self.positions, self.active, self.owners, len(self.entities), self.constants[layout.INVERSE_DX],
                 *self._domain, self._cells, self._order, self._spare, self._units, self._nodes, self._lists, self._info,
             )  # fmt: skip
             if self._info[layout.LOST]:
@@ -151,11 +152,11 @@ class Solver:
             self.shapes, self.distances, self.gradients, self._reactions, PIECES, OFFSETS,
         )  # fmt: skip
         if crew is None:
-            run(*args)
+            denormals.call(run, *args)
             return
         try:
-            helpers = [crew[1].submit(run, *args) for _ in range(threads - 1)]
-            run(*args)
+            helpers = [crew[1].submit(denormals.call, run, *args) for _ in range(threads - 1)]
+            denormals.call(run, *args)
             for helper in helpers:
                 helper.result()
         finally:

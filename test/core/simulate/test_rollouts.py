@@ -78,9 +78,6 @@ def test_a_rollout_is_the_same_to_the_bit_here_and_in_another_process(world) -> 
     command = [sys.executable, __file__, str(world.store.root), world.scene.id, middle.id]
     other = subprocess.run(command, capture_output=True, text=True, timeout=500)
     assert other.returncode == 0, other.stderr
-    fast, beside_genesis = world.scene.config.simulation.engine == "fast", "genesis" in sys.modules
-    if fast and beside_genesis and other.stdout.split()[-1] != wanted:
-        pytest.xfail("the fast engine's bits differ in a process that has Genesis loaded too; see docs/engine.md")
     assert other.stdout.split()[-1] == wanted
 
 

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import platform
+
 import numpy as np
 import pytest
 
+from pw_core.kernels import denormals
 from pw_core.simulate.fast import layout
 from pw_core.simulate.fast.particles import OutOfDomain, Solver
 from pw_core.simulate.fast.reference import Matter, Setting, substep
@@ -127,6 +130,23 @@ def test_the_same_bits_on_any_number_of_threads(laws) -> None:
     for threads in (1, 2, 3):
         s = solver(laws, stir=0.3)
         s.advance(25, threads=threads)
+        ends.append(state(s))
+    for other in ends[1:]:
+        for a, b in zip(ends[0], other, strict=True):
+            assert np.array_equal(a, b)
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_the_same_bits_whatever_the_process_does_with_denormal_numbers(threads) -> None:
+    before, ends = denormals.control(), []
+    for change in (0, 1 << 15, 1 << 15 | 1 << 6) if platform.machine() == "x86_64" else (0, 1 << 24):
+        denormals.set_control(before | change)
+        try:
+            s = solver(LAWS, stir=0.3)
+            s.velocities[::2] *= np.float32(1e-38)
+            s.advance(25, threads=threads)
+        finally:
+            denormals.set_control(before)
         ends.append(state(s))
     for other in ends[1:]:
         for a, b in zip(ends[0], other, strict=True):

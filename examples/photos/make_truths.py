@@ -1,0 +1,109 @@
+#!/usr/bin/env python3
+"""Path-trace the truths that `make bench BENCH=photo` measures against: the example photos' stages and more.
+
+    python examples/photos/make_truths.py                     # all, half a minute each
+    python examples/photos/make_truths.py --scene cup --spp 64
+
+Writes out/truths/<scene>/: for the front, views turned about the thing and the front after the first entity slid 5 cm
+to the left (`slid`), each with its own light: picture, masks, depth [m] (float16 .npz) and camera; and stage.json.
+Needs Mitsuba 3 (`pip install mitsuba`) and OpenCV.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+from make_photos import SCENES, clean, describe_camera, say, write_png  # noqa: E402
+from studio import Eye, Stage, Studio, develop  # noqa: E402
+from truth_stages import STAGES  # noqa: E402
+
+ANGLES_DEG = (-20, 20)
+SLID_M = (0.0, 0.05, 0.0)
+
+
+def stage_of(name: str) -> Stage:
+    """The stage of that name."""
+    return STAGES[name]() if name in STAGES else importlib.import_module(f"scene_{name}").build()
+
+
+def slid(stage: Stage) -> Stage:
+    """The same with the first entity moved."""
+    first = next(iter(stage.entities))
+    mesh, look = stage.entities[first]
+    return replace(stage, entities={**stage.entities, first: (mesh.moved(SLID_M), look)})
+
+
+def write_view(studio: Studio, eye: Eye, view: str, folder: Path, *, width: int, spp: int) -> None:
+    """Picture, masks, depth and camera of one view."""
+    stage, height = studio.stage, round(width * 704 / 1280)
+    depth, masks = studio.geometry(eye, width, height)
+    np.savez_compressed(folder / f"{view}_depth.npz", depth=depth.astype(np.float16))
+    for name, mask in masks.items():
+        write_png(folder / f"{view}_mask_{name}.png", mask.astype(np.uint8) * 255)
+    (folder / f"{view}_camera.json").write_text(json.dumps(describe_camera(eye, width, height, stage), indent=1))
+    light = studio.radiance(eye, width, height, spp=spp, seed=len(view))
+    write_png(folder / f"{view}.png", clean(develop(light, exposure=stage.exposure, warmth=stage.warmth), 2.0))
+
+
+def truth(name: str, folder: Path, *, width: int, spp: int) -> None:
+    """All views of one stage."""
+    import trimesh
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stage = stage_of(name)
+    volumes = {}
+    for entity, (mesh, _) in stage.entities.items():
+        solid = trimesh.Trimesh(mesh.verts, mesh.faces, process=True)
+        volumes[entity] = abs(float(solid.volume)) if solid.is_watertight else None
+    with tempfile.TemporaryDirectory() as scratch:
+        studio = Studio(stage, Path(scratch))
+        write_view(studio, stage.eye(), "front", folder, width=width, spp=spp)
+        for angle in ANGLES_DEG:
+            eye = stage.eye().orbited(angle, np.asarray(stage.pivot))
+            write_view(studio, eye, f"turned_{angle:+d}", folder, width=width, spp=spp)
+        write_view(Studio(slid(stage), Path(scratch)), stage.eye(), "slid", folder, width=width, spp=spp)
+    facts = {
+        "camera": {"height_m": stage.height, "pitch_deg": stage.pitch_deg, "hfov_deg": stage.hfov_deg},
+        "table_edge_m": stage.table_edge, "pivot_m": list(stage.pivot), "slid_m": list(SLID_M),
+        "wall_m": float(stage.props["wall"][0].verts[:, 0].max()) if "wall" in stage.props else None,
+        "volumes_m3": volumes,
+    }  # fmt: skip
+    (folder / "stage.json").write_text(json.dumps(facts, indent=1))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    names = (*SCENES, *STAGES)
+    parser.add_argument("--scene", choices=names, action="append", help="only this scene (may be repeated)")
+    parser.add_argument("--spp", type=int, default=32, help="samples per pixel")
+    parser.add_argument("--width", type=int, default=640, help="picture width in px; 20:11")
+    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "out" / "truths", help="folder to write to")
+    args = parser.parse_args(argv)
+    try:
+        import mitsuba
+    except ImportError:
+        parser.exit(1, "Mitsuba 3 is needed to make the truths: pip install mitsuba\n")
+    mitsuba.set_variant("scalar_rgb")
+    mitsuba.set_log_level(mitsuba.LogLevel.Error)
+    for name in args.scene or names:
+        start = time.monotonic()
+        truth(name, args.out / name, width=args.width, spp=args.spp)
+        say(f"{name}: {time.monotonic() - start:.0f} s")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,174 @@
+"""Scenes of one photo against path-traced truths (examples/photos/make_truths.py), turned and moved."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from parts.records import ROOT, psnr, record
+from pw_core.appearance import Appearance
+from pw_core.config import SceneConfig
+from pw_core.gaussians import Camera
+from pw_core.reconstruct.image import load_photo, working_size
+from pw_core.reconstruct.inputs import ViewInput
+from pw_core.reconstruct.routes.single_photo import lift_photo
+from pw_core.reconstruct.segmentation.prompt import segment
+from pw_core.render.cameras import orbit
+from pw_core.scene import PhysicsState, Scene
+
+TRUTHS = Path(os.environ.get("PW_TRUTHS", "out/truths"))
+OWN = ("jam", "dumpling", "play_doh")
+SLID_M = (0.0, 0.05, 0.0)
+Picture = NDArray[np.uint8]
+
+
+@dataclass(frozen=True)
+class Truth:
+    """One view of a truth: its camera, picture (H, W, 3), and masks (H, W) by entity."""
+
+    camera: Camera
+    picture: Picture
+    masks: dict[str, NDArray[np.bool_]]
+
+    @property
+    def union(self) -> NDArray[np.bool_]:
+        return np.any(list(self.masks.values()), axis=0)
+
+
+def truth_of(name: str, view: str) -> Truth:
+    """Read from the folder."""
+    folder = TRUTHS / name
+    c = json.loads((folder / f"{view}_camera.json").read_text())
+    masks = {
+        f.stem.removeprefix(f"{view}_mask_"): cv2.imread(str(f), cv2.IMREAD_GRAYSCALE) > 127
+        for f in sorted(folder.glob(f"{view}_mask_*.png"))
+    }
+    camera = Camera(view, np.array(c["K"]), np.array(c["viewmat"]), c["width"], c["height"])
+    return Truth(camera, np.ascontiguousarray(cv2.imread(str(folder / f"{view}.png"))[..., ::-1]), masks)
+
+
+def config_of(name: str, front: Truth) -> SceneConfig:
+    """The scene as a person would describe it: the true camera, loose boxes, one point each."""
+    stage = json.loads((TRUTHS / name / "stage.json").read_text())
+    if name in OWN:
+        return SceneConfig.load(ROOT / "config" / "scenes" / f"{name}.yaml")
+    wall = stage["wall_m"] or stage["table_edge_m"] + 1.0
+    return SceneConfig.parse({
+        "name": name, "camera": stage["camera"],
+        "table": {"edge_m": stage["table_edge_m"], "backdrop_m": wall - stage["table_edge_m"]},
+        "entities": [
+            {"name": e, "material": {"model": "rigid", "density_kg_m3": 800}, "prompt": loose_prompt(m)}
+            for e, m in front.masks.items()
+        ],
+    })  # fmt: skip
+
+
+def loose_prompt(mask: NDArray[np.bool_]) -> dict[str, Any]:
+    """A box 8 % of the thing's size away from it, and its innermost point."""
+    height, width = mask.shape
+    y, x = np.nonzero(mask)
+    gap = 0.08 * max(np.ptp(x), np.ptp(y))
+    box = [max(x.min() - gap, 0), max(y.min() - gap, 0), min(x.max() + gap, width), min(y.max() + gap, height)]
+    inside = ndimage.distance_transform_edt(mask)
+    v, u = np.unravel_index(int(np.argmax(inside)), mask.shape)
+    return {"box": [round(float(b)) for b in box], "points": [[int(u), int(v)]]}
+
+
+def moved(scene: Scene, offset: tuple[float, float, float] = SLID_M) -> PhysicsState:
+    """The start with the first entity shifted [m]."""
+    physics, first = scene.initial_physics(), scene.entities[0]
+    positions = physics.particles.positions.copy()
+    positions[first.particles] += np.array(offset, np.float32)
+    bodies = {
+        k: replace(b, position=b.position + np.array(offset)) if k == first.name else b
+        for k, b in physics.bodies.items()
+    }
+    return replace(physics, particles=replace(physics.particles, positions=positions), bodies=bodies)
+
+
+def ring(union: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Pixels no further from the things than they are large, but not theirs."""
+    size = math.sqrt(union.sum())
+    return np.asarray(~union & (ndimage.distance_transform_edt(~union) <= size))
+
+
+def ssim(a: Picture, b: Picture, where: NDArray[np.bool_]) -> float:
+    """Mean structural similarity (Wang et al. 2004) of grey pictures over those pixels."""
+    from skimage.metrics import structural_similarity
+
+    grey = [cv2.cvtColor(p, cv2.COLOR_RGB2GRAY) for p in (a, b)]
+    full = structural_similarity(*grey, data_range=255, full=True)[1]
+    return float(full[where].mean())
+
+
+def against_truth(name: str) -> Picture | None:
+    """Figures of one scene, and its sheet: truth above, drawn below."""
+    if not (TRUTHS / name / "stage.json").is_file():
+        record(f"{name}: ring, slid", None, "dB", "reported", None, "no truth: run examples/photos/make_truths.py")
+        return None
+    views = {v: truth_of(name, v) for v in ("front", "turned_-20", "turned_+20", "slid")}
+    front = views["front"]
+    config = config_of(name, front)
+    photo = load_photo(config.photo) if config.photo else front.picture
+    began = time.perf_counter()
+    scene = lift_photo(config, ViewInput(name="front", image=photo))
+    record(f"{name}: seconds to a scene", time.perf_counter() - began, "s", "<= 15", None, "shared machine")
+    _masks(name, config, front, working_size(photo, front.camera.width))
+    _volumes(name, scene)
+    look, rows = Appearance(scene), []
+    for view, truth in views.items():
+        physics = moved(scene) if view == "slid" else scene.initial_physics()
+        drawn = look.render(truth.camera, physics).rgb
+        inside, about = truth.union, ring(truth.union | front.union if view == "slid" else truth.union)
+        for what, where in (("inside", inside), ("ring", about)):
+            record(f"{name}: {what}, {view}", psnr(drawn[where], truth.picture[where]), "dB", "reported", None)
+            record(f"{name}: {what}, {view}, SSIM", ssim(drawn, truth.picture, where), "", "reported", None)
+        if view == "front":
+            target = cv2.resize(photo, (front.camera.width, front.camera.height), interpolation=cv2.INTER_AREA)
+            record(f"{name}: whole, front, against the photo", psnr(drawn, target), "dB", ">= 28", None)
+        rows.append(np.vstack([truth.picture, drawn]))
+    return np.hstack(rows)
+
+
+def _masks(name: str, config: SceneConfig, front: Truth, photo: Picture) -> None:
+    for e in config.entities:
+        true = front.masks[e.name]
+        loose = e.model_copy(update={"prompt": type(e.prompt).model_validate(loose_prompt(true))})
+        mask = segment(photo, loose, scale=1.0)
+        iou = float((mask & true).sum() / (mask | true).sum())
+        record(f"{name}: IoU of {e.name}, loose box and a point", iou, "", ">= 0.95", iou >= 0.95)
+
+
+def _volumes(name: str, scene: Scene) -> None:
+    true = json.loads((TRUTHS / name / "stage.json").read_text())["volumes_m3"]
+    for e in scene.entities:
+        if true.get(e.name):
+            off = 100 * (e.volume_m3 / true[e.name] - 1)
+            record(f"{name}: volume of {e.name}", off, "%", "within 15", abs(off) <= 15)
+
+
+def shared(name: str, config: SceneConfig) -> Picture:
+    """The sheet of a photo without a truth: photo, 0, -20, +20 degrees, slid."""
+    photo = load_photo(config.photo)
+    scene = lift_photo(config, ViewInput(name=name, image=photo))
+    camera, start, look = scene.cameras[0], scene.initial_physics(), Appearance(scene)
+    pictures = [cv2.resize(photo, (camera.width, camera.height), interpolation=cv2.INTER_AREA)]
+    pictures.append(look.render(camera, start).rgb)
+    record(f"{name}: PSNR", psnr(pictures[1], pictures[0]), "dB", ">= 28", None)
+    for degrees in (-20, 20):
+        turned = orbit(camera.viewmat, scene.entities[0].origin, [math.radians(degrees)])[0]
+        pictures.append(look.render(camera.moved(turned, name="turned"), start).rgb)
+    size = float(np.ptp(scene.entities[0].mesh.vertices[:, 1]))
+    pictures.append(look.render(camera, moved(scene, (0.0, 0.6 * size, 0.0))).rgb)
+    pictures.append(look.render(camera, moved(scene, (0.0, 0.0, 0.5 * size))).rgb)
+    return np.vstack([np.hstack(pictures[:3]), np.hstack(pictures[3:])])

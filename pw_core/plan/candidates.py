@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -84,10 +84,14 @@ class Score:
 
 @dataclass(frozen=True)
 class Outcome:
-    """A candidate's score and its frames, of which one was seen at least; none where it failed before."""
+    """A candidate's score and its frames; none where it failed, was pruned, or they are worth nothing to who asked."""
 
     score: Score
     frames: tuple[Frame, ...] = ()
+
+    def numbered(self, index: int) -> Outcome:
+        """The same under another index."""
+        return replace(self, score=replace(self.score, index=index))
 
 
 def check_candidates(candidates: Sequence[Candidate], scene: Scene, *, most: int = MAX_CANDIDATES) -> None:
@@ -116,13 +120,14 @@ def check_candidates(candidates: Sequence[Candidate], scene: Scene, *, most: int
 
 def run_candidate(
     simulation: Simulation, job: Job, candidate: Candidate, *, index: int, bound: Callable[[], float] | None = None,
-    stopped: Callable[[], None] | None = None,
+    worth: Callable[[], float] | None = None, stopped: Callable[[], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """Run one candidate to its end, its goal, or where it is hopeless. It gives the same bits whatever ran before.
 
     Args:
         simulation: of the job's scene, with the candidate's constants already set.
         bound: the cost above which it is of no use any more; None: it always runs on.
+        worth: the cost above which its frames are of no use; None: they are always given.
         stopped: asked between frames; raises to call everything off.
     """
     scorer = job.objective.scorer(Setting(job.scene, Moment.of(job.scene, job.start.physics), candidate.actions))
@@ -142,13 +147,14 @@ def run_candidate(
             if reached:
                 break
             if bound is not None and (least := scorer.least(len(job.times))) > bound():
-                return Outcome(Score(index, least, time_s=time_s, pruned=True), tuple(frames))
+                return Outcome(Score(index, least, time_s=time_s, pruned=True))
     except PWError as error:
         if error.code in (ErrorCode.CANCELED, ErrorCode.SHUTTING_DOWN, ErrorCode.BUSY):
             raise
         when = frames[-1].time_s if frames else 0.0
         failed = Score(index, math.inf, time_s=when, error_code=int(error.code), error=str(error)[:1000])
-        return Outcome(failed, tuple(frames))
+        return Outcome(failed)
     terms = scorer.costs()
     cost = float(np.sum(list(terms.values())))
-    return Outcome(Score(index, cost, terms, frames[-1].time_s, reached), tuple(frames))
+    useless = worth is not None and cost > worth()
+    return Outcome(Score(index, cost, terms, frames[-1].time_s, reached), () if useless else tuple(frames))

@@ -78,8 +78,10 @@ class Evaluating:
         began, total = time.perf_counter(), len(self._candidates)
         try:
             for done, outcome in enumerate(
-                self._executor.run(self._job, self._candidates, bound=self._bound, stopped=self._stopped), 1
-            ):
+                self._executor.run(
+                    self._job, self._candidates, bound=self._bound, worth=self._best.bound, stopped=self._stopped
+                ), 1,
+            ):  # fmt: skip
                 self._best.add(outcome)
                 eta = (time.perf_counter() - began) / done * (total - done)
                 yield EvaluateStep(done, total, self._best.cost, eta, outcome.score)

@@ -135,7 +135,7 @@ def search(
         best = Best(keep=1)
         first = plan.evaluated
         # Not pruned against the best: a sampler learns from the costs of what is not.
-        for outcome in executor.run(job, candidates, stopped=stopped):
+        for outcome in executor.run(job, candidates, worth=lambda: plan.cost, stopped=stopped):
             best.add(outcome)
             i = outcome.score.index
             costs[i] = outcome.score.cost

@@ -75,14 +75,12 @@ class World(Scenes):
 
     def _build(self, progress: Progress | None, parameters: dict[str, float]) -> Simulation:
         """The scene's simulation, built once, with these constants and the config's others."""
-        from pw_core.calibrate.constants import ConstantsOptions
-        from pw_core.simulate import Simulation
+        from pw_core.plan.executors.building import build_simulation
 
         scene = self._need_scene()
         built = self._simulation
         if built is None:
-            headroom = ConstantsOptions().headroom if scene.config.refine.estimate else 1.0
-            built = Simulation.build(scene, device=self.device, headroom=headroom, progress=progress)
+            built = build_simulation(scene, device=self.device, progress=progress)
             with self.lock:
                 if self.scene is scene:  # another may have been selected meanwhile
                     self._simulation = built

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pw_core.errors import ErrorCode, RolloutError
+from pw_core.plan.executors.serial import Serial
 from pw_core.scene import PhysicsState, Scene
 
 
@@ -71,3 +73,22 @@ class Mortal(Sliding):
             if a.magnitude == 66 or (a.magnitude == 67 and not mark.exists()):
                 mark.touch()
                 os.kill(os.getpid(), signal.SIGKILL)
+
+
+class Slow(Mortal):
+    """Takes a tenth of a second a candidate."""
+
+    def reset(self, physics: PhysicsState, *, time_s: float = 0.0) -> None:
+        time.sleep(0.1)
+        super().reset(physics, time_s=time_s)
+
+
+def on_ray(scene: Scene, *, device: str) -> Serial:
+    """What an actor runs candidates on."""
+    made = Slow(scene)
+
+    def simulation(constants: dict[str, float]) -> Slow:
+        made.set_constants(constants)
+        return made
+
+    return Serial(simulation)  # type: ignore[arg-type]

@@ -56,7 +56,7 @@ class Processes:
 
     def run(
         self, job: Job, candidates: Sequence[Candidate], *, bound: Callable[[], float] | None = None,
-        stopped: Callable[[], None] | None = None,
+        worth: Callable[[], float] | None = None, stopped: Callable[[], None] | None = None,
     ) -> Iterator[Outcome]:  # fmt: skip
         """See Executor."""
         waiting = deque(range(len(candidates)))
@@ -66,7 +66,7 @@ class Processes:
             while left:
                 if stopped is not None:
                     stopped()
-                self._hand_out(job, candidates, waiting, bound)
+                self._hand_out(job, candidates, waiting, (bound, worth))
                 ready = wait([p.conn for p in self._processes], timeout=self._options.poll_s)
                 for p in [p for p in self._processes if p.conn in ready]:
                     index = p.at_work
@@ -113,7 +113,8 @@ class Processes:
         self._processes = []
 
     def _hand_out(
-        self, job: Job, candidates: Sequence[Candidate], waiting: deque[int], bound: Callable[[], float] | None
+        self, job: Job, candidates: Sequence[Candidate], waiting: deque[int],
+        limits: Sequence[Callable[[], float] | None],
     ) -> None:
         while len(self._processes) < min(self._count, len(waiting)):
             self._processes.append(self._start())
@@ -125,7 +126,7 @@ class Processes:
                 if p.job is not job:
                     p.conn.send(job)
                     p.job = job
-                p.conn.send((index, candidates[index], None if bound is None else bound()))
+                p.conn.send((index, candidates[index], [None if f is None else f() for f in limits]))
             except OSError:  # it died idle: the next look finds it gone
                 waiting.appendleft(index)
                 p.at_work = -1
@@ -153,12 +154,12 @@ def _serve(conn: Connection, build: Build) -> None:
                 job = message
                 continue
             assert job is not None
-            index, candidate, bound = message
+            index, candidate, values = message
             try:
                 simulation = simulation or build(job.scene)
                 simulation.set_constants(job.start.parameters | candidate.constants)
-                limit = None if bound is None else (lambda bound=bound: bound)
-                conn.send(run_candidate(simulation, job, candidate, index=index, bound=limit))
+                bound, worth = (None if v is None else (lambda v=v: v) for v in values)
+                conn.send(run_candidate(simulation, job, candidate, index=index, bound=bound, worth=worth))
             except PWError as error:
                 conn.send(error)
     except (EOFError, OSError, KeyboardInterrupt):

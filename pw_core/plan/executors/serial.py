@@ -23,12 +23,12 @@ class Serial:
 
     def run(
         self, job: Job, candidates: Sequence[Candidate], *, bound: Callable[[], float] | None = None,
-        stopped: Callable[[], None] | None = None,
+        worth: Callable[[], float] | None = None, stopped: Callable[[], None] | None = None,
     ) -> Iterator[Outcome]:  # fmt: skip
         """See Executor."""
         for index, candidate in enumerate(candidates):
             built = self._simulation(job.start.parameters | candidate.constants)
-            yield run_candidate(built, job, candidate, index=index, bound=bound, stopped=stopped)
+            yield run_candidate(built, job, candidate, index=index, bound=bound, worth=worth, stopped=stopped)
 
     def close(self) -> None:
         """Nothing was started."""

@@ -13,12 +13,13 @@ class Executor(Protocol):
 
     def run(
         self, job: Job, candidates: Sequence[Candidate], *, bound: Callable[[], float] | None = None,
-        stopped: Callable[[], None] | None = None,
+        worth: Callable[[], float] | None = None, stopped: Callable[[], None] | None = None,
     ) -> Iterator[Outcome]:  # fmt: skip
         """Each candidate's outcome once.
 
         Args:
             bound: the cost above which a candidate may be given up; None: none is.
+            worth: the cost above which an outcome may come without its frames; None: none does.
             stopped: asked often; what it raises ends the run.
 
         Raises:

@@ -97,8 +97,8 @@ class Ray:
         """See Executor.
 
         Raises:
-            PlanError (EXECUTOR_FAILED): Ray is not there, no cluster answers, none of its nodes has what an actor needs,
-                or a batch ended its actor `tries` times, most often for a lack of memory.
+            PlanError (EXECUTOR_FAILED): Ray is not there, no cluster answers, none of its nodes has what an actor
+                needs, or a batch ended its actor `tries` times, most often for a lack of memory.
         """
         ray = self._connected()
         shared = [self._shared(ray, "scene", job.scene), self._shared(ray, "start", job.start)]

@@ -11,17 +11,21 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, model_validator
 
-Vector = tuple[float, float, float]
+from pw_core.limits import LIMITS, shortened
+
+Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
+"""Beyond 1000 km single precision tells no metres apart."""
+Vector = tuple[Coordinate, Coordinate, Coordinate]
 Falloff = Literal["none", "linear", "gaussian"]
 
 
 class _Action(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str = ""
+    name: str = Field(default="", max_length=LIMITS.text_chars)
     start: float = Field(default=0.0, ge=0, description="[s] from the rollout's start")
-    duration: float = Field(gt=0, description="[s]")
-    entity: str = Field(default="", description="the entity it acts on; empty: all")
+    duration: float = Field(ge=1e-6, description="[s]; shorter than a microsecond is no time that steps resolve")
+    entity: str = Field(default="", max_length=LIMITS.text_chars, description="the entity it acts on; empty: all")
 
     @property
     def end(self) -> float:
@@ -31,7 +35,7 @@ class _Action(BaseModel):
 
 class _Directed(_Action):
     direction: Vector = Field(description="need not be of unit length, must not be zero")
-    magnitude: float = Field(ge=0)
+    magnitude: float = Field(ge=0, le=1e9)
 
     @model_validator(mode="after")
     def _has_direction(self) -> _Directed:
@@ -58,13 +62,13 @@ class Wind(_Directed):
 
     type: Literal["wind"] = "wind"
     center: Vector = (0.0, 0.0, 0.0)
-    radius: float = Field(default=0.0, ge=0)
+    radius: float = Field(default=0.0, ge=0, le=1e6)
     falloff: Falloff = "none"
 
 
 class _Local(_Directed):
     center: Vector
-    radius: float = Field(gt=0, description="[m], at least two grid cells")
+    radius: float = Field(gt=0, le=1e6, description="[m], at least two grid cells")
     falloff: Falloff = "none"
 
 
@@ -104,17 +108,22 @@ class Tool(_Action):
     """
 
     type: Literal["tool"] = "tool"
-    entity: str = Field(min_length=1, description="the rigid entity it moves")
-    poses: tuple[Pose, ...] = Field(min_length=1)
-    times: tuple[float, ...] = Field(description="[s] from the action's start, increasing, one a pose")
+    entity: str = Field(min_length=1, max_length=LIMITS.text_chars, description="the rigid entity it moves")
+    poses: tuple[Pose, ...] = Field(min_length=1, max_length=LIMITS.poses)
+    times: tuple[float, ...] = Field(
+        max_length=LIMITS.poses, description="[s] from the action's start, increasing, one a pose"
+    )
     relative: bool = False
 
     @model_validator(mode="after")
     def _times_fit(self) -> Tool:
         if len(self.times) != len(self.poses):
             raise ValueError(f"{len(self.poses)} poses but {len(self.times)} times: give one time a pose")
-        if any(t < 0 for t in self.times) or any(b <= a for a, b in zip(self.times, self.times[1:])):
-            raise ValueError(f"times must be >= 0 and increase, got {list(self.times)}")
+        if self.times[0] < 0:
+            raise ValueError(f"times must be >= 0, got {self.times[0]:g}")
+        for k, (a, b) in enumerate(zip(self.times, self.times[1:]), 1):
+            if b <= a:
+                raise ValueError(f"times must increase, but times[{k}] is {b:g} after {a:g}")
         return self
 
 
@@ -136,7 +145,7 @@ def parse_action(fields: dict[str, object]) -> Action:
     try:
         return _ADAPTER.validate_python(fields)
     except ValidationError as error:
-        label = fields.get("name") or fields.get("type") or "?"
+        label = shortened(str(fields.get("name") or fields.get("type") or "?"), LIMITS.name_chars)
         parts = []
         for e in error.errors():
             path = ".".join(str(p) for p in e["loc"][1:]) if len(e["loc"]) > 1 else ""

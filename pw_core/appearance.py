@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.errors import ErrorCode, RenderError
 from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
+from pw_core.limits import LIMITS, Limits
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene
 
 
@@ -73,19 +75,43 @@ def entity_poses(scene: Scene, physics: PhysicsState) -> list[EntityPose]:
     return out
 
 
+def check_view(camera: Camera, *, limits: Limits = LIMITS) -> None:
+    """That its picture can be drawn.
+
+    Raises:
+        RenderError (INVALID_VIEW): which of size, lens and pose is wrong, and what would be right.
+    """
+    wrong = ""
+    focal = np.array([camera.K[0, 0], camera.K[1, 1]])
+    turn = camera.viewmat[:3, :3]
+    if not (camera.width >= 1 and camera.height >= 1 and camera.width * camera.height <= limits.view_pixels):
+        wrong = f"is {camera.width} x {camera.height} px: give 1 to {limits.view_pixels} pixels in all"
+    elif not (np.isfinite(camera.K).all() and (focal > 0).all() and (np.abs(camera.K) < 1e7).all()):
+        wrong = f"has a focal length of {focal[0]:g} x {focal[1]:g} px: K must be finite, its focal lengths above 0"
+    elif not (np.isfinite(camera.viewmat).all() and np.allclose(turn @ turn.T, np.eye(3), atol=1e-3)):
+        wrong = "has a pose that is no rotation and position"
+    if wrong:
+        raise RenderError(f"camera '{camera.name}' {wrong}", code=ErrorCode.INVALID_VIEW)
+
+
 class Appearance:
     """Draws one scene; keeps what does not change from frame to frame.
 
     Args:
         prepared_cameras: backgrounds that are kept, one a camera; the oldest leaves first.
+        prepared_pixels: of those backgrounds together, so that a few large pictures do not hold memory for good: each
+            takes some 30 bytes, and one that is larger by itself is not kept.
     """
 
-    def __init__(self, scene: Scene, *, device: str = "cpu", prepared_cameras: int = 8) -> None:
+    def __init__(
+        self, scene: Scene, *, device: str = "cpu", prepared_cameras: int = 8, prepared_pixels: int = 8_000_000
+    ) -> None:
         import torch
 
         self.scene = scene
         self.device = device
         self.prepared_cameras = prepared_cameras
+        self.prepared_pixels = prepared_pixels
         self._near = scene.neighbours()
         self._covariances = scene.foreground.covariances()
         b = scene.background
@@ -94,7 +120,7 @@ class Appearance:
             "opacities": torch.sigmoid(self._tensor(b.opacities)),
         }  # fmt: skip
         self._sh_degree = scene.foreground.sh_degree
-        self._prepared: dict[bytes, Any] = {}
+        self._prepared: dict[bytes, tuple[Any, int]] = {}
         self._reconstructed = scene.initial_appearance()
         self._show(self._reconstructed)
 
@@ -134,12 +160,13 @@ class Appearance:
             appearance: as refinement left it; None: as reconstructed.
 
         Raises:
-            RenderError: a camera that cannot be drawn (size, pose).
+            RenderError (INVALID_VIEW): a camera that cannot be drawn (size, lens, pose).
         """
         import torch
 
         from pw_core.render.background_cache.prepare import rasterize_over
 
+        check_view(camera)
         wanted = self._reconstructed if appearance is None else appearance
         if wanted is not self._shown:
             self._show(wanted)
@@ -157,15 +184,23 @@ class Appearance:
 
         key = camera.K.tobytes() + camera.viewmat.tobytes()
         key += f"{camera.width}x{camera.height}".encode()
-        if key not in self._prepared:
-            if len(self._prepared) >= self.prepared_cameras:
+        if key in self._prepared:
+            return self._prepared[key][0]
+        pixels = camera.width * camera.height
+        if pixels <= self.prepared_pixels:
+            while self._prepared and (
+                len(self._prepared) >= self.prepared_cameras
+                or sum(n for _, n in self._prepared.values()) + pixels > self.prepared_pixels
+            ):
                 self._prepared.pop(next(iter(self._prepared)))
-            still = {k: v for k, v in self._background.items() if k != "of"}
-            self._prepared[key] = prepare(
-                **still, viewmat=self._tensor(camera.viewmat), K=self._tensor(camera.K),
-                width=camera.width, height=camera.height, sh_degree=self._sh_degree,
-            )  # fmt: skip
-        return self._prepared[key]
+        still = {k: v for k, v in self._background.items() if k != "of"}
+        made = prepare(
+            **still, viewmat=self._tensor(camera.viewmat), K=self._tensor(camera.K),
+            width=camera.width, height=camera.height, sh_degree=self._sh_degree,
+        )  # fmt: skip
+        if pixels <= self.prepared_pixels:
+            self._prepared[key] = made, pixels
+        return made
 
     def particle_colors(self) -> NDArray[np.uint8]:
         """RGB (J, 3): the mean of what hangs on a particle; an inner particle has that of its nearest outer one."""

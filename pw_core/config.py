@@ -9,8 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pw_core.actions import PhysicalAction
 from pw_core.errors import ErrorCode, SceneError
+from pw_core.limits import LIMITS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
+Name = Annotated[str, Field(pattern=NAME, max_length=LIMITS.name_chars)]
+Text = Annotated[str, Field(max_length=LIMITS.text_chars)]
 MaterialModel = Literal["liquid", "elastic", "plastic", "snow", "rigid"]
 Kind = Literal["deformable", "rigid", "tool"]
 
@@ -25,20 +28,22 @@ class Material(Part):
     """How an entity's substance behaves; `model` picks the law, the rest its parameters."""
 
     model: MaterialModel = Field(description="snow packs and crumbles: no yield stress, see simulate/materials.py")
-    density_kg_m3: float = Field(default=1000.0, gt=0)
-    youngs_modulus_pa: float = Field(default=8e3, gt=0)
+    density_kg_m3: float = Field(default=1000.0, ge=0.1, le=1e5)
+    youngs_modulus_pa: float = Field(default=8e3, ge=1e-3, le=1e13)
     poisson_ratio: float = Field(default=0.4, gt=0, lt=0.5)
-    viscosity_pa_s: float = Field(default=0.0, ge=0, description="liquids only")
-    yield_stress_pa: float = Field(default=400.0, gt=0, description="plastic only: von Mises stress where it yields")
-    friction: float = Field(default=0.5, ge=0, description="against the table and rigid bodies")
+    viscosity_pa_s: float = Field(default=0.0, ge=0, le=1e9, description="liquids only")
+    yield_stress_pa: float = Field(
+        default=400.0, gt=0, le=1e13, description="plastic only: von Mises stress where it yields"
+    )
+    friction: float = Field(default=0.5, ge=0, le=1000, description="against the table and rigid bodies")
 
 
 class Prompt(Part):
     """Where the entity is in the photo [px of the photo as given]: the box bounds it, points seed it."""
 
     box: tuple[float, float, float, float] = Field(description="left, top, right, bottom")
-    points: tuple[tuple[float, float], ...] = ()
-    negative_points: tuple[tuple[float, float], ...] = ()
+    points: tuple[tuple[float, float], ...] = Field(default=(), max_length=LIMITS.prompt_points)
+    negative_points: tuple[tuple[float, float], ...] = Field(default=(), max_length=LIMITS.prompt_points)
 
     @field_validator("box")
     @classmethod
@@ -52,13 +57,13 @@ class Prompt(Part):
 class EntityConfig(Part):
     """One thing that moves."""
 
-    name: str = Field(pattern=NAME)
+    name: Name
     material: Material
     prompt: Prompt
     shape: Literal["inflate", "revolve"] = "inflate"
     depth_ratio: float = Field(default=1.0, gt=0.05, le=5, description="depth over width of the inflated solid")
-    above: str = Field(default="", description="the entity it hangs above; empty: it stands on the table")
-    diameter_m: float = Field(default=0.0, ge=0, description="of a revolved silhouette; 0: from the image")
+    above: Text = Field(default="", description="the entity it hangs above; empty: it stands on the table")
+    diameter_m: float = Field(default=0.0, ge=0, le=1000, description="of a revolved silhouette; 0: from the image")
     tool: bool = Field(default=False, description="a rigid entity that only ever moves along timed poses")
 
     @property
@@ -72,7 +77,7 @@ class EntityConfig(Part):
 class CameraConfig(Part):
     """The photo's camera: above the world's origin, looking along +x, pitched down."""
 
-    height_m: float = Field(gt=0, description="above the table")
+    height_m: float = Field(ge=1e-3, le=1000, description="above the table")
     pitch_deg: float = Field(ge=0, lt=90, description="downwards")
     hfov_deg: float = Field(gt=1, lt=150, description="horizontal field of view")
 
@@ -80,14 +85,14 @@ class CameraConfig(Part):
 class TableConfig(Part):
     """The table plane z = 0 ends at x = edge_m; a vertical backdrop stands beyond."""
 
-    edge_m: float = Field(gt=0)
-    backdrop_m: float = Field(default=0.0, ge=0, description="how far beyond the edge the backdrop stands")
+    edge_m: float = Field(ge=1e-3, le=1e4)
+    backdrop_m: float = Field(default=0.0, ge=0, le=1e4, description="how far beyond the edge the backdrop stands")
 
 
 class Sam2Settings(Part):
     """SAM 2 from a local checkpoint; nothing is downloaded."""
 
-    checkpoint: str = Field(default="", description="path of the .pt or .safetensors file")
+    checkpoint: Text = Field(default="", description="path of the .pt or .safetensors file")
     size: Literal["tiny", "small", "base_plus", "large"] = "tiny"
 
 
@@ -100,12 +105,14 @@ class ViewsSettings(Part):
     steps: int = Field(default=2000, ge=10, le=100_000, description="of the photometric fit")
     bind_steps: int = Field(default=240, ge=0, le=20_000, description="of the fit after the move onto particles")
     max_gaussians: int = Field(
-        default=0, ge=0, description="0: 60 000 on the CPU, on CUDA as many as gsplat's strategy makes"
+        default=0, ge=0, le=20_000_000, description="0: 60 000 on the CPU, on CUDA as many as gsplat's strategy makes"
     )
     sh_degree: int = Field(default=0, ge=0, le=3)
-    holdout_every: int = Field(default=0, ge=0, description="every n-th view, from the first, is kept for measuring")
-    checkpoint_every: int = Field(default=250, ge=1, description="steps between checkpoints")
-    max_frames: int = Field(default=40, ge=2, description="frames taken from a film")
+    holdout_every: int = Field(
+        default=0, ge=0, le=1_000_000, description="every n-th view, from the first, is kept for measuring"
+    )
+    checkpoint_every: int = Field(default=250, ge=1, le=1_000_000, description="steps between checkpoints")
+    max_frames: int = Field(default=40, ge=2, le=10_000, description="frames taken from a film")
     matching: Literal["auto", "exhaustive", "sequential"] = "auto"
     mapper: Literal["incremental", "global"] = "incremental"
     shared_camera: bool = True
@@ -113,9 +120,9 @@ class ViewsSettings(Part):
     frame: Literal["auto", "given", "table"] = Field(
         default="auto", description="world frame with given poses: as given, or with z = 0 on the plane that was found"
     )
-    object_size_m: float = Field(default=0.0, ge=0, description="longest extent of the first entity")
-    camera_height_m: float = Field(default=0.0, ge=0, description="of the first camera above the plane")
-    prompt_view: str = Field(default="", description="file name of the view that the prompts belong to; empty: first")
+    object_size_m: float = Field(default=0.0, ge=0, le=1000, description="longest extent of the first entity")
+    camera_height_m: float = Field(default=0.0, ge=0, le=1000, description="of the first camera above the plane")
+    prompt_view: Text = Field(default="", description="file name of the view that the prompts belong to; empty: first")
     masks: Literal["grabcut", "sam2"] = Field(default="grabcut", description="of a single photo too")
     sam2: Sam2Settings = Sam2Settings()
     voxels: int = Field(default=112, ge=32, le=512, description="along the longest side of an entity")
@@ -124,7 +131,7 @@ class ViewsSettings(Part):
 class ProviderConfig(Part):
     """An optional part by its name, and what it is told; see docs/reconstruct.md for the names and their settings."""
 
-    provider: str = Field(default="", description="empty: none")
+    provider: Text = Field(default="", description="empty: none")
     settings: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -142,40 +149,50 @@ class SimulationConfig(Part):
     """Physics settings; what is 0 is chosen from the particle size and the materials, and reported."""
 
     particles: int = Field(default=4000, ge=100, le=2_000_000, description="about as many in all deformable entities")
-    grid_density: float = Field(default=0.0, ge=0, description="MPM grid cells a metre; 0: 1 / (2 * particle size)")
-    substep_s: float = Field(default=0.0, ge=0, description="0: from stiffness and grid")
-    substeps: int = Field(default=0, ge=0, description="in a step; 0: so that a step is about 2 ms")
-    gravity_m_s2: float = Field(default=9.81, ge=0)
-    margin_m: float = Field(default=0.12, gt=0, description="free room about the entities on every side")
-    floor_friction: float = Field(default=0.5, ge=0)
+    grid_density: float = Field(
+        default=0.0, ge=0, le=1e5, description="MPM grid cells a metre; 0: 1 / (2 * particle size)"
+    )
+    substep_s: float = Field(default=0.0, ge=0, le=1, description="0: from stiffness and grid")
+    substeps: int = Field(default=0, ge=0, le=LIMITS.substeps, description="in a step; 0: so that a step is about 2 ms")
+    gravity_m_s2: float = Field(default=9.81, ge=0, le=1e4)
+    margin_m: float = Field(default=0.12, gt=0, le=1000, description="free room about the entities on every side")
+    floor_friction: float = Field(default=0.5, ge=0, le=1000)
     engine: Literal["genesis", "fast"] = Field(
         default="genesis", description="fast: this project's own kernels (CPU); what they cannot do goes to Genesis"
     )
+
+    @field_validator("substep_s")
+    @classmethod
+    def _a_length_of_time(cls, value: float) -> float:
+        if 0 < value < 1e-9:
+            raise ValueError("must be 0, or a nanosecond or longer")
+        return value
 
 
 class RefineConfig(Part):
     """How target frames correct a rollout (design section 5)."""
 
-    provider: str = Field(default="observed", description="where target frames come from")
+    provider: Text = Field(default="observed", description="where target frames come from")
     settings: dict[str, Any] = Field(default_factory=dict, description="of the provider, e.g. a model's folder")
-    prompt: str = Field(default="", description="what the film shows, for a video model")
+    prompt: Text = Field(default="", description="what the film shows, for a video model")
     strength: float = Field(default=0.8, ge=0, le=1, description="how far a video model may leave the prediction")
     strengths: tuple[Annotated[float, Field(ge=0, le=1)] | None, ...] = Field(
-        default=(), description="the same for each view; none given: `strength`, half of it for all but the first"
+        default=(), max_length=100,
+        description="the same for each view; none given: `strength`, half of it for all but the first",
     )
-    side_weight: float = Field(default=1.0, ge=0, description="of views but the first, against the first")
+    side_weight: float = Field(default=1.0, ge=0, le=1e6, description="of views but the first, against the first")
     width_px: int = Field(default=320, ge=64, le=4096, description="working width; wider films are scaled down")
     iterations: int = Field(default=100, ge=0, le=10_000, description="of Adam, after tracking")
     frames_per_step: int = Field(default=1, ge=1, le=64, description="frames drawn at once: memory against steadiness")
     nodes: int = Field(default=40, ge=0, le=2000, description="control nodes of a deformable's displacement field")
-    lambda_sim: float = Field(default=1e-4, ge=0, description="pull towards the simulation")
+    lambda_sim: float = Field(default=1e-4, ge=0, le=1e9, description="pull towards the simulation")
     temporal_opacity: bool = Field(default=False, description="let Gaussians fade in and out over the round")
     velocity: Literal["inherit", "estimate"] = "estimate"
     stress: Literal["by_material", "transport", "relax"] = "by_material"
     estimate: tuple[Literal["stiffness", "viscosity", "yield_stress", "friction", "wind"], ...] = Field(
         default=(), description="physical constants fitted to the corrected motion; costs rollouts"
     )
-    seed: int = 0
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
 
     def strength_of(self, view: int) -> float:
         """How far a video model may leave the prediction in that view, 0 to 1."""
@@ -186,29 +203,31 @@ class RefineConfig(Part):
 class Round(Part):
     """One rollout of the scene's own story."""
 
-    name: str = ""
-    duration: float = Field(default=0.5, gt=0, description="[s] of simulated time")
-    actions: tuple[PhysicalAction, ...] = ()
+    name: Text = ""
+    duration: float = Field(default=0.5, gt=0, le=LIMITS.duration_s, description="[s] of simulated time")
+    actions: tuple[PhysicalAction, ...] = Field(default=(), max_length=LIMITS.actions)
     strengths: tuple[Annotated[float, Field(ge=0, le=1)] | None, ...] = Field(
-        default=(), description="as in refine.strengths, for this round's refinement"
+        default=(), max_length=100, description="as in refine.strengths, for this round's refinement"
     )
 
 
 class SceneConfig(Part):
     """A scene: photo, camera, entities, physics, rounds. Load with `SceneConfig.load`."""
 
-    name: str = Field(pattern=NAME)
-    title: str = ""
-    photo: str = Field(default="", description="path, from the YAML file's folder")
+    name: Name
+    title: Text = ""
+    photo: Text = Field(default="", description="path, from the YAML file's folder")
     camera: CameraConfig
     table: TableConfig
-    entities: tuple[EntityConfig, ...] = Field(min_length=1)
+    entities: tuple[EntityConfig, ...] = Field(min_length=1, max_length=LIMITS.entities)
     reconstruct: ReconstructConfig = ReconstructConfig()
     simulation: SimulationConfig = SimulationConfig()
     refine: RefineConfig = RefineConfig()
-    frame_interval_s: float = Field(default=1 / 50, gt=0, description="simulated time between frames")
-    playback_fps: float = Field(default=25.0, gt=0, description="of the films")
-    rounds: tuple[Round, ...] = ()
+    frame_interval_s: float = Field(
+        default=1 / 50, ge=1e-5, le=LIMITS.duration_s, description="simulated time between frames"
+    )
+    playback_fps: float = Field(default=25.0, ge=0.01, le=1000, description="of the films")
+    rounds: tuple[Round, ...] = Field(default=(), max_length=LIMITS.rounds)
 
     @model_validator(mode="after")
     def _names_agree(self) -> SceneConfig:
@@ -233,6 +252,8 @@ class SceneConfig(Part):
         """
         try:
             return cls.model_validate(fields)
+        except (OverflowError, RecursionError) as error:  # an integer that no number can hold
+            raise SceneError(f"{source}: {error}", code=ErrorCode.INVALID_CONFIG) from None
         except ValidationError as error:
             lines = [f"  {'.'.join(map(str, e['loc'])) or '(whole file)'}: {e['msg']}" for e in error.errors()]
             raise SceneError(f"{source}:\n" + "\n".join(lines), code=ErrorCode.INVALID_CONFIG) from None
@@ -244,13 +265,13 @@ class SceneConfig(Part):
         Raises:
             SceneError (INVALID_CONFIG): missing, not YAML, or a fault in it, named by its path.
         """
-        import yaml
+        from pw_core.documents import DocumentError, parse_yaml, read_text
 
         path = Path(path)
         try:
-            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise SceneError(f"{path}: cannot be read as YAML: {error}", code=ErrorCode.INVALID_CONFIG) from None
+            fields = parse_yaml(read_text(path))
+        except DocumentError as error:
+            raise SceneError(f"{path}: {error}", code=ErrorCode.INVALID_CONFIG) from None
         config = cls.parse(fields, source=str(path))
         if config.photo and not Path(config.photo).is_absolute():
             config = config.model_copy(update={"photo": str((path.parent / config.photo).resolve())})

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import IntEnum
 
+from pw_core.limits import shortened
+
 
 class ErrorCode(IntEnum):
     """Every code, with the names and numbers of pw_msgs/msg/ErrorCodes.msg (a test compares the two)."""
@@ -45,6 +47,7 @@ class ErrorCode(IntEnum):
     INVALID_NAME = 506
     SCENE_EXISTS = 507
     STORE_LOCKED = 508
+    INVALID_TIME = 509
     PLAN_UNKNOWN = 600
     INVALID_OBJECTIVE = 601
     INVALID_CANDIDATES = 602
@@ -60,12 +63,15 @@ class ErrorCode(IntEnum):
 
 
 class PWError(Exception):
-    """Base of all. `code` is what the ROS interfaces return as error_code; the hundreds say which part failed."""
+    """Base of all. `code` is what the ROS interfaces return as error_code; the hundreds say which part failed.
+
+    Its text is cut at `Limits.error_bytes`, whatever of the input it repeats.
+    """
 
     default_code = 900
 
     def __init__(self, message: str, *, code: int | None = None) -> None:
-        super().__init__(message)
+        super().__init__(shortened(message))
         self.code = self.default_code if code is None else code
 
 

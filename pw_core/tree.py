@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
 
-from pw_core.errors import ErrorCode, SceneError
+from pw_core.errors import ErrorCode, PWError, SceneError
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
 
@@ -71,13 +71,16 @@ class StateTree:
             if at.parent not in self._states:
                 break
             at = self._states[at.parent]
-        with self.store.all_or_nothing():
-            for each in reversed(chain):
-                if each.trajectory_id in self._trajectories:
-                    self.store.save_trajectory(self.scene_id, self._trajectories[each.trajectory_id])
-                self.store.save_state(self.scene_id, each)
-            committed = self.committed | {s.id for s in chain}
-            self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
+        try:
+            with self.store.all_or_nothing():
+                for each in reversed(chain):
+                    if each.trajectory_id in self._trajectories:
+                        self.store.save_trajectory(self.scene_id, self._trajectories[each.trajectory_id])
+                    self.store.save_state(self.scene_id, each)
+                committed = self.committed | {s.id for s in chain}
+                self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
+        except PWError as error:
+            raise SceneError(f"state '{state.id}' was not committed: {error}", code=error.code) from None
         return state
 
     def _move_head(self, head: str, committed: set[str], last_trajectory: str) -> None:

@@ -10,7 +10,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import zipfile
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from pw_core.documents import parse_json, read_text
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import Camera
 from pw_core.refine.targets.footage import VIDEOS, read_film
@@ -92,7 +92,7 @@ def read_cameras(folder: Path) -> list[Camera]:
         return [
             Camera(str(c["name"]), np.array(c["K"], np.float64).reshape(3, 3),
                    np.array(c["viewmat"], np.float64).reshape(4, 4), int(c["width"]), int(c["height"]))
-            for c in json.loads(path.read_text(encoding="utf-8"))
+            for c in parse_json(read_text(path))
         ]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefineError(
@@ -114,7 +114,7 @@ def _time_origin(path: Path) -> float:
     if not path.is_file():
         return 0.0
     try:
-        origin = float(json.loads(path.read_text(encoding="utf-8"))["time_origin"])
+        origin = float(parse_json(read_text(path))["time_origin"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RefineError(
             f'{path}: expected {{"time_origin": seconds}}: {type(error).__name__}: {error}',

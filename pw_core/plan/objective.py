@@ -87,13 +87,13 @@ class Objective(Part):
         Raises:
             PlanError (INVALID_OBJECTIVE): missing, not YAML, or a fault in it.
         """
-        import yaml
+        from pw_core.documents import DocumentError, parse_yaml, read_text
 
         path = Path(path)
         try:
-            fields = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise PlanError(f"{path}: cannot be read as YAML: {error}", code=ErrorCode.INVALID_OBJECTIVE) from None
+            fields = parse_yaml(read_text(path))
+        except DocumentError as error:
+            raise PlanError(f"{path}: {error}", code=ErrorCode.INVALID_OBJECTIVE) from None
         found = cls.parse(fields, source=str(path))
         return found.model_copy(update={"terms": tuple(
             t.model_copy(update={"file": str((path.parent / t.file).resolve())})

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.limits import LIMITS
 from pw_core.reconstruct.types import Rgb
 
 
@@ -19,7 +20,8 @@ class PhotoOptions:
     min_side_px: int = 32
     """Less shows nothing."""
     max_side_px: int = 16384
-    """More is a mistake, or a picture that does not fit into memory with what is made of it."""
+    """More is a mistake, or a picture that does not fit into memory with what is made of it; `Limits.picture_pixels`
+    bounds the whole."""
 
 
 def load_photo(path: Path | str) -> Rgb:
@@ -40,6 +42,7 @@ def load_photo(path: Path | str) -> Rgb:
     try:
         # OpenCV fills the lost rows of a truncated file with grey; Pillow says that they are missing.
         with Image.open(io.BytesIO(data.tobytes())) as opened:
+            _check_size(*opened.size, what=f"photo {path}", options=PhotoOptions())  # before anything is unpacked
             opened.load()
         image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError):
@@ -70,11 +73,7 @@ def check_photo(
             f"{what}: expected (H, W), (H, W, 3) or (H, W, 4), got {image.shape}", code=ErrorCode.INVALID_IMAGE
         )
     height, width = pixels.shape[:2]
-    if not (min(height, width) >= options.min_side_px and max(height, width) <= options.max_side_px):
-        raise ReconstructError(
-            f"{what} is {width} x {height} px: each side must be {options.min_side_px} to {options.max_side_px} px",
-            code=ErrorCode.INVALID_IMAGE,
-        )
+    _check_size(width, height, what=what, options=options)
     if pixels.dtype == np.uint16:
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.dtype != np.uint8:
@@ -84,6 +83,16 @@ def check_photo(
     if pixels.shape[2] == 1:
         pixels = np.repeat(pixels, 3, axis=2)
     return np.ascontiguousarray(pixels[..., :3])
+
+
+def _check_size(width: int, height: int, *, what: str, options: PhotoOptions) -> None:
+    wrong = ""
+    if not (min(height, width) >= options.min_side_px and max(height, width) <= options.max_side_px):
+        wrong = f"each side must be {options.min_side_px} to {options.max_side_px} px"
+    elif height * width > LIMITS.picture_pixels:
+        wrong = f"at most {LIMITS.picture_pixels} pixels in all"
+    if wrong:
+        raise ReconstructError(f"{what} is {width} x {height} px: {wrong}", code=ErrorCode.INVALID_IMAGE)
 
 
 def working_size(photo: Rgb, width_px: int) -> Rgb:

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -12,8 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
+from pw_core.documents import parse_json, read_text
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, Camera
+from pw_core.limits import LIMITS, Limits
 from pw_core.reconstruct.image import check_photo, load_photo
 from pw_core.reconstruct.types import Mask, Rgb
 
@@ -107,7 +108,7 @@ class Inputs:
             ReconstructError (INVALID_IMAGE, INVALID_CAMERA): names the file and what is wrong with it.
         """
         if not isinstance(path, (str, Path)):
-            return cls(tuple(_picture(Path(p)) for p in path))
+            return cls(_pictures((Path(p), None) for p in path))
         path = Path(path)
         if path.is_file() and path.suffix.lower() in FILMS:
             return cls(_film(path, max_frames), ordered=True)
@@ -120,7 +121,7 @@ class Inputs:
         cameras = _cameras(path / "cameras.json")
         if cameras:
             files = [f for f in files if f.name in cameras or f.stem in cameras]
-        return cls(tuple(_picture(f, cameras.get(f.name) or cameras.get(f.stem)) for f in files))
+        return cls(_pictures((f, cameras.get(f.name) or cameras.get(f.stem)) for f in files))
 
 
 def metres(depth: NDArray[np.generic], *, what: str = "depth") -> F32:
@@ -245,6 +246,23 @@ def _sizes(odd: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{n} is {s[0]} x {s[1]}" for n, s in odd.items())
 
 
+def _pictures(
+    files: Iterable[tuple[Path, Mapping[str, list[list[float]]] | None]], *, limits: Limits = LIMITS
+) -> tuple[ViewInput, ...]:
+    """One after the other, as long as all of them fit into memory."""
+    out: list[ViewInput] = []
+    pixels = 0
+    for path, camera in files:
+        out.append(_picture(path, camera))
+        pixels += out[-1].image.shape[0] * out[-1].image.shape[1]
+        if pixels > limits.request_pixels:
+            raise ReconstructError(
+                f"{path.parent}: more than {limits.request_pixels} pixels in all: give fewer or smaller pictures",
+                code=ErrorCode.INVALID_IMAGE,
+            )
+    return tuple(out)
+
+
 def _picture(path: Path, camera: Mapping[str, list[list[float]]] | None = None) -> ViewInput:
     image = load_photo(path)
     depth = None
@@ -284,7 +302,7 @@ def _cameras(file: Path) -> dict[str, Mapping[str, list[list[float]]]]:
         return {}
     try:
         return {str(c["name"]): {"K": c["K"], **({"viewmat": c["viewmat"]} if "viewmat" in c else {})}
-                for c in json.loads(file.read_text())}  # fmt: skip
+                for c in parse_json(read_text(file))}  # fmt: skip
     except (ValueError, KeyError, TypeError) as error:
         raise ReconstructError(f'{file}: expected [{{"name", "K", "viewmat"}}], viewmat where known: {error}',
                                code=ErrorCode.INVALID_CAMERA) from None  # fmt: skip

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.files import remove, written_aside
+from pw_core.interruptible import interruptible
 from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.inputs import Inputs, check
 from pw_core.scene import Scene
@@ -31,12 +32,21 @@ def reconstruct(
         settings: in place of `config.reconstruct.views`.
         folder: where poses, masks, checkpoints, splats and the report of many views stay; a run that was cancelled goes
             on there. A temporary one if None.
-        progress: called with stage and fraction; what it raises ends the work.
+        progress: called with stage and fraction, 20 times a second where nothing is told; what it raises ends the work
+            at once, see `interruptible`.
 
     Raises:
         ReconstructError: INVALID_IMAGE, INVALID_CAMERA, INVALID_PROMPT, INVALID_CONFIG, MISSING_WEIGHTS,
             RECONSTRUCT_FAILED; the message says which picture and what would be right.
     """
+    return interruptible(lambda told: _reconstruct(config, inputs, settings, folder, told), progress)
+
+
+def _reconstruct(
+    config: SceneConfig, inputs: Inputs | None, settings: ViewsSettings | None, folder: Path | str | None,
+    progress: Progress,
+) -> Scene:  # fmt: skip
+    progress("reading", 0.0)
     inputs = Inputs.of_photo(config) if inputs is None else inputs
     settings = settings or config.reconstruct.views
     check(inputs, shared_camera=settings.shared_camera)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+
 import numpy as np
 
 from pw_core.actions import Tool
@@ -30,7 +32,7 @@ def tool_pose(tool: Tool, t: float, start: Body) -> tuple[F64, F64]:
         position = (1 - f) * start.position + f * np.array(first.position)
         return position, _slerp(start.orientation, np.array(first.orientation), f)
     s = min(max(since, tool.times[0]), tool.times[-1])
-    k = int(np.clip(np.searchsorted(tool.times, s, side="right") - 1, 0, len(tool.times) - 1))
+    k = max(bisect_right(tool.times, s) - 1, 0)
     m = min(k + 1, len(tool.times) - 1)
     f = 0.0 if m == k else (s - tool.times[k]) / (tool.times[m] - tool.times[k])
     a, b = tool.poses[k], tool.poses[m]

@@ -10,6 +10,7 @@ import numpy as np
 from pw_core.config import Material
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F64
+from pw_core.limits import LIMITS
 from pw_core.scene import Scene
 from pw_core.simulate.materials import SNOW_STIFFEST, lame
 
@@ -93,7 +94,8 @@ def choose_settings(scene: Scene, *, headroom: float = 1.0) -> SimulationSetting
     The substep is short enough for materials `headroom` times as stiff and viscous as the scene's.
 
     Raises:
-        RolloutError (UNSTABLE): the config's substep is above the limit; the message names entity and limit.
+        RolloutError: UNSTABLE: the config's substep is above the limit; the message names entity and limit.
+            INVALID_CONFIG: more substeps or cells than a machine is meant for.
     """
     config = scene.config.simulation
     soft = [e for e in scene.entities if e.kind == "deformable"]
@@ -121,7 +123,20 @@ def choose_settings(scene: Scene, *, headroom: float = 1.0) -> SimulationSetting
     else:
         step = interval / max(1, math.ceil(interval / STEP_S - 1e-9))
     substeps = max(1, math.ceil(step / wanted - 1e-9))
+    if substeps > LIMITS.substeps:
+        raise RolloutError(
+            f"{substeps} substeps of {wanted:.3g} s in a step, at most {LIMITS.substeps} can be: {by} needs "
+            f"{limit:.3g} s or less; make it softer or less viscous, or set a longer simulation.substep_s",
+            code=ErrorCode.INVALID_CONFIG,
+        )
     lower, upper = _domain(scene, cell, config.margin_m)
+    cells = float(np.prod((upper - lower) / cell))
+    if not cells <= LIMITS.grid_cells:
+        raise RolloutError(
+            f"the grid would have {cells:.3g} cells of {cell:.3g} m, at most {LIMITS.grid_cells:.3g} can be: lower "
+            "simulation.margin_m or simulation.grid_density, or give fewer, larger particles",
+            code=ErrorCode.INVALID_CONFIG,
+        )
     particles = sum(e.particles.stop - e.particles.start for e in soft)
     wall = max(particles, 500) / (PARTICLE_SUBSTEPS_PER_S[config.engine] * step / substeps)
     return SimulationSettings(

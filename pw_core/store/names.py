@@ -8,14 +8,12 @@ from contextlib import contextmanager
 
 from pw_core.config import NAME
 from pw_core.errors import ErrorCode, PWError, SceneError
-
-LONGEST_NAME = 100
-"""Characters of a scene's, state's or trajectory's id; a file's name may have 255 and needs room for its ending."""
+from pw_core.limits import LIMITS, shortened
 
 
 def is_name(name: str) -> bool:
     """Whether it is made of letters, digits, _ and - alone, up to 100 of them."""
-    return len(name) <= LONGEST_NAME and re.match(NAME, name) is not None
+    return len(name) <= LIMITS.name_chars and re.match(NAME, name) is not None
 
 
 def check_name(name: str, *, what: str) -> str:
@@ -26,7 +24,8 @@ def check_name(name: str, *, what: str) -> str:
     """
     if not is_name(name):
         raise SceneError(
-            f"{what} '{name[:LONGEST_NAME]}' is not a name: use up to {LONGEST_NAME} letters, digits, '_' and '-'",
+            f"{what} '{shortened(name, LIMITS.name_chars)}' is not a name: use up to {LIMITS.name_chars} letters, "
+            "digits, '_' and '-'",
             code=ErrorCode.INVALID_NAME,
         )
     return name

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import csv
-import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.documents import parse_json, read_text
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F64, Camera
 from pw_core.refine.targets.checks import check_times
@@ -53,11 +53,11 @@ def read_film(path: Path | str, *, camera: Camera | str, stamps: Path | str | No
 
 def read_stamps(path: Path) -> tuple[list[str], F64]:
     """File names (none: not given) and stamps [s] of a CSV or JSON file; RefineError (INVALID_STAMPS) for bad ones."""
-    text = path.read_text(encoding="utf-8")
     files: list[str] = []
     try:
+        text = read_text(path)
         if path.suffix.lower() == ".json":
-            data = json.loads(text)
+            data = parse_json(text)
             values = data["stamps"] if isinstance(data, dict) else data
             times = np.array([float(v) for v in values])
         else:

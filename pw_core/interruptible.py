@@ -1,0 +1,109 @@
+"""Long work that is called off at once, whatever it is doing: it goes on behind, and what it makes is dropped.
+
+Stages of a reconstruction spend up to a minute in one call of a library that nobody can interrupt. So the work has a
+thread of its own, and whoever waits for it asks its callback all the while.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from pw_core.progress import Progress
+
+T = TypeVar("T")
+
+_one_at_a_time = threading.Lock()
+
+
+@dataclass(eq=False)
+class _Work(Generic[T]):
+    """What goes on in the thread, and its talk with who waits."""
+
+    said: queue.SimpleQueue[tuple[str, float] | None] = field(default_factory=queue.SimpleQueue)
+    answers: queue.SimpleQueue[BaseException | None] = field(default_factory=queue.SimpleQueue)
+    off: BaseException | None = None
+    result: T | None = None
+    error: BaseException | None = None
+
+    def progress(self, stage: str, fraction: float) -> None:
+        """What the work tells: it waits for the answer, so that what the callback raises comes up just there."""
+        if self.off is None:
+            self.said.put((stage, fraction))
+            answer = self.answers.get()
+            if answer is None:
+                return
+            self.off = answer
+        raise self.off
+
+    def run(self, work: Callable[[Progress], T]) -> None:
+        try:
+            self.result = work(self.progress)
+        except BaseException as error:
+            self.error = error
+        finally:
+            _one_at_a_time.release()
+            self.said.put(None)
+
+
+def interruptible(work: Callable[[Progress], T], progress: Progress, *, every_s: float = 0.05) -> T:
+    """`work(progress)`, from a thread of its own; `progress` is called from this one, with all that the work tells and,
+    where it tells nothing, every 50 ms again with what it told last.
+
+    What `progress` raises ends it. Where the work was asking itself, it comes up there and this returns when the work
+    has put away what it had; in between it is raised here at once, and the work ends when it next asks.
+
+    Args:
+        every_s: [s] between two questions: half of what a cancel may take.
+
+    One such work runs at a time in a process: the next begins when the one that was called off has ended.
+    """
+    last = ("waiting for what was called off", 0.0)
+    while not _one_at_a_time.acquire(timeout=every_s):
+        progress(*last)
+    going: _Work[T] = _Work()
+    context = contextvars.copy_context()
+    thread = threading.Thread(target=context.run, args=(going.run, work), name="interruptible", daemon=True)
+    try:
+        thread.start()
+    except BaseException:
+        _one_at_a_time.release()
+        raise
+    last = ("", 0.0)
+    while True:
+        try:
+            told = going.said.get(timeout=every_s)
+        except queue.Empty:
+            if last[0]:
+                _ask(going, progress, last)
+            continue
+        except BaseException as error:  # such as Ctrl-C
+            going.off = error
+            going.answers.put(error)
+            raise
+        if told is None:
+            break
+        last = told
+        try:
+            progress(*told)
+        except BaseException as error:
+            going.answers.put(error)
+        else:
+            going.answers.put(None)
+    thread.join()
+    if going.error is not None:
+        raise going.error
+    return going.result  # type: ignore[return-value]
+
+
+def _ask(going: _Work[T], progress: Progress, last: tuple[str, float]) -> None:
+    try:
+        progress(*last)
+    except BaseException as error:
+        going.off = error
+        going.answers.put(error)  # it may have begun to ask just now
+        raise

@@ -24,7 +24,7 @@ test: setup  ## all tests (minutes: compiles physics kernels, starts nodes)
 test-fast: setup  ## the tests that need neither Genesis nor DDS (under a minute)
 	@$(ENV) && python -m pytest -m "not slow" $(PYTEST_ARGS)
 
-lint: setup  ## ruff, mypy on pw_core, and who may import whom
+lint: setup  ## ruff, mypy, and who may import whom
 	@$(ENV) && ruff check . && mypy && lint-imports
 
 bench: setup  ## BENCH=<name>: run test/benchmark/<name>.py, which writes out/bench/<name>.json

@@ -32,7 +32,7 @@ from pw_msgs.action import Refine, Rollout
 from pw_msgs.msg import CameraView, PhysicalAction, StateInfo, TargetFrame, WorldStatus
 from pw_ros.convert.actions import action_to_message
 from pw_ros.convert.images import image_to_numpy, numpy_to_image
-from pw_ros.interfaces.publishers import LATCHED
+from pw_ros.interfaces.topics.publishers import LATCHED
 
 
 class WorldClient:

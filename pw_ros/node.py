@@ -17,13 +17,17 @@ from rclpy.signals import SignalHandlerOptions
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros import parameters
+from pw_ros.interfaces.actions.refine import RefineServer
+from pw_ros.interfaces.actions.rollout import RolloutServer
 from pw_ros.interfaces.frames import Frames
 from pw_ros.interfaces.gate import Gate, Pass
-from pw_ros.interfaces.publishers import Publishers
-from pw_ros.interfaces.record import Recorder
-from pw_ros.interfaces.refine import RefineServer
-from pw_ros.interfaces.rollout import RolloutServer
-from pw_ros.interfaces.services import Services
+from pw_ros.interfaces.services.answering import Readers
+from pw_ros.interfaces.services.looking import LookingServices
+from pw_ros.interfaces.services.reconstruct import ReconstructServices
+from pw_ros.interfaces.services.record import Recorder
+from pw_ros.interfaces.services.scenes import SceneServices
+from pw_ros.interfaces.services.states import StateServices
+from pw_ros.interfaces.topics.publishers import Publishers
 from pw_ros.middleware import use_large_pictures
 from pw_ros.worker.process import Worker
 from pw_ros.worker.protocol import Snapshot, WorkerOptions
@@ -67,7 +71,13 @@ class WorldNode(Node):
         self.rollouts = RolloutServer(self)
         self.recorder = Recorder(self)
         self.refinements = RefineServer(self)
-        self.answers = Services(self)
+        readers = Readers(self)
+        self.answers = (
+            ReconstructServices(self, readers),
+            LookingServices(self, readers),
+            StateServices(self),
+            SceneServices(self),
+        )
         # In wall time, also where the node takes its time from /clock, which may stand still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)
         self._view_timer = self.create_timer(

@@ -6,7 +6,7 @@ frame (z forward, x right, y down), with pixel centres at whole numbers.
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -20,6 +20,8 @@ from pw_core.gaussians import Camera
 from pw_core.render import cameras
 from pw_ros.convert.geometry import ConversionError, Matrix, finite, matrix_to_pose, pose_to_matrix
 
+Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.float32)
+
 
 def viewmat_to_pose(viewmat: ArrayLike, *, frame_id: str = "", stamp: Time | None = None) -> PoseStamped:
     """The pose of the optical frame (z forward, x right, y down) in the world of a world-to-camera matrix (4, 4)."""
@@ -31,7 +33,8 @@ def viewmat_to_pose(viewmat: ArrayLike, *, frame_id: str = "", stamp: Time | Non
 
 def pose_to_viewmat(message: Pose, *, what: str = "camera pose") -> Matrix:
     """The world-to-camera matrix (4, 4) of the pose of an optical frame in the world."""
-    return np.linalg.inv(pose_to_matrix(message, what=what, code=ErrorCode.INVALID_CAMERA))
+    placed = pose_to_matrix(message, what=what, code=ErrorCode.INVALID_CAMERA)
+    return np.asarray(np.linalg.inv(placed), dtype=np.float64)
 
 
 class Intrinsics(NamedTuple):
@@ -118,10 +121,10 @@ def messages_to_camera(
     K, width, height = camera_info_to_intrinsics(info, undistorted=undistorted)
     world = np.eye(4) if to_world is None else np.asarray(to_world, dtype=np.float64)
     placed = world @ pose_to_matrix(pose, what=f"pose of camera '{name}'", code=ErrorCode.INVALID_CAMERA)
-    return Camera(name, K, np.linalg.inv(placed), width, height)
+    return Camera(name, K, np.asarray(np.linalg.inv(placed), dtype=np.float64), width, height)
 
 
-def undistort(pixels: NDArray[np.generic], message: CameraInfo) -> tuple[NDArray[np.generic], Intrinsics]:
+def undistort(pixels: NDArray[Pixel], message: CameraInfo) -> tuple[NDArray[Pixel], Intrinsics]:
     """The picture a pinhole camera of the same K would have taken, and that camera.
 
     Takes plumb_bob, rational_polynomial (OpenCV's model) and equidistant (its fisheye). Colour is interpolated; depth
@@ -170,4 +173,5 @@ def undistort(pixels: NDArray[np.generic], message: CameraInfo) -> tuple[NDArray
     else:
         maps = cv2.initUndistortRectifyMap(k, d, np.eye(3), k, size, cv2.CV_32FC1)
     how = cv2.INTER_LINEAR if pixels.dtype == np.uint8 else cv2.INTER_NEAREST
-    return cv2.remap(pixels, *maps, interpolation=how, borderMode=cv2.BORDER_CONSTANT), intrinsics
+    straight: NDArray[Any] = cv2.remap(pixels, *maps, interpolation=how, borderMode=cv2.BORDER_CONSTANT)
+    return straight, intrinsics

@@ -76,11 +76,11 @@ def particles_to_cloud(
     message.fields = [
         PointField(
             name=name,
-            offset=_CLOUD.fields[name][1],
+            offset=column[1],
             datatype=PointField.UINT32 if name == "entity" else PointField.FLOAT32,
             count=1,
         )
-        for name in _CLOUD.names
+        for name, column in (_CLOUD.fields or {}).items()
     ]
     message.point_step = _CLOUD.itemsize
     message.row_step = message.point_step * message.width

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
-from pw_ros.convert.images import ENCODINGS, ImageError
+from pw_ros.convert.encodings import ENCODINGS, ImageError
 
 _CV_BRIDGE_CHECK = """
 import numpy as np

@@ -11,13 +11,13 @@ of bytes is checked element by element (0.1 s for a megapixel).
 from __future__ import annotations
 
 import array
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from pw_core.errors import ErrorCode, PWError
+from pw_ros.convert.cv_bridge_images import decode
+from pw_ros.convert.encodings import ENCODINGS, ImageError
 
 MAX_PIXELS = 10_000 * 10_000
 """Larger pictures are refused before anything is allocated for them."""
@@ -26,40 +26,11 @@ PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 JPEG_SIGNATURE = b"\xff\xd8\xff"
 
 
-class ImageError(PWError, ValueError):
-    """A picture that cannot be read or written; the message says what was wrong and what would be right."""
-
-    default_code = ErrorCode.INVALID_IMAGE
-
-
-class Encoding(NamedTuple):
-    """What an encoding's name says about its bytes."""
-
-    dtype: str
-    channels: int
-    bgr: bool = False
-
-
-ENCODINGS: dict[str, Encoding] = {
-    "rgb8": Encoding("u1", 3),
-    "bgr8": Encoding("u1", 3, bgr=True),
-    "rgba8": Encoding("u1", 4),
-    "bgra8": Encoding("u1", 4, bgr=True),
-    "mono8": Encoding("u1", 1),
-    "8UC1": Encoding("u1", 1),
-    "8UC3": Encoding("u1", 3, bgr=True),  # OpenCV's order, by convention
-    "8UC4": Encoding("u1", 4, bgr=True),
-    "mono16": Encoding("u2", 1),
-    "16UC1": Encoding("u2", 1),
-    "32FC1": Encoding("f4", 1),
-}
-
-
 def bytes_to_array(data: bytes | bytearray | memoryview | NDArray[np.generic]) -> array.array[int]:
     """The bytes of `data` as the `array.array('B')` that message setters take without looking at each element."""
     result = array.array("B")
     if isinstance(data, np.ndarray):
-        data = memoryview(np.ascontiguousarray(data)).cast("B") if data.size else b""
+        data = np.ascontiguousarray(data).data.cast("B") if data.size else b""
     result.frombytes(data)
     return result
 
@@ -82,8 +53,6 @@ def image_to_numpy(message: Image) -> NDArray[np.generic]:
     if height * width > MAX_PIXELS:
         raise ImageError(f"the image is too large: {width} x {height}; at most {MAX_PIXELS:,} pixels are taken")
     if encoding is None:
-        from pw_ros.convert.cv_bridge_images import decode
-
         return decode(message)
     dtype = np.dtype(encoding.dtype).newbyteorder(">" if message.is_bigendian else "<")
     row = width * encoding.channels * dtype.itemsize

@@ -12,8 +12,9 @@ from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
 from pw_core.reconstruct import Inputs, ViewInput
 from pw_ros.convert.cameras import camera_info_to_intrinsics, undistort
+from pw_ros.convert.encodings import ImageError
 from pw_ros.convert.geometry import pose_to_matrix
-from pw_ros.convert.images import ImageError, compressed_to_numpy, depth_to_metres, image_to_numpy, to_rgb8
+from pw_ros.convert.images import compressed_to_numpy, depth_to_metres, image_to_numpy, to_rgb8
 
 OFF_CENTRE = 0.05
 ToWorld = Callable[[str], NDArray[np.float64] | None]
@@ -72,7 +73,7 @@ def _view(i: int, picture: NDArray[np.uint8], request: Any, to_world: ToWorld) -
         pose = request.camera_poses[i]
         placed = pose_to_matrix(pose.pose, what=f"camera_poses[{i}]", code=ErrorCode.INVALID_CAMERA)
         world = to_world(pose.header.frame_id)
-        viewmat = np.linalg.inv(placed if world is None else world @ placed)
+        viewmat = np.asarray(np.linalg.inv(placed if world is None else world @ placed), dtype=np.float64)
     return ViewInput(f"image_{i:03d}.png", picture, depth, K, viewmat)
 
 

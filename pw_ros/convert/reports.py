@@ -110,6 +110,13 @@ def state_to_info(state: State, *, committed: bool = False, head: bool = False, 
     )
 
 
+def poses_to_tracks(
+    times: Sequence[float], poses: Sequence[Sequence[EntityPose]], *, frame_id: str, stamp: Time
+) -> list[EntityTrack]:
+    """One track an entity, from the poses of all of them at each time [s]; at least one time."""
+    return [poses_to_track(times, [p[i] for p in poses], frame_id=frame_id, stamp=stamp) for i in range(len(poses[0]))]
+
+
 STATUS = {
     "idle": WorldStatus.IDLE,
     "reconstructing": WorldStatus.RECONSTRUCTING,

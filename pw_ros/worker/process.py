@@ -15,25 +15,26 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass, field, replace
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pw_core.errors import ErrorCode, PWError
-from pw_ros.worker.protocol import Snapshot, WorkerOptions
+from pw_ros.worker.protocol import Answered, Event, Message, Noted, Ready, Snapshot, Told, WorkerOptions
+from pw_ros.worker.requests import Asked, Request
 from pw_ros.worker.server import main
 from pw_ros.worker.shared_memory import Receiver, Ring
 
-Event = Callable[[str, Any], None]
+T = TypeVar("T")
 MAX_FAILED_STARTS = 3
 
 
 @dataclass
-class Job:
+class Job(Generic[T]):
     """A request under way; `future` gets its value or a PWError. `on_event` is called from the worker's reader."""
 
     id: int
-    operation: str
-    on_event: Event | None = None
-    future: Future[Any] = field(default_factory=Future)
+    request: Request[T]
+    on_event: Callable[[Event], None] | None = None
+    future: Future[T] = field(default_factory=Future)
 
     @property
     def done(self) -> bool:
@@ -66,7 +67,7 @@ class Worker:
         self._on_snapshot, self._on_state, self._on_note = on_snapshot, on_state, on_note
         self._context = multiprocessing.get_context("spawn")
         self._ids = itertools.count(1)
-        self._jobs: dict[int, Job] = {}
+        self._jobs: dict[int, Job[Any]] = {}
         self._lock = threading.Lock()
         self._sending = threading.Lock()
         self._ready = threading.Event()
@@ -85,10 +86,10 @@ class Worker:
         """Whether the World is open, waiting for it up to `timeout` [s]."""
         return self._ready.wait(timeout)
 
-    def submit(self, operation: str, *, on_event: Event | None = None, **arguments: Any) -> Job:
+    def submit(self, request: Request[T], *, on_event: Callable[[Event], None] | None = None) -> Job[T]:
         """Ask, without waiting. While the process starts, requests wait for it."""
         with self._sending:  # ids must reach the worker in their order: cancelling relies on it
-            job = Job(next(self._ids), operation, on_event)
+            job = Job(next(self._ids), request, on_event)
             if self.state == "failed" or self._closing:
                 text = "the node shuts down" if self._closing else "the worker could not be started; see the node's log"
                 job.future.set_exception(
@@ -98,29 +99,29 @@ class Worker:
             with self._lock:
                 self._jobs[job.id] = job
             try:
-                self._conn.send((job.id, operation, arguments))
+                self._conn.send(Asked(job.id, request))
             except (OSError, ValueError):
                 with self._lock:
                     self._jobs.pop(job.id, None)
                 if not job.done:
-                    job.future.set_exception(_died(operation))
+                    job.future.set_exception(_died(request.what()))
         return job
 
-    def call(self, operation: str, *, timeout: float | None = None, **arguments: Any) -> Any:
+    def call(self, request: Request[T], *, timeout: float | None = None) -> T:
         """Ask and wait.
 
         Raises:
             PWError: what the World raised; WORKER_DIED; BUSY after `timeout` [s] without a reply.
         """
-        job = self.submit(operation, **arguments)
+        job = self.submit(request)
         try:
             return job.future.result(timeout)
         except FutureTimeout:
             raise PWError(
-                f"{operation}: no answer within {timeout} s, the worker is busy", code=ErrorCode.BUSY
+                f"{request.what()}: no answer within {timeout} s, the worker is busy", code=ErrorCode.BUSY
             ) from None
 
-    def cancel(self, job: Job) -> None:
+    def cancel(self, job: Job[Any]) -> None:
         """Call it off: a rollout ends after its current frame, a reconstruction at its next progress report."""
         self._cancel.value = max(self._cancel.value, job.id)
 
@@ -179,33 +180,35 @@ class Worker:
                 if not self._restart():
                     return
                 continue
-            kind = message[0]
-            if kind == "snapshot":
-                self.snapshot = message[1]
-                if self.snapshot.scene_id:
-                    self.options = replace(self.options, scene=self.snapshot.scene_id)
-                if self._on_snapshot is not None:
-                    self._on_snapshot(self.snapshot)
-            elif kind == "ready":
-                self._failed_starts = 0
-                self._change("ready", "")
-                self._ready.set()
-            elif kind == "note":
-                if self._on_note is not None:
-                    self._on_note(message[1], message[2])
-            elif kind == "event":
-                job = self._jobs.get(message[1])
-                if job is not None and job.on_event is not None:
-                    job.on_event(message[2], message[3])
+            self._take(message)
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Snapshot):
+            self.snapshot = message
+            if message.scene_id:
+                self.options = replace(self.options, scene=message.scene_id)
+            if self._on_snapshot is not None:
+                self._on_snapshot(message)
+        elif isinstance(message, Ready):
+            self._failed_starts = 0
+            self._change("ready", "")
+            self._ready.set()
+        elif isinstance(message, Noted):
+            if self._on_note is not None:
+                self._on_note(message.code, message.text)
+        elif isinstance(message, Told):
+            job = self._jobs.get(message.id)
+            if job is not None and job.on_event is not None:
+                job.on_event(message.event)
+        else:
+            with self._lock:
+                job = self._jobs.pop(message.id, None)
+            if job is None:
+                return
+            if isinstance(message, Answered):
+                job.future.set_result(message.value)
             else:
-                with self._lock:
-                    job = self._jobs.pop(message[1], None)
-                if job is None:
-                    continue
-                if kind == "ok":
-                    job.future.set_result(message[2])
-                else:
-                    job.future.set_exception(PWError(message[3], code=message[2]))
+                job.future.set_exception(PWError(message.text, code=message.code))
 
     def _restart(self) -> bool:
         self._process.join(5.0)
@@ -227,7 +230,7 @@ class Worker:
         for job in jobs:
             if not job.done:
                 job.future.set_exception(
-                    _died(job.operation, how)
+                    _died(job.request.what(), how)
                     if not self._closing
                     else PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
                 )

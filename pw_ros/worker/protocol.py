@@ -1,15 +1,18 @@
-"""What node and worker tell each other: plain data that both import. No ROS here."""
+"""What node and worker tell each other besides requests: plain data that both import. No ROS here."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Union
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import Camera
 from pw_core.scene import Entity, State
+
+if TYPE_CHECKING:
+    from pw_core.refine.types import RefineStep
 
 
 @dataclass(frozen=True)
@@ -25,6 +28,9 @@ class WorkerOptions:
     scene: str = ""
     input_roots: tuple[str, ...] = ()
     world_factory: str = "pw_core.world:World"
+
+
+# --- what the world looks like ----------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -72,3 +78,86 @@ class Picture(NamedTuple):
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32] | None
     time_s: float
+
+
+# --- events of a job --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Progressed:
+    """What a job is doing, and how much of that, 0 to 1, is done."""
+
+    stage: str
+    fraction: float
+
+
+@dataclass(frozen=True)
+class Began:
+    """A rollout has its first frame. These will be the ids of what it leaves."""
+
+    trajectory_id: str
+    state_id: str
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """A view of a rollout that has ended."""
+
+    camera: Camera
+    picture: Picture
+
+
+@dataclass(frozen=True)
+class Committing:
+    """The job's end becomes the head now, unless the job was called off before this was said."""
+
+    state_id: str
+
+
+Event = Union[Progressed, Began, FrameData, Viewed, Committing, "RefineStep"]
+"""What a job tells its owner while it runs."""
+
+
+# --- messages of the worker -------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Answered:
+    """What a request was answered with."""
+
+    id: int
+    value: Any
+
+
+@dataclass(frozen=True)
+class Refused:
+    """Why a request was not done, with its error code."""
+
+    id: int
+    code: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Told:
+    """An event of the job that a request began."""
+
+    id: int
+    event: Event
+
+
+@dataclass(frozen=True)
+class Noted:
+    """What is to be said of the start, with an error code, or 0."""
+
+    code: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The World is open."""
+
+
+Message = Answered | Refused | Told | Noted | Ready | Snapshot
+"""What the worker sends; a snapshot whenever the world has changed."""

@@ -2,77 +2,97 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
 
 from pw_core.errors import ErrorCode, PWError, RefineError
 from pw_core.gaussians import Camera
+from pw_ros.worker.context import Context
 from pw_ros.worker.inputs import Allowed, opened
-from pw_ros.worker.protocol import Picture
+from pw_ros.worker.protocol import Picture, Progressed
+from pw_ros.worker.requests import Refined, RefineRequest
 
-if TYPE_CHECKING:
-    from pw_ros.worker.operations import Desk
+
+def refine(context: Context, request: RefineRequest) -> Refined:
+    """See RefineRequest."""
+    world = context.world
+    with world.lock:
+        found = world.trajectory(request.trajectory)
+        context.used = frozenset([found.start, found.end])
+    try:
+        correcting = Correcting(context, request, trajectory=found.id)
+        context.correcting = correcting.picture
+        return correcting.run()
+    finally:
+        context.correcting, context.used = None, frozenset()
 
 
 class Correcting:
     """One goal.
 
-    Args:
-        provider: its name; empty: as configured, and `films` are then only for the provider `observed`.
-        trajectory: its id; empty: the last committed.
-        cameras: the views, for providers that make frames; films have their own.
-        films: arguments of the CameraFilms of the provider `observed`.
-        frames_uri: or where films lie on disk, below `input_roots`, as `pw_core.loop.films` reads them.
-        time_origin: stamp [s] of t = 0 on the clock of `films`; of those in a folder, None: as it says itself.
-        changes: fields of RefineConfig in place of the scene's.
-        keep_best: a cancelled goal leaves the best so far as an uncommitted state.
-
     Raises:
         PWError: settings, targets or a trajectory that cannot be; nothing is changed.
     """
 
-    def __init__(
-        self, desk: Desk, world: Any, *, provider: str, trajectory: str, cameras: Sequence[Camera],
-        films: Sequence[dict[str, Any]], changes: dict[str, Any], frames_uri: str = "",
-        input_roots: Sequence[str] = (), time_origin: float | None = None,
-        keep_best: bool = False,
-    ) -> None:  # fmt: skip
+    def __init__(self, context: Context, request: RefineRequest, *, trajectory: str) -> None:
         from pw_core.loop.films import read_films
         from pw_core.loop.providers import changed, make_provider
         from pw_core.refine.targets.observed import CameraFilm
 
+        world = context.world
         if world.scene is None:
             raise PWError("no scene is selected: reconstruct or select one first", code=ErrorCode.NO_SCENE)
-        self.desk, self.world, self.keep_best = desk, world, keep_best
-        config = changed(world.scene.config.refine, {**changes, **({"provider": provider} if provider else {})})
-        unasked = not provider and config.provider != "observed"  # the last recording, which nobody named
-        seen, origin = [] if unasked else [CameraFilm(**f) for f in films], time_origin or 0.0
-        if frames_uri:
-            with opened(frames_uri, Allowed(input_roots, "frames_uri", ErrorCode.INVALID_TARGET)) as folder:
+        self.context, self.request = context, request
+        own_provider = {"provider": request.provider} if request.provider else {}
+        config = changed(world.scene.config.refine, {**request.changes, **own_provider})
+        unasked = not request.provider and config.provider != "observed"  # the last recording, which nobody named
+        seen = [] if unasked else [CameraFilm(*film) for film in request.films]
+        origin = request.time_origin or 0.0
+        if request.frames_uri:
+            allowed = Allowed(context.input_roots, "frames_uri", ErrorCode.INVALID_TARGET)
+            with opened(request.frames_uri, allowed) as folder:
                 seen, own = read_films(folder)
-            origin = own if time_origin is None else time_origin
+            origin = own if request.time_origin is None else request.time_origin
         made = make_provider(config, films=seen, time_origin=origin)
         self._running = world.refine(
-            made, trajectory=trajectory, cameras=() if seen else cameras, config=config, keep_best=keep_best,
-            progress=self._progress,
+            made, trajectory=trajectory, cameras=() if seen else request.cameras, config=config,
+            keep_best=request.keep_best, progress=self._progress,
         )  # fmt: skip
 
-    def _progress(self, what: str, fraction: float) -> None:
-        self.desk.event("progress", (what, fraction))
-        self.desk.serve()
-        if self.desk.canceled and not self.keep_best:
+    def _progress(self, stage: str, fraction: float) -> None:
+        desk = self.context.desk
+        desk.event(Progressed(stage, fraction))
+        desk.serve()
+        if desk.canceled and not self.request.keep_best:
             raise RefineError("canceled", code=ErrorCode.CANCELED)
 
     def picture(self, camera: Camera | str) -> Picture:
         """What a camera sees of the end of the trajectory as corrected so far."""
         now = self._running.instant()
-        return Picture(self.world.render(camera, physics=now.physics, appearance=now.appearance).rgb, None, now.time_s)
+        view = self.context.world.render(camera, physics=now.physics, appearance=now.appearance)
+        return Picture(view.rgb, None, now.time_s)
 
-    def run(self, commit: Callable[[str], bool] | None) -> dict[str, Any]:
-        """Steps go up as events; the result holds the corrected state's id (empty: nothing kept), figures and
-        estimates. `commit` makes it the head and says whether it did."""
-        running, desk = self._running, self.desk
+    def run(self) -> Refined:
+        """Steps go up as events; figures and estimates come back."""
+        running, context, request = self._running, self.context, self.request
+        canceled = self._iterate()
+        try:
+            state = running.state
+        except RefineError:  # called off before there was anything to keep
+            return Refined(canceled=canceled)
+        committed = False
+        if context.desk.canceled and not canceled and not request.keep_best:
+            context.world.delete(state.id)  # too late to stop it, but nobody will know of it
+            return Refined(canceled=True)
+        if request.commit and not canceled:  # last, so that a cancel until then leaves the head alone
+            committed = context.commit_unless_canceled(state.id)
+        return Refined(
+            state.id, canceled, committed, state.parent, state.figures, dict(state.parameters),
+            tuple(running.estimates),
+        )  # fmt: skip
+
+    def _iterate(self) -> bool:
+        """To the end; whether it was called off."""
+        running, desk = self._running, self.context.desk
         canceled, stage, desk.stepping = False, "", True
         try:
             while True:
@@ -82,7 +102,7 @@ class Correcting:
                 if step is None:
                     break
                 stage = step.stage
-                desk.event("step", step)
+                desk.event(step)
                 desk.serve()
                 if desk.canceled:
                     canceled = True
@@ -90,17 +110,4 @@ class Correcting:
             running.close()
         finally:
             desk.stepping = False
-        done: dict[str, Any] = {"state_id": "", "canceled": canceled, "committed": False}
-        try:
-            state = running.state
-        except RefineError:  # called off before there was anything to keep
-            return done
-        if desk.canceled and not canceled and not self.keep_best:  # too late to stop it, but nobody will know of it
-            self.world.delete(state.id)
-            return {**done, "canceled": True}
-        if commit is not None and not canceled:  # last, so that a cancel until then leaves the head alone
-            done["committed"] = commit(state.id)
-        return {
-            **done, "state_id": state.id, "parent": state.parent, "figures": state.figures,
-            "parameters": dict(state.parameters), "estimates": running.estimates,
-        }  # fmt: skip
+        return canceled

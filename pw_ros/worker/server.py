@@ -1,16 +1,13 @@
-"""The worker's side: the requests it answers, also while a job runs. What it does for each is in `operations`. No ROS
-here.
+"""The worker's side: the requests it answers, also while a job runs. Who does each is in `operations`. No ROS here.
 
 A thread takes requests as they come. It answers those on states and scenes itself, whatever runs; the others it leaves
 for the main thread, which runs one job after the other and draws between a job's frames.
-
-Messages up: ("ok", id, value), ("error", id, code, text), ("event", id, name, value), ("snapshot", Snapshot),
-("note", code, text), ("ready",). Messages down: (id, operation, arguments).
 """
 
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import threading
 import traceback
@@ -21,13 +18,13 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from pw_core.errors import ErrorCode, PWError
-from pw_ros.worker.operations import AT_ONCE, JOBS, Operations
-from pw_ros.worker.protocol import WorkerOptions
+from pw_core.errors import PWError
+from pw_ros.worker.context import Context
+from pw_ros.worker.looking import snapshot
+from pw_ros.worker.operations import HANDLERS, make_world, open_scene, open_store
+from pw_ros.worker.protocol import Answered, Event, Ready, Refused, Told, WorkerOptions
+from pw_ros.worker.requests import Asked, Served
 from pw_ros.worker.shared_memory import Ring, Sender
-
-Request = tuple[int, str, dict[str, Any]]
-"""Id, operation, arguments."""
 
 SWITCH_INTERVAL = 5e-4
 """[s] after which a thread that computes lets another one run. Each file that a commit writes lets go of the
@@ -40,22 +37,18 @@ class Session:
     def __init__(self, conn: Connection, replies: Sender, cancel: Any, options: WorkerOptions) -> None:
         self.conn, self.cancel = conn, cancel
         self.replies = replies
-        self.reads: deque[Request] = deque()
-        self.jobs: deque[Request] = deque()
+        self.reads: deque[Asked] = deque()
+        self.jobs: deque[Asked] = deque()
         self.ended = False
         self.job = 0
         self.stepping = False
         self._compiling = False
         self._changed = threading.Condition()  # of reads, jobs, ended
         self._telling = threading.Lock()
-        self.operations = Operations(self, options)
-
-        def note(code: int, text: str) -> None:
-            replies.send(("note", code, text))
-
-        self.operations.open_store(note)
+        self.context = Context(self, make_world(options), options.input_roots)
+        open_store(self.context.world, replies.send)
         if options.scene:
-            self.operations.open_scene(options.scene, note)
+            open_scene(self.context.world, options.scene, replies.send)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -67,17 +60,18 @@ class Session:
                 self._changed.wait_for(lambda: self.reads or self.jobs or self.ended)
                 if self.ended:
                     return
-                request = (self.reads or self.jobs).popleft()
-            self.answer(*request)
+                asked = (self.reads or self.jobs).popleft()
+            self.answer(asked)
 
     def _receive(self) -> None:
         try:
-            while (request := self.conn.recv()) is not None:
-                if request[1] in AT_ONCE and not self._waits_for_job(request):
-                    self.answer(*request)
+            while (asked := self.conn.recv()) is not None:
+                served = asked.request.served
+                if served is Served.AT_ONCE and not self._waits_for_job(asked):
+                    self.answer(asked)
                     continue
                 with self._changed:
-                    (self.jobs if request[1] in JOBS else self.reads).append(request)
+                    (self.jobs if served is Served.JOB else self.reads).append(asked)
                     self._changed.notify_all()
         except (EOFError, OSError):
             pass
@@ -87,39 +81,41 @@ class Session:
             if self._compiling:
                 os._exit(0)  # the node is gone or wants us gone, and nothing ends a compile
 
-    def _waits_for_job(self, request: Request) -> bool:
+    def _waits_for_job(self, asked: Asked) -> bool:
         """Whether it names what a cancelled rollout leaves. That rollout may be over for its client before its frames
-        are kept here (interfaces/goals.py). A cancel is told before the goal ends, so the request meets it here."""
-        return self.canceled and request[2].get("state_id") in self.operations.pending
+        are kept here (interfaces/actions/goals.py). A cancel is told before the goal ends, so this meets it here."""
+        return self.canceled and getattr(asked.request, "state_id", "") in self.context.pending
 
-    def answer(self, request_id: int, operation: str, arguments: dict[str, Any]) -> None:
+    def answer(self, asked: Asked) -> None:
         """Do it and reply, with an error where it failed."""
-        if operation in JOBS:
-            self.job = request_id
+        request = asked.request
+        if request.served is Served.JOB:
+            self.job = asked.id
         try:
-            if operation in JOBS and self.canceled:
-                code = ErrorCode.RECONSTRUCT_CANCELED if operation == "reconstruct" else ErrorCode.CANCELED
-                raise PWError(f"{operation}: called off before it began", code=code)
-            value = getattr(self.operations, "do_" + operation)(**arguments)
-            reply: tuple[Any, ...] = ("ok", request_id, value)
+            if request.served is Served.JOB and self.canceled:
+                raise PWError(f"{request.what()}: called off before it began", code=request.canceled)
+            reply: Answered | Refused = Answered(asked.id, HANDLERS[type(request)](self.context, request))
         except PWError as error:
-            reply = ("error", request_id, int(error.code), str(error))
+            reply = Refused(asked.id, int(error.code), str(error))
         except (EOFError, BrokenPipeError):
             raise
         except Exception as error:
             traceback.print_exc()
-            text = f"{operation}: {type(error).__name__}: {error}"
-            reply = ("error", request_id, int(_unknown(operation)), text)
-        if operation in JOBS or operation in AT_ONCE:
+            reply = Refused(asked.id, int(request.unknown), f"{request.what()}: {type(error).__name__}: {error}")
+        if request.served is not Served.READ:
             self.send_snapshot()  # first, so that whoever gets the reply sees the world it speaks of
-        self.replies.send(reply)
+        try:
+            self.replies.send(reply)
+        except (TypeError, AttributeError, pickle.PicklingError) as error:  # nothing of it was sent
+            traceback.print_exc()
+            self.replies.send(Refused(asked.id, int(request.unknown), f"{request.what()}: its answer: {error}"))
 
     def serve(self) -> None:
         """Within a job: answer what only reads. Of a cancelled rollout someone may ask what it is about to leave."""
         if self.ended:
             raise EOFError
         while self.reads and not (self.stepping and self.canceled):
-            self.answer(*self.reads.popleft())
+            self.answer(self.reads.popleft())
 
     @contextmanager
     def serving(self) -> Iterator[None]:
@@ -135,8 +131,8 @@ class Session:
                     self._changed.wait_for(lambda: self.reads or not self._compiling)
                     if not self._compiling:
                         return
-                    request = self.reads.popleft()
-                self.answer(*request)
+                    asked = self.reads.popleft()
+                self.answer(asked)
 
         thread = threading.Thread(target=loop, name="serving", daemon=True)
         thread.start()
@@ -148,26 +144,19 @@ class Session:
                 self._changed.notify_all()
             thread.join()
 
-    def event(self, name: str, value: Any) -> None:
+    def event(self, event: Event) -> None:
         """Tell the job's owner."""
-        self.replies.send(("event", self.job, name, value))
+        self.replies.send(Told(self.job, event))
 
     @property
     def canceled(self) -> bool:
         """Whether the running job was called off. Jobs run in the order of their ids, so an older one is off too."""
-        return self.job <= self.cancel.value
+        return bool(self.job <= self.cancel.value)
 
     def send_snapshot(self) -> None:
         """The world as it is now."""
         with self._telling:  # so that no older one comes after a newer
-            self.replies.send(("snapshot", self.operations.do_snapshot()))
-
-
-def _unknown(operation: str) -> ErrorCode:
-    blocks = {"reconstruct": ErrorCode.RECONSTRUCT_UNKNOWN, "rollout": ErrorCode.ROLLOUT_UNKNOWN,
-              "refine": ErrorCode.REFINE_UNKNOWN,
-              "render": ErrorCode.RENDER_UNKNOWN}  # fmt: skip
-    return blocks.get(operation, ErrorCode.SCENE_UNKNOWN)
+            self.replies.send(snapshot(self.context))
 
 
 def _leave_with_parent() -> None:
@@ -185,7 +174,7 @@ def main(conn: Connection, ring_name: str, cancel: Any, options: WorkerOptions) 
     try:
         session = Session(conn, replies, cancel, options)
         session.send_snapshot()
-        replies.send(("ready",))
+        replies.send(Ready())
         session.run()
     except (EOFError, BrokenPipeError, ConnectionResetError):
         pass

@@ -32,9 +32,11 @@ class Ring:
     """
 
     def __init__(self, memory: SharedMemory) -> None:
+        buffer = memory.buf
+        assert buffer is not None  # it is open
         self._memory = memory
-        self._counters = memory.buf[:16].cast("Q")
-        self._bytes = memory.buf[_HEADER:]
+        self._counters = buffer[:16].cast("Q")
+        self._bytes = buffer[_HEADER:]
         self._size = len(self._bytes)
         self._written = 0
         self._named = True

@@ -1,12 +1,10 @@
-"""The stand-in world is imported by name, also by the spawned worker, which inherits this path; and nodes to test."""
+"""Nodes to test, whose worlds (support.fake_world) the spawned workers import by name."""
 
 from __future__ import annotations
 
 import os
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +14,6 @@ from hypothesis import settings
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
 
-sys.path.insert(0, str(Path(__file__).parent))
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_DOMAIN_ID", str(20 + os.getpid() % 80))
 

@@ -45,12 +45,16 @@ def test_launch_file_describes_its_arguments(launch_file) -> None:
 @pytest.mark.timeout(120)
 def test_launch_starts_the_node_with_what_was_given(launch_file, tmp_path: Path) -> None:
     """An argument reaches the node, one that is left out does not hide the parameter file, and Ctrl-C ends it all."""
-    parameters = {"store": str(tmp_path / "store"), "scene": "from_file", "world_factory": "fake_world:FakeWorld"}
+    parameters = {
+        "store": str(tmp_path / "store"),
+        "scene": "from_file",
+        "world_factory": "support.fake_world:FakeWorld",
+    }
     (tmp_path / "params.yaml").write_text(yaml.safe_dump({"/**": {"ros__parameters": parameters}}))
     environment = {
         **os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
         "ROS_DOMAIN_ID": os.environ.get("ROS_DOMAIN_ID", "20"),
-        "PYTHONPATH": f"{Path(__file__).parent}:{os.environ.get('PYTHONPATH', '')}",
+        "PYTHONPATH": f"{ROOT / 'test'}:{os.environ.get('PYTHONPATH', '')}",
     }  # fmt: skip
     code = (
         "import sys, launch; from launch.launch_description_sources import PythonLaunchDescriptionSource as Source;"

@@ -45,7 +45,7 @@ def node(tmp_path_factory, start_node):
         (configs / f"{name}.yaml").write_text(yaml.safe_dump(fields))
     return start_node(
         store=str(folder / "store"), input_roots=[str(folder)], config_dirs=[str(configs)], view_rate=20.0,
-        world_factory="fake_world:FakeWorld",
+        world_factory="support.fake_world:FakeWorld",
     )  # fmt: skip
 
 
@@ -285,7 +285,7 @@ def test_reconstruct_can_be_called_off(world) -> None:
 
 
 def test_topics_hold_the_head_and_predictions_stay_apart(world) -> None:
-    from pw_ros.interfaces.publishers import LATCHED
+    from pw_ros.interfaces.topics.publishers import LATCHED
 
     got: dict[str, object] = {}
 
@@ -387,11 +387,11 @@ def group_members(group: int) -> list[str]:
 
 
 def test_ctrl_c_twice_ends_cleanly(tmp_path: Path) -> None:
-    root, here = Path(__file__).parents[2], Path(__file__).parent
-    paths = os.pathsep.join([str(here), str(here.parent), os.environ.get("PYTHONPATH", "")])
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(root / "test"), os.environ.get("PYTHONPATH", "")])
     process = subprocess.Popen(
         [sys.executable, str(root / "scripts" / "world_node"), "--ros-args", "-p", f"store:={tmp_path}",
-         "-p", "world_factory:=fake_world:FakeWorld", "-r", "__node:=other"],
+         "-p", "world_factory:=support.fake_world:FakeWorld", "-r", "__node:=other"],
         env={**os.environ, "PYTHONPATH": paths},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True,
     )  # fmt: skip

@@ -1,0 +1,32 @@
+"""What a reconstruction says of itself, the same for every route: read from a scene's provenance in one place."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from pw_core.scene import Scene
+
+BY_CONFIGURATION = "camera height and pitch of the configuration"
+"""Where the lift of a single photo has its metres from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """psnr_db [dB]: of the bound scene against the pictures, NaN where it was not measured; scale_from: where metres
+    come from; left_out: names of pictures that could not be placed."""
+
+    psnr_db: float = math.nan
+    scale_from: str = BY_CONFIGURATION
+    left_out: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, scene: Scene) -> Outcome:
+        """Of a scene as a route left it, or as it was loaded."""
+        made = scene.provenance
+        bound = made.get("figures", {}).get("bound", {})
+        return cls(
+            psnr_db=float(made.get("psnr_db", bound.get("psnr_db", math.nan))),
+            scale_from=str(made.get("plane", {}).get("scale_from", BY_CONFIGURATION)),
+            left_out=tuple(made.get("poses", {}).get("not_registered", ())),
+        )

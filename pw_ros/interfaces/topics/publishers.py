@@ -1,0 +1,183 @@
+"""The topics: head state and prediction as particles, markers and views; status and diagnostics."""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from builtin_interfaces.msg import Time
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rosgraph_msgs.msg import Clock
+from sensor_msgs.msg import PointCloud2
+from visualization_msgs.msg import MarkerArray
+
+from pw_msgs.msg import PhysicalAction, WorldStatus
+from pw_ros.convert.clouds import particles_to_cloud
+from pw_ros.convert.geometry import seconds_to_time, time_after
+from pw_ros.convert.markers import scene_to_markers
+from pw_ros.convert.reports import pose_to_state, status_to_message
+from pw_ros.interfaces.context import NodeContext
+from pw_ros.interfaces.topics.playback import Playback
+from pw_ros.interfaces.topics.views import HeadView, PredictedView
+from pw_ros.worker.protocol import FrameData, Snapshot
+
+LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
+
+
+class Publishers:
+    """All topics of the node."""
+
+    def __init__(self, node: NodeContext) -> None:
+        self.node = node
+        self._particles = node.create_publisher(PointCloud2, "~/particles", LATCHED)
+        self._entities = node.create_publisher(MarkerArray, "~/entities", LATCHED)
+        self._predicted_particles = node.create_publisher(PointCloud2, "~/prediction/particles", LATCHED)
+        self._predicted_entities = node.create_publisher(MarkerArray, "~/prediction/entities", LATCHED)
+        self._status = node.create_publisher(WorldStatus, "~/status", LATCHED)
+        self._diagnostics = node.create_publisher(DiagnosticArray, "/diagnostics", 10)
+        clock = node.get_parameter("publish_clock").value
+        self._clock = node.create_publisher(Clock, "/clock", 1) if clock else None
+        self._views: list[HeadView] = []
+        self._predicted: list[PredictedView] = []
+        self._cameras: tuple[Any, ...] = ()
+        self._actions: Sequence[PhysicalAction] = ()
+        self._lock = threading.Lock()
+        self._playing: Playback | None = None
+        # Pictures come in on the worker's reader, which must go on reading: they are converted and sent here.
+        self._sending = ThreadPoolExecutor(1, thread_name_prefix="views")
+
+    # --- the head -----------------------------------------------------------------------------------------------------
+
+    def head(self, snapshot: Snapshot) -> None:
+        """The world changed."""
+        key = (snapshot.scene_id, snapshot.created, tuple(c.name for c in snapshot.cameras))
+        if key != self._cameras:
+            self.stop()
+        with self._lock:
+            if key != self._cameras:
+                for view in [*self._views, *self._predicted]:
+                    view.destroy()
+                self._views = [HeadView(self.node, c, "") for c in snapshot.cameras]
+                self._predicted = [PredictedView(self.node, c, "prediction/") for c in snapshot.cameras]
+                self._cameras = key
+                self.node.frames.publish_cameras(snapshot.cameras)
+            for view in self._views:
+                view.changed()
+        self.tell_time()
+        if snapshot.scene_id:
+            frame = FrameData(0.0, 0.0, snapshot.positions, snapshot.velocities, snapshot.poses)
+            self._publish(frame, self.node.now(), self._particles, self._entities, ())
+
+    def _publish(self, frame: FrameData, stamp: Time, cloud: Any, markers: Any, actions: Sequence[Any]) -> None:
+        snapshot, frame_id = self.node.worker.snapshot, self.node.frames.frame_id
+        fits = len(snapshot.entity_ids) == len(frame.positions)
+        cloud.publish(
+            particles_to_cloud(
+                frame.positions,
+                velocities=frame.velocities,
+                colors=snapshot.colors if fits else None,
+                entities=snapshot.entity_ids if fits else None,
+                frame_id=frame_id,
+                stamp=stamp,
+            )
+        )
+        states = [pose_to_state(p, frame_id=frame_id, stamp=stamp) for p in frame.poses]
+        markers.publish(scene_to_markers(states, actions, frame_id=frame_id, stamp=stamp))
+
+    # --- predictions --------------------------------------------------------------------------------------------------
+
+    def predict_actions(self, actions: Sequence[PhysicalAction]) -> None:
+        """Whose arrows go with the next predictions."""
+        self.stop()
+        self._actions = actions
+
+    def predict(self, frame: FrameData, began: Time, shown: dict[str, Any], *, drawn: bool = False) -> None:
+        """An instant of a running or played trajectory whose t = 0 is at `began`; shown: how its views are drawn,
+        unless they are `drawn` already and the caller sends them."""
+        at = time_after(began, frame.time_s)
+        self._publish(frame, at, self._predicted_particles, self._predicted_entities, self._actions)
+        if not drawn:
+            self.show(shown, began)
+
+    def show(self, shown: dict[str, Any] | None, began: Time) -> None:
+        """What the predicted views show from now on; None: nothing."""
+        with self._lock:
+            for view in self._predicted:
+                view.show(shown, began)
+
+    def play(self, frames: Sequence[FrameData], actions: Sequence[PhysicalAction], trajectory: str,
+             *, rate: float, loop: bool) -> None:  # fmt: skip
+        """Start to play `rate` simulated seconds a second, in place of what plays."""
+        self.predict_actions(actions)
+        self._playing = Playback(self.node, frames, trajectory, rate=rate, loop=loop, views=self.predicted_views)
+
+    def predicted_views(self) -> list[PredictedView]:
+        """Of the scene's cameras as they are now."""
+        with self._lock:
+            return list(self._predicted)
+
+    def stop(self) -> None:
+        """End the playback."""
+        if self._playing is not None:
+            self._playing.stop()
+            self._playing = None
+
+    def later(self, work: Callable[..., None], *arguments: Any) -> None:
+        """Do it soon, in the thread that sends pictures."""
+        with contextlib.suppress(RuntimeError):  # shut down
+            self._sending.submit(self._guarded, work, *arguments)
+
+    def _guarded(self, work: Callable[..., None], *arguments: Any) -> None:
+        try:
+            work(*arguments)
+        except Exception as error:  # a publisher that was destroyed meanwhile, or a bug: the next picture comes
+            if not self.node.closing:
+                self.node.get_logger().error(f"{work.__qualname__}: {type(error).__name__}: {error}")
+
+    def close(self) -> None:
+        """End what runs beside the executor."""
+        self.stop()
+        self._sending.shutdown(wait=True, cancel_futures=True)
+
+    # --- regularly ----------------------------------------------------------------------------------------------------
+
+    def tick(self) -> None:
+        """Called at view_rate."""
+        stamp = self.node.now()
+        with self._lock:
+            for view in self._views:
+                view.tick(stamp)
+            if self._playing is None:
+                for predicted in self._predicted:
+                    predicted.tick()
+
+    def tell_time(self) -> None:
+        """/clock, if it is on: simulated time of the head, so it stands still but for commits, and jumps at a reset."""
+        if self._clock is not None:
+            self._clock.publish(Clock(clock=seconds_to_time(self.node.worker.snapshot.head_time)))
+
+    def status(self, fields: dict[str, Any]) -> None:
+        """Publish the world's status."""
+        self._status.publish(status_to_message(**fields, frame_id=self.node.frames.frame_id, stamp=self.node.now()))
+
+    def diagnose(self) -> None:
+        """Called once a second."""
+        node = self.node
+        level = {"failed": DiagnosticStatus.ERROR, "starting": DiagnosticStatus.WARN}.get(
+            node.worker.state, DiagnosticStatus.OK
+        )
+        values = {
+            "worker": node.worker.state, "worker pid": node.worker.pid, "worker starts": node.worker.starts,
+            "job": node.gate.running or "none", "waiting": node.gate.waiting,
+            "scene": node.worker.snapshot.scene_id or "none", "states": len(node.worker.snapshot.states),
+        }  # fmt: skip
+        status = DiagnosticStatus(level=level, name=f"{node.get_name()}: world", message=node.worker.state)
+        status.hardware_id = str(node.get_parameter("device").value)
+        status.values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
+        message = DiagnosticArray(status=[status])
+        message.header.stamp = node.now()
+        self._diagnostics.publish(message)

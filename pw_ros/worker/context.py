@@ -1,0 +1,75 @@
+"""What the worker's operations share: the World, what of it a job uses just now, and whom to tell. No ROS here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.gaussians import Camera
+from pw_core.scene import PhysicsState, Scene
+from pw_ros.worker.protocol import Committing, Event, Picture
+
+if TYPE_CHECKING:
+    from pw_core.world import World
+
+
+class Desk(Protocol):
+    """What a running operation needs of whoever takes the requests."""
+
+    stepping: bool
+
+    def event(self, event: Event) -> None:
+        """Tell the job's owner."""
+
+    def serve(self) -> None:
+        """Answer what came in meanwhile and only reads."""
+
+    def serving(self) -> AbstractContextManager[None]:
+        """As `serve`, all the while."""
+
+    @property
+    def canceled(self) -> bool:
+        """Whether the running job was called off."""
+
+
+@dataclass
+class Context:
+    """The World and the running job.
+
+    Args:
+        live: of the running rollout: time [s], physics, and the id of the state whose appearance it has.
+        correcting: draws the running refinement.
+        used: ids of states that the running job needs.
+        pending: ids that the running rollout has told and that the world does not know before it ends.
+        drop_pending: what the rollout that was called off leaves is not wanted any more.
+        colors: of a scene's particles.
+    """
+
+    desk: Desk
+    world: World
+    input_roots: tuple[str, ...] = ()
+    live: tuple[float, PhysicsState, str] | None = None
+    correcting: Callable[[Camera | str], Picture] | None = None
+    used: frozenset[str] = frozenset()
+    pending: frozenset[str] = frozenset()
+    drop_pending: bool = False
+    colors: tuple[Scene, NDArray[np.uint8] | None] | None = field(default=None, repr=False)
+
+    @property
+    def in_use(self) -> frozenset[str]:
+        """Ids of states that the running job needs, unless it was called off."""
+        return frozenset() if self.desk.canceled else self.used
+
+    def commit_unless_canceled(self, state_id: str) -> bool:
+        """Make it the head at the end of a job; whether that was done. The owner is told first, so that who calls it
+        off now waits to hear whether that came in time."""
+        self.desk.event(Committing(state_id))
+        if self.desk.canceled:
+            return False
+        self.world.commit(state_id)
+        return True

@@ -1,0 +1,116 @@
+"""What changes nothing: the world as it is, pictures, trajectories. No ROS here."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pw_core.scene import PhysicsState, Scene, Trajectory
+from pw_ros.worker.context import Context
+from pw_ros.worker.protocol import FrameData, Picture, Snapshot
+from pw_ros.worker.requests import ConfigRequest, Frames, RenderRequest, TrajectoryRequest
+
+if TYPE_CHECKING:
+    from pw_core.appearance import EntityPose
+    from pw_core.config import SceneConfig
+
+
+def snapshot(context: Context) -> Snapshot:
+    """See Snapshot."""
+    world = context.world
+    with world.lock:
+        scene = world.scene
+        if scene is None:
+            return Snapshot()
+        head, states, committed = world.state(""), world.states(), frozenset(world.committed)
+    return Snapshot(
+        scene_id=scene.id,
+        title=scene.config.title,
+        created=min((s.created for s in states), default=0.0),
+        cameras=tuple(scene.cameras),
+        entities=tuple(replace(e, mesh=cast(Any, None)) for e in scene.entities),
+        states=tuple(replace(s, physics=cast(Any, None)) for s in states),
+        head=head.id,
+        committed=committed,
+        positions=placed(scene, head.physics),
+        velocities=head.physics.particles.velocities,
+        colors=_colors(context, scene),
+        entity_ids=scene.entity_ids,
+        poses=poses_of(scene, head.physics),
+    )
+
+
+def _colors(context: Context, scene: Scene) -> NDArray[np.uint8] | None:
+    if context.colors is None or context.colors[0] is not scene:
+        try:
+            colors = context.world.particle_colors()
+        except Exception:
+            traceback.print_exc()  # white particles are better than no world
+            colors = None
+        context.colors = (scene, colors)
+    return context.colors[1]
+
+
+def placed(scene: Scene, physics: PhysicsState) -> NDArray[np.float32]:
+    """Positions [m] (J, 3), those of rigid entities where their bodies are."""
+    from pw_core.appearance import placed_positions
+
+    return placed_positions(scene, physics)
+
+
+def poses_of(scene: Scene, physics: PhysicsState) -> tuple[EntityPose, ...]:
+    """Where every entity is."""
+    from pw_core.appearance import entity_poses
+
+    return tuple(entity_poses(scene, physics))
+
+
+def frame_of(scene: Scene, time_s: float, fraction: float, physics: PhysicsState) -> FrameData:
+    """An instant, ready to be sent."""
+    return FrameData(time_s, fraction, placed(scene, physics), physics.particles.velocities, poses_of(scene, physics))
+
+
+def config(context: Context, request: ConfigRequest) -> SceneConfig:
+    """See ConfigRequest."""
+    return context.world.config(request.name)
+
+
+def render(context: Context, request: RenderRequest) -> Picture:
+    """See RenderRequest."""
+    world, state = context.world, request.state
+    physics, at = None, 0.0
+    if request.trajectory:
+        found = world.trajectory(request.trajectory)
+        at = float(found.times[np.argmin(np.abs(found.times - request.time_s))])
+        physics, state = world.physics_at(found, at), _appearance_of(context, found)
+    elif request.live and context.live is not None:
+        at, physics, state = context.live
+    correcting = context.correcting
+    if request.live and correcting is not None:
+        return correcting(request.camera)
+    view = world.render(request.camera, physics=physics, state=state)
+    seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if request.depth else None
+    return Picture(view.rgb, seen, at)
+
+
+def _appearance_of(context: Context, trajectory: Trajectory) -> str:
+    """Id of the state whose appearance a trajectory's frames have: what it started from, or what a correction found."""
+    parents = {s.id: s.parent for s in context.world.states()}
+    if parents.get(trajectory.end, trajectory.start) != trajectory.start:
+        return trajectory.end
+    return trajectory.start if trajectory.start in parents else ""  # a deleted state's trajectory stays
+
+
+def trajectory(context: Context, request: TrajectoryRequest) -> Frames:
+    """See TrajectoryRequest."""
+    world = context.world
+    with world.lock:
+        found, scene = world.trajectory(request.trajectory), world.scene
+    assert scene is not None
+    end = float(found.times[-1]) or 1.0
+    frames = [frame_of(scene, t, t / end, world.physics_at(found, t)) for t in map(float, found.times)]
+    return Frames(found, frames)

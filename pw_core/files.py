@@ -7,7 +7,8 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 PART = ".part"
@@ -43,19 +44,72 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False, parents: boo
         parents: folders above the file's own are made too; if not, they must be there.
     """
     path.parent.mkdir(parents=parents, exist_ok=True)
+    new = put_aside(path, data)
+    try:
+        if durable:
+            sync(new)
+        new.replace(path)
+    except BaseException:
+        new.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync(path.parent)
+
+
+def replace_files(files: Sequence[tuple[Path, bytes]], last: tuple[Path, bytes]) -> None:
+    """Write several files and then one that names them, all durable: after a crash the last is the new one only if all
+    others are. When it fails, all is as it was.
+
+    It waits three times for the disk, however many files there are, where one after the other would wait twice a file.
+    Folders must be there.
+    """
+    path = last[0]
+    before = path.read_bytes() if path.exists() else None
+    aside: dict[Path, Path] = {}
+    made: list[Path] = []
+    try:
+        for each, content in (*files, last):
+            aside[each] = put_aside(each, content)
+        sync_together([aside[each] for each, _ in files])
+        for each, _ in files:
+            if not each.exists():
+                made.append(each)
+            aside[each].replace(each)
+        sync_together([*{each.parent: None for each, _ in files}, aside[path]])
+        made.append(path)
+        aside[path].replace(path)
+        sync(path.parent)
+    except BaseException:
+        if made and made[-1] == path and before is not None:  # or it would name what goes now
+            made.pop()
+            with suppress(OSError):
+                replace_file(path, before, durable=True)
+        for each in (*aside.values(), *reversed(made)):
+            with suppress(OSError):
+                each.unlink(missing_ok=True)
+        raise
+
+
+def put_aside(path: Path, data: bytes) -> Path:
+    """Write `data` to a new file beside `path`, to be renamed; its path. Nothing is left when that fails."""
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=NEW, delete=False) as file:
         try:
             file.write(data)
-            if durable:
-                file.flush()
-                os.fsync(file.fileno())
             file.close()
-            Path(file.name).replace(path)
         except BaseException:
             Path(file.name).unlink(missing_ok=True)
             raise
-    if durable:
-        sync(path.parent)
+    return Path(file.name)
+
+
+def sync_together(paths: Sequence[Path]) -> None:
+    """`sync` for all of them at once: what waits for the same disk waits together."""
+    if len(paths) > 1:
+        with ThreadPoolExecutor(len(paths)) as pool:
+            for done in [pool.submit(sync, path) for path in paths]:
+                done.result()
+    elif paths:
+        sync(paths[0])
 
 
 def sync(path: Path) -> None:

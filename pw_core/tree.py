@@ -72,21 +72,19 @@ class StateTree:
                 break
             at = self._states[at.parent]
         try:
-            with self.store.all_or_nothing():
-                for each in reversed(chain):
-                    if each.trajectory_id in self._trajectories:
-                        self.store.save_trajectory(self.scene_id, self._trajectories[each.trajectory_id])
-                    self.store.save_state(self.scene_id, each)
-                committed = self.committed | {s.id for s in chain}
-                self._move_head(state.id, committed, state.trajectory_id or self._last_committed_trajectory)
+            self._move_head(
+                state.id, self.committed | {s.id for s in chain},
+                state.trajectory_id or self._last_committed_trajectory, new=chain[::-1],
+            )  # fmt: skip
         except PWError as error:
             raise SceneError(f"state '{state.id}' was not committed: {error}", code=error.code) from None
         return state
 
-    def _move_head(self, head: str, committed: set[str], last_trajectory: str) -> None:
-        # The file first: when it cannot be written, the world in memory is as it was too.
+    def _move_head(self, head: str, committed: set[str], last_trajectory: str, *, new: Sequence[State] = ()) -> None:
+        # The files first: when they cannot be written, the world in memory is as it was too.
         tree = {"head": head, "committed": sorted(committed), "last_trajectory": last_trajectory}
-        self.store.save_tree(self.scene_id, tree)
+        ways = [self._trajectories[s.trajectory_id] for s in new if s.trajectory_id in self._trajectories]
+        self.store.commit(self.scene_id, tree, states=new, trajectories=ways)
         self.head, self.committed, self._last_committed_trajectory = head, committed, last_trajectory
 
     def reset(self) -> State:

@@ -13,13 +13,12 @@ import os
 import shutil
 import tempfile
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from pw_core.errors import ErrorCode, SceneError
-from pw_core.files import replace_file, sync_tree
+from pw_core.files import replace_file, replace_files, sync_tree
 from pw_core.scene import Scene, State, Trajectory
 from pw_core.store import replaced
 from pw_core.store.check import Fault, check_folder, repair_folder, scene_folders
@@ -47,8 +46,6 @@ class Store:
     def __init__(self, root: Path | str, *, keep_replaced: int = 10) -> None:
         self.root = Path(root)
         self.keep_replaced = keep_replaced
-        self._new: list[Path] | None = None
-        """Files made since `all_or_nothing` began."""
         self._identity = Identity(self.root)
         self._locks: dict[str, Lock] = {}
         weakref.finalize(self, _release, self._locks)
@@ -60,24 +57,6 @@ class Store:
     def folder(self, scene_id: str) -> Path:
         """The scene's folder, there or not."""
         return self.root / check_name(scene_id, what="scene")
-
-    @contextmanager
-    def all_or_nothing(self) -> Iterator[None]:
-        """When what is done inside fails, the state and trajectory files that it made are removed again.
-
-        Files that were there before stay, with what was last written to them.
-        """
-        made: list[Path] = []
-        self._new = made
-        try:
-            yield
-        except BaseException:
-            for path in made:
-                with suppress(OSError):
-                    path.unlink(missing_ok=True)
-            raise
-        finally:
-            self._new = None
 
     def problem(self) -> str:
         """Why the store cannot be written to, as far as can be told without doing so; empty where it can."""
@@ -116,12 +95,6 @@ class Store:
         self._locks[scene_id] = Lock.take(self.root, scene_id)
         if new:
             clean_scene(self.root, scene_id)
-
-    def _put(self, path: Path, data: bytes) -> None:
-        new = not path.exists()
-        replace_file(path, data, durable=True, parents=False)
-        if new and self._new is not None:
-            self._new.append(path)
 
     def check(self, *, repair: bool = False) -> list[Fault]:
         """Read all that is there, scenes that were replaced too; what is broken.
@@ -254,7 +227,7 @@ class Store:
         path = self.folder(scene_id) / _state_path(state.id)
         self.check_writable(scene_id)
         with failures(f"state '{state.id}' cannot be written to {path.parent}"):
-            self._put(path, state_bytes(state))
+            replace_file(path, state_bytes(state), durable=True, parents=False)
 
     def load_state(self, scene_id: str, state_id: str) -> State:
         """Raises:
@@ -277,17 +250,26 @@ class Store:
         with failures(f"{path} cannot be removed"):
             path.unlink(missing_ok=True)
 
-    def save_tree(self, scene_id: str, tree: dict[str, Any]) -> None:
-        """Head, committed states and labels, in one small file."""
-        path = self.folder(scene_id) / "tree.json"
+    def commit(
+        self, scene_id: str, tree: dict[str, Any], *, states: Sequence[State] = (),
+        trajectories: Sequence[Trajectory] = (),
+    ) -> None:  # fmt: skip
+        """Write a tree and what is new in it: on return all of it outlasts a power cut.
+
+        Raises:
+            SceneError (STORE_FAILED): then all is as it was.
+        """
+        folder = self.folder(scene_id)
         self.check_writable(scene_id)
-        with failures(f"{path} cannot be written"):
+        with failures(f"{folder} cannot be written to"):
             data = _tree_bytes(tree)
-            self._put(path, data)
+            files = [(folder / _trajectory_path(t.id), trajectory_bytes(t)) for t in trajectories]
+            files += [(folder / _state_path(s.id), state_bytes(s)) for s in states]
+            replace_files(files, (folder / "tree.json", data))
         self._identity.saw_tree(scene_id, data)
 
     def load_tree(self, scene_id: str) -> dict[str, Any]:
-        """What `save_tree` wrote; empty if nothing was."""
+        """What `commit` wrote; empty if nothing was."""
         path = self.folder(scene_id) / "tree.json"
         with failures(f"{path} cannot be read"):
             data = path.read_bytes() if path.is_file() else b""
@@ -302,7 +284,7 @@ class Store:
         path = self.folder(scene_id) / _trajectory_path(trajectory.id)
         self.check_writable(scene_id)
         with failures(f"trajectory '{trajectory.id}' cannot be written to {path.parent}"):
-            self._put(path, trajectory_bytes(trajectory))
+            replace_file(path, trajectory_bytes(trajectory), durable=True, parents=False)
         return path
 
     def load_trajectory(self, scene_id: str, trajectory_id: str) -> Trajectory:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import errno
+import os
+from itertools import count
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from pw_core import files as files_module
 from pw_core.errors import ErrorCode, PWError
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
-from pw_core.store import store as store_module
 from pw_core.tree import ROOT, StateTree
 
 
@@ -38,14 +40,14 @@ def files(tree: StateTree) -> dict[str, bytes]:
 
 
 def full_when_writing(monkeypatch: pytest.MonkeyPatch, ending: str) -> None:
-    write = store_module.replace_file
+    write = files_module.put_aside
 
-    def replace(path: Path, data: bytes, **options) -> None:
+    def put_aside(path: Path, data: bytes) -> Path:
         if str(path).endswith(ending):
             raise OSError(errno.ENOSPC, "No space left on device", str(path))
-        write(path, data, **options)
+        return write(path, data)
 
-    monkeypatch.setattr(store_module, "replace_file", replace)
+    monkeypatch.setattr(files_module, "put_aside", put_aside)
 
 
 @pytest.mark.parametrize("ending", ["t-1.npz", "s-1.safetensors", "t-2.npz", "s-2.safetensors", "tree.json"])
@@ -76,3 +78,36 @@ def test_a_failed_commit_keeps_what_earlier_ones_wrote(tree, scene, monkeypatch)
     assert files(tree) == before and tree.head == first
     again = StateTree(tree.store, tree.scene_id, tree.state(ROOT), max_uncommitted=8)
     assert again.head == first and {s.id for s in again.states()} == {ROOT, first}
+
+
+@pytest.mark.parametrize("call", range(1, 9))
+@pytest.mark.parametrize("name", ["fsync", "rename"])
+def test_a_disk_that_fails_at_any_call_of_a_commit_leaves_all_as_it_was(tree, scene, monkeypatch, name, call) -> None:
+    first = step(tree, scene, 1, ROOT)
+    tree.commit(first)
+    second = step(tree, scene, 2, first)
+    before, done = files(tree), count()
+
+    def failing(real):
+        def call_it(*args):
+            if next(done) + 1 == call:
+                raise OSError(errno.EIO, "Input/output error")
+            return real(*args)
+
+        return call_it
+
+    with monkeypatch.context() as patch:
+        if name == "fsync":
+            patch.setattr(os, "fsync", failing(os.fsync))
+        else:
+            patch.setattr(Path, "replace", failing(Path.replace))
+        try:
+            tree.commit(second)
+        except PWError as error:
+            assert error.code == ErrorCode.STORE_FAILED and second in str(error) and "Input/output" in str(error)
+            assert files(tree) == before and tree.head == first
+        else:
+            assert next(done) < call  # there are not so many of them
+    tree.commit(second)
+    again = StateTree(tree.store, tree.scene_id, tree.state(ROOT), max_uncommitted=8)
+    assert again.head == second and again.committed == {ROOT, first, second}

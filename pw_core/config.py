@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -22,6 +22,24 @@ class Part(BaseModel):
     """Base of all parts: frozen, and a typo in a key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+P = TypeVar("P", bound=Part)
+
+
+def validated(kind: type[P], fields: Any, *, source: str) -> P:
+    """A part from plain data.
+
+    Raises:
+        ValueError: the message gives the path of each fault in `source` and what is wrong there.
+    """
+    try:
+        return kind.model_validate(fields)
+    except (OverflowError, RecursionError) as error:  # an integer that no number can hold
+        raise ValueError(f"{source}: {error}") from None
+    except ValidationError as error:
+        lines = [f"  {'.'.join(map(str, e['loc'])) or '(whole file)'}: {e['msg']}" for e in error.errors()]
+        raise ValueError(f"{source}:\n" + "\n".join(lines)) from None
 
 
 class Material(Part):
@@ -251,12 +269,9 @@ class SceneConfig(Part):
             SceneError (INVALID_CONFIG): the message gives the path of each fault and what is wrong there.
         """
         try:
-            return cls.model_validate(fields)
-        except (OverflowError, RecursionError) as error:  # an integer that no number can hold
-            raise SceneError(f"{source}: {error}", code=ErrorCode.INVALID_CONFIG) from None
-        except ValidationError as error:
-            lines = [f"  {'.'.join(map(str, e['loc'])) or '(whole file)'}: {e['msg']}" for e in error.errors()]
-            raise SceneError(f"{source}:\n" + "\n".join(lines), code=ErrorCode.INVALID_CONFIG) from None
+            return validated(cls, fields, source=source)
+        except ValueError as error:
+            raise SceneError(str(error), code=ErrorCode.INVALID_CONFIG) from None
 
     @classmethod
     def load(cls, path: Path | str) -> SceneConfig:

@@ -83,6 +83,11 @@ def handed_on(figures: dict[str, float]) -> dict[str, float]:
     return {k: v for k, v in figures.items() if k.startswith((_error(""), "correlation of "))}
 
 
+def names_in(figures: dict[str, float]) -> list[str]:
+    """The constants whose errors a state's figures hold."""
+    return sorted(k.removeprefix(_error("")) for k in figures if k.startswith(_error("")))
+
+
 def _error(name: str) -> str:
     return f"error of {name}"
 

@@ -94,8 +94,10 @@ class Outcome:
         return replace(self, score=replace(self.score, index=index))
 
 
-def check_candidates(candidates: Sequence[Candidate], scene: Scene, *, most: int = MAX_CANDIDATES) -> None:
-    """That there are some, not too many, and that each acts on entities of the scene.
+def check_candidates(
+    candidates: Sequence[Candidate], scene: Scene, *, keep: int = 1, most: int = MAX_CANDIDATES
+) -> None:
+    """That there are some, not too many, that each acts on entities of the scene, and that `keep` is a count.
 
     Raises:
         PlanError: INVALID_CANDIDATES, UNKNOWN_ENTITY; the message names the candidate.
@@ -108,6 +110,8 @@ def check_candidates(candidates: Sequence[Candidate], scene: Scene, *, most: int
             f"{len(candidates)} candidates are too many for one call, at most {most}: send them in parts",
             code=ErrorCode.INVALID_CANDIDATES,
         )
+    if keep < 0:
+        raise PlanError(f"keep must be 0 or more, got {keep}", code=ErrorCode.INVALID_CANDIDATES)
     names = {e.name for e in scene.entities}
     for i, candidate in enumerate(candidates):
         for action in candidate.actions:
@@ -116,6 +120,11 @@ def check_candidates(candidates: Sequence[Candidate], scene: Scene, *, most: int
                     f"candidate {i}, action '{action.name or action.type}': entity '{action.entity}' is none of "
                     f"{', '.join(sorted(names))}", code=ErrorCode.UNKNOWN_ENTITY,
                 )  # fmt: skip
+
+
+def failed(index: int, error: PWError, *, time_s: float = 0.0) -> Outcome:
+    """A candidate that could not be run, or not beyond `time_s` [s]."""
+    return Outcome(Score(index, math.inf, time_s=time_s, error_code=int(error.code), error=str(error)[:1000]))
 
 
 def run_candidate(
@@ -151,9 +160,7 @@ def run_candidate(
     except PWError as error:
         if error.code in (ErrorCode.CANCELED, ErrorCode.SHUTTING_DOWN, ErrorCode.BUSY):
             raise
-        when = frames[-1].time_s if frames else 0.0
-        failed = Score(index, math.inf, time_s=when, error_code=int(error.code), error=str(error)[:1000])
-        return Outcome(failed)
+        return failed(index, error, time_s=frames[-1].time_s if frames else 0.0)
     terms = scorer.costs()
     cost = float(np.sum(list(terms.values())))
     useless = worth is not None and cost > worth()

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 
-from pw_core.config import Part
+from pw_core.config import Part, validated
 from pw_core.errors import ErrorCode, PlanError
 from pw_core.plan.moment import Measure, Moment, Setting
 from pw_core.plan.shapes import Shape, Silhouette
@@ -75,10 +75,9 @@ class Objective(Part):
             PlanError (INVALID_OBJECTIVE): the message gives the path of each fault and what is wrong there.
         """
         try:
-            return cls.model_validate(fields)
-        except ValidationError as error:
-            lines = [f"  {'.'.join(map(str, e['loc'])) or '(whole)'}: {e['msg']}" for e in error.errors()]
-            raise PlanError(f"{source}:\n" + "\n".join(lines), code=ErrorCode.INVALID_OBJECTIVE) from None
+            return validated(cls, fields, source=source)
+        except ValueError as error:
+            raise PlanError(str(error), code=ErrorCode.INVALID_OBJECTIVE) from None
 
     @classmethod
     def load(cls, path: Path | str) -> Objective:

@@ -124,7 +124,11 @@ def search(
         PlanError: INVALID_TEMPLATE, INVALID_BUDGET before anything runs; EXECUTOR_FAILED.
     """
     setting = Setting(job.scene, Moment.of(job.scene, job.start.physics))
-    sampler = make_sampler(options, len(template.free), warm=None if warm is None else np.asarray(warm, np.float64))
+    near = None if warm is None else np.asarray(warm, np.float64)
+    if near is not None and (near.shape != (len(template.free),) or not np.isfinite(near).all()):
+        raise PlanError(f"warm: needs {len(template.free)} finite numbers, one for each free one, got {warm!r:.80}",
+                        code=ErrorCode.INVALID_BUDGET)  # fmt: skip
+    sampler = make_sampler(options, len(template.free), warm=near)
     began = time.perf_counter()
     while not plan.why:
         points = sampler.ask()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -15,8 +16,22 @@ from pw_core.gaussians import F64, Camera
 from pw_core.plan.moment import Measure, Moment, Setting
 from pw_core.plan.terms import Term
 
-MOVED = 512
-"""Points that an assignment of an earth mover's distance is solved for: 50 ms; its time grows with the cube."""
+
+@dataclass(frozen=True, kw_only=True)
+class ShapeOptions:
+    """How large what a shape or a mask is read from may be, and how much of it is compared."""
+
+    moved: int = 512
+    """Points that an assignment of an earth mover's distance is solved for: 50 ms; its time grows with the cube."""
+    most_points: int = 1_000_000
+    """Of a shape: a tree of so many takes a second, and no scene has more particles."""
+    most_bytes: int = 256_000_000
+    """Of a file: a mesh of a million vertices as text has a tenth of that."""
+    most_pixels: int = 16_000_000
+    """Of a mask: outlines are drawn at its size for every candidate."""
+
+
+OPTIONS = ShapeOptions()
 
 
 class Shape(Term):
@@ -48,7 +63,7 @@ class Shape(Term):
         if not np.isfinite(goal).all():
             raise PlanError(f"{self.label}: the shape's points are not all finite", code=ErrorCode.INVALID_OBJECTIVE)
         if self.metric == "emd":
-            chosen = _spread(goal, min(MOVED, count, len(goal)))
+            chosen = _spread(goal, min(OPTIONS.moved, count, len(goal)))
             return lambda moment: earth_mover(_spread(moment.positions[own].astype(np.float64), len(chosen)), chosen)
         tree = cKDTree(goal)
 
@@ -109,6 +124,7 @@ def points_of(path: Path, *, count: int, term: str) -> F64:
     """
     import trimesh
 
+    _check_size(path, term)
     try:
         loaded = trimesh.load(path, process=False)
         if isinstance(loaded, trimesh.Scene):
@@ -124,7 +140,17 @@ def points_of(path: Path, *, count: int, term: str) -> F64:
                         code=ErrorCode.INVALID_OBJECTIVE) from None  # fmt: skip
     if len(points) == 0:
         raise PlanError(f"{term}: {path} holds no points", code=ErrorCode.INVALID_OBJECTIVE)
+    if len(points) > OPTIONS.most_points:
+        raise PlanError(f"{term}: {path} holds {len(points)} points, at most {OPTIONS.most_points} are taken",
+                        code=ErrorCode.INVALID_OBJECTIVE)  # fmt: skip
     return np.asarray(points, np.float64)
+
+
+def _check_size(path: Path, term: str) -> None:
+    size = path.stat().st_size if path.is_file() else 0
+    if size > OPTIONS.most_bytes:
+        raise PlanError(f"{term}: {path} has {size / 1e6:.0f} MB, at most {OPTIONS.most_bytes / 1e6:g} are read",
+                        code=ErrorCode.INVALID_OBJECTIVE)  # fmt: skip
 
 
 def read_mask(path: Path, *, term: str) -> NDArray[np.bool_]:
@@ -135,9 +161,15 @@ def read_mask(path: Path, *, term: str) -> NDArray[np.bool_]:
     """
     import cv2
 
-    found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    if found is None:
-        raise PlanError(f"{term}: {path} is no picture that can be read", code=ErrorCode.INVALID_OBJECTIVE)
+    _check_size(path, term)
+    try:
+        found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # more pixels than it dares to read
+        found = None
+    if found is None or found.size > OPTIONS.most_pixels:
+        most = f"{OPTIONS.most_pixels / 1e6:g} megapixels"
+        raise PlanError(f"{term}: {path} is no picture of at most {most} that can be read",
+                        code=ErrorCode.INVALID_OBJECTIVE)  # fmt: skip
     mask = np.asarray(found > 127)
     if not mask.any():
         raise PlanError(f"{term}: {path} marks no pixel: white is where the entity is to be",

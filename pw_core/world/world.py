@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from pw_core.plan.candidates import Candidate, Job
     from pw_core.plan.executors.types import Executor
     from pw_core.plan.objective import Objective
+    from pw_core.plan.robust import RobustOptions
     from pw_core.plan.running import Evaluating, Planning
     from pw_core.plan.search import Budget, SearchOptions
     from pw_core.plan.template import Template
@@ -91,7 +92,8 @@ class World(Scenes):
     def evaluate(
         self, candidates: Sequence[Candidate | Sequence[Action]], duration: float, *, objective: Objective,
         start: str = "", keep: int = 1, frame_interval: float | None = None, prune: bool = False,
-        executor: Executor | None = None, stopped: Callable[[], None] | None = None, progress: Progress | None = None,
+        executor: Executor | None = None, robust: RobustOptions | None = None,
+        stopped: Callable[[], None] | None = None, progress: Progress | None = None,
     ) -> Evaluating:  # fmt: skip
         """What each action sequence would cost: `duration` [s] of physics from state `start` (empty: the head).
 
@@ -101,6 +103,7 @@ class World(Scenes):
         Args:
             prune: give up what can no longer be among the best `keep`; its cost is then a lower bound.
             executor: where they run; None: one after the other in this process.
+            robust: score each under constants drawn from the posterior of the refinements before `start`.
             stopped: asked between frames; what it raises ends the batch.
 
         Raises:
@@ -113,17 +116,18 @@ class World(Scenes):
 
         scene = self._need_scene()
         given = [c if isinstance(c, Candidate) else Candidate(tuple(c)) for c in candidates]
-        check_candidates(given, scene)
+        check_candidates(given, scene, keep=keep)
         job = self._job(objective, duration, start, frame_interval)
         return Evaluating(
-            job, given, executor or self._serial(progress), self._locked(self.tree.hold), best=keep, prune=prune,
-            stopped=stopped,
+            job, given, self._executor(job, executor, robust, progress), self._locked(self.tree.hold), best=keep,
+            prune=prune, stopped=stopped,
         )  # fmt: skip
 
     def plan(
         self, template: Template, objective: Objective, duration: float, *, budget: Budget, start: str = "",
         options: SearchOptions | None = None, warm: Sequence[float] | None = None, frame_interval: float | None = None,
-        executor: Executor | None = None, stopped: Callable[[], None] | None = None, progress: Progress | None = None,
+        executor: Executor | None = None, robust: RobustOptions | None = None,
+        stopped: Callable[[], None] | None = None, progress: Progress | None = None,
     ) -> Planning:  # fmt: skip
         """Search the template's free numbers for the least cost; the best becomes a what-if state.
 
@@ -131,7 +135,7 @@ class World(Scenes):
 
         Args:
             warm: a point of the template's unit cube to start from, e.g. `template.point(last.values)`.
-            executor, stopped: as in `evaluate`.
+            executor, robust, stopped: as in `evaluate`.
 
         Raises:
             PlanError: INVALID_TEMPLATE, INVALID_OBJECTIVE, INVALID_BUDGET, UNKNOWN_ENTITY; EXECUTOR_FAILED as it runs.
@@ -140,9 +144,10 @@ class World(Scenes):
         from pw_core.plan.running import Planning
         from pw_core.plan.search import SearchOptions
 
+        job = self._job(objective, duration, start, frame_interval)
         return Planning(
-            self._job(objective, duration, start, frame_interval), template, executor or self._serial(progress),
-            self._locked(self.tree.hold), budget=budget, options=options or SearchOptions(), warm=warm, stopped=stopped,
+            job, template, self._executor(job, executor, robust, progress), self._locked(self.tree.hold),
+            budget=budget, options=options or SearchOptions(), warm=warm, stopped=stopped,
         )  # fmt: skip
 
     def _job(self, objective: Objective, duration: float, start: str, frame_interval: float | None) -> Job:
@@ -161,10 +166,32 @@ class World(Scenes):
 
         return changed
 
-    def _serial(self, progress: Progress | None) -> Executor:
+    def _executor(
+        self, job: Job, executor: Executor | None, robust: RobustOptions | None, progress: Progress | None
+    ) -> Executor:
         from pw_core.plan.executors.serial import Serial
 
-        return Serial(lambda constants: self._build(progress, constants))
+        inner = executor or Serial(lambda constants: self._build(progress, constants))
+        if robust is None:
+            return inner
+        from pw_core.plan.robust import Robust, draw_constants
+
+        return Robust(
+            inner, draw_constants(job.scene, job.start.parameters, self._posterior(job.start), robust), options=robust
+        )
+
+    def _posterior(self, state: State) -> dict[str, float]:
+        """The figures that hold the posterior of a state's constants: those of the last refinement before it."""
+        from pw_core.calibrate.posterior import handed_on
+
+        with self.lock:
+            known = {s.id: s for s in self.tree.states()}
+        at: State | None = state
+        while at is not None:
+            if found := handed_on(at.figures):
+                return found
+            at = known.get(at.parent)
+        return {}
 
     def refine(
         self,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from pw_core.calibrate.constants import ConstantsOptions
@@ -28,10 +29,10 @@ def build_simulation(scene: Scene, *, device: str = "cpu", progress: Progress | 
 
 def in_process(scene: Scene, *, device: str = "cpu") -> Executor:
     """An executor of this process for that scene, on "cpu" or "cuda"."""
-    built = build_simulation(scene, device=device)
+    return Serial(partial(with_constants, build_simulation(scene, device=device)))
 
-    def simulation(constants: dict[str, float]) -> Simulation:
-        built.set_constants(constants)
-        return built
 
-    return Serial(simulation)
+def with_constants(simulation: Simulation, constants: dict[str, float]) -> Simulation:
+    """The simulation, with these constants set."""
+    simulation.set_constants(constants)
+    return simulation

@@ -7,11 +7,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from multiprocessing.connection import Connection, wait
 from typing import TYPE_CHECKING, Any
 
 from pw_core.errors import ErrorCode, PlanError, PWError
-from pw_core.plan.candidates import Candidate, Job, Outcome, run_candidate
+from pw_core.plan.candidates import Candidate, Job, Outcome
+from pw_core.plan.executors.building import with_constants
+from pw_core.plan.executors.serial import Serial
 from pw_core.scene import Scene
 
 if TYPE_CHECKING:
@@ -157,9 +160,10 @@ def _serve(conn: Connection, build: Build) -> None:
             index, candidate, values = message
             try:
                 simulation = simulation or build(job.scene)
-                simulation.set_constants(job.start.parameters | candidate.constants)
                 bound, worth = (None if v is None else (lambda v=v: v) for v in values)
-                conn.send(run_candidate(simulation, job, candidate, index=index, bound=bound, worth=worth))
+                serial = Serial(partial(with_constants, simulation))
+                outcome = next(iter(serial.run(job, [candidate], bound=bound, worth=worth)))
+                conn.send(outcome.numbered(index))
             except PWError as error:
                 conn.send(error)
     except (EOFError, OSError, KeyboardInterrupt):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from pw_core.plan.candidates import Candidate, Job, Outcome, run_candidate
+from pw_core.errors import PWError
+from pw_core.plan.candidates import Candidate, Job, Outcome, failed, run_candidate
 
 if TYPE_CHECKING:
     from pw_core.simulate import Simulation
@@ -26,8 +27,13 @@ class Serial:
         worth: Callable[[], float] | None = None, stopped: Callable[[], None] | None = None,
     ) -> Iterator[Outcome]:  # fmt: skip
         """See Executor."""
+        built = self._simulation(job.start.parameters)  # what is wrong with the scene is no candidate's fault
         for index, candidate in enumerate(candidates):
-            built = self._simulation(job.start.parameters | candidate.constants)
+            try:
+                built = self._simulation(job.start.parameters | candidate.constants)
+            except PWError as error:
+                yield failed(index, error)
+                continue
             yield run_candidate(built, job, candidate, index=index, bound=bound, worth=worth, stopped=stopped)
 
     def close(self) -> None:

@@ -27,7 +27,7 @@ def tool_pose(tool: Tool, t: float, start: Body) -> tuple[F64, F64]:
     Poses in the world whose first time is not 0 begin with the way there from `start`, rather than with a jump.
     """
     since = t - tool.start
-    if not tool.relative and since < tool.times[0]:
+    if not tool.relative and since < tool.times[0] and tool.times[0] > 0:
         f, first = max(since, 0.0) / tool.times[0], tool.poses[0]
         position = (1 - f) * start.position + f * np.array(first.position)
         return position, _slerp(start.orientation, np.array(first.orientation), f)
@@ -51,6 +51,15 @@ def _slerp(a: F64, b: F64, f: float) -> F64:
     return np.asarray(q / np.linalg.norm(q), np.float64)
 
 
+def contact_shape(entity: Entity) -> tuple[F64, F64]:
+    """Corners of an entity's hull about its centre [m] (m, 3), and the inverse of its inertia [1/(kg m²)] (3, 3)."""
+    import trimesh
+
+    mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces)
+    inertia = np.asarray(mesh.moment_inertia, np.float64) * (entity.mass_kg / max(abs(float(mesh.volume)), 1e-12))
+    return np.asarray(mesh.convex_hull.vertices, np.float64), np.linalg.inv(inertia)
+
+
 class RigidBody:
     """One rigid entity: dynamic, unless a tool action holds it; a kinematic tool rests where it is between its actions.
 
@@ -59,18 +68,13 @@ class RigidBody:
     """
 
     def __init__(self, entity: Entity, handle: BodyHandle, *, friction: float) -> None:
-        import trimesh
-
         self.entity = entity
         self.tools: list[Tool] = []
         self.anchor: dict[int, Body] = {}
         self._held = False
         self._handle = handle
         self.friction = friction  # against the table
-        mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces)
-        self._support = np.asarray(mesh.convex_hull.vertices, np.float64)
-        inertia = np.asarray(mesh.moment_inertia, np.float64) * (entity.mass_kg / max(abs(float(mesh.volume)), 1e-12))
-        self._inertia_inverse = np.linalg.inv(inertia)
+        self._support, self._inertia_inverse = contact_shape(entity)
 
     def read(self) -> Body:
         """Pose and twist now."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from pw_core.gaussians import F64
-from pw_core.scene import Body
+from pw_core.actions import Action
+from pw_core.gaussians import F32, F64
+from pw_core.scene import Body, PhysicsState, Scene
 from pw_core.simulate.actions import Active
 
 COUPLING_CELLS = 0.5
@@ -76,4 +77,53 @@ class Engine(Protocol):
         Raises:
             Diverged: it cannot go on; the state is that of where it stopped.
         """
+        ...
+
+
+class Runner(Protocol):
+    """What a `Simulation` drives: all of a scene's physics, step by step on the CPU, many steps at a time on a GPU."""
+
+    @property
+    def steps_at_a_time(self) -> int:
+        """How many steps one call of `advance` may take."""
+        ...
+
+    def write_materials(self, scene: Scene) -> None:
+        """Put the materials of the scene's deformable entities in force, from the next substep on."""
+        ...
+
+    def write_friction(self, body: str, friction: float) -> None:
+        """Coulomb's coefficient between deformables and that body; empty: of everything against the table."""
+        ...
+
+    def reset(self, physics: PhysicsState) -> None:
+        """Put the whole state in place, exactly; time begins anew."""
+        ...
+
+    def set_actions(self, actions: Sequence[Action], *, wind: F64) -> None:
+        """What happens from now on, times counted from the last reset; wind [m/s²] (3,): steady, on everything."""
+        ...
+
+    def set_wind(self, wind: F64) -> None:
+        """Another steady wind [m/s²] (3,) from now on; the actions stay."""
+        ...
+
+    def advance(self, steps: int) -> None:
+        """Take that many steps; a GPU may still be at work on them afterwards.
+
+        Raises:
+            Diverged: it cannot go on. RolloutError (INVALID_ACTION): a push begins where there is nothing.
+        """
+        ...
+
+    def wait(self) -> None:
+        """Until all steps are taken; raises what `advance` does."""
+        ...
+
+    def positions(self) -> F32:
+        """Of all particles [m] (J, 3)."""
+        ...
+
+    def read(self) -> PhysicsState:
+        """The whole physical state, as copies."""
         ...

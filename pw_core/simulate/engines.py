@@ -5,29 +5,41 @@ from __future__ import annotations
 from typing import Literal
 
 from pw_core.scene import Scene
-from pw_core.simulate.engine import Engine
+from pw_core.simulate.engine import Runner
 from pw_core.simulate.settings import SimulationSettings
+from pw_core.simulate.stepping import Stepping
 
 EngineName = Literal["genesis", "fast"]
 
 
-def make_engine(name: EngineName, scene: Scene, settings: SimulationSettings, *, device: str) -> Engine:
+def make_runner(name: EngineName, scene: Scene, settings: SimulationSettings, *, device: str) -> Runner:
     """The engine of that name with the scene's entities in it, compiled or not.
 
     Raises:
         RolloutError: there is no such device, or Genesis already runs on another one.
     """
-    if name == "fast":
-        from pw_core.simulate.fast.engine import FastEngine
+    if name == "genesis":
+        from pw_core.simulate.genesis_engine import GenesisEngine
 
-        return FastEngine(scene, settings)
-    from pw_core.simulate.genesis_engine import GenesisEngine
+        return Stepping(scene, settings, GenesisEngine(scene, settings, device=device))
+    if device == "cuda" and any(e.kind == "deformable" for e in scene.entities):
+        from pw_core.simulate.fast_cuda.worlds import CudaWorld
 
-    return GenesisEngine(scene, settings, device=device)
+        return CudaWorld(scene, settings)
+    from pw_core.simulate.fast.engine import FastEngine
+
+    return Stepping(scene, settings, FastEngine(scene, settings))
 
 
 def engine_for(scene: Scene, wanted: EngineName, *, device: str) -> tuple[EngineName, str]:
     """The engine that a scene gets, and why it is not the wanted one; empty where it is."""
-    if wanted == "fast" and device != "cpu":
-        return "genesis", f"the fast engine runs on the CPU only, and this world on '{device}': Genesis takes over"
+    if wanted == "fast" and device == "cuda":
+        from pw_core.simulate.fast_cuda.bodies import MOST_BODIES
+
+        bodies = sum(e.kind != "deformable" for e in scene.entities)
+        if bodies > MOST_BODIES:
+            return "genesis", (
+                f"the fast engine takes {MOST_BODIES} rigid bodies at most on a GPU, and this scene has {bodies}: "
+                "Genesis takes over"
+            )
     return wanted, ""

@@ -7,8 +7,16 @@ using std::fmaf;
 using std::max;
 using std::min;
 #define FN inline
+#define SLOW inline
+#define MOST_BODIES 1
+struct float4 {
+    float x, y, z, w;
+};
 static inline int __float2int_rn(float x) { return (int)lrintf(x); }
+static inline long long __double2ll_rn(double x) { return llrint(x); }
+#include "problem.cu"
 #include "laws.cu"
+#include "rigid.cu"
 #include "transfer.cu"
 #include "particle.cu"
 
@@ -33,6 +41,7 @@ extern "C" int substeps(const Problem* problem, const float* slots, int count, i
     int fault = 0;
     Reach reach;
     reach.clear();
+    Given given;
     for (int s = -1; s < many; ++s) {
         bool last = s + 1 == many;
         std::fill(fresh.begin(), fresh.end(), 0);
@@ -45,7 +54,8 @@ extern "C" int substeps(const Problem* problem, const float* slots, int count, i
             int node[3];
             float v[3];
             locate(all, n, node);
-            if (!node_velocity(p, p.units, slots, count, node, fresh.data() + 4 * n, v)) fault |= UNSTABLE;
+            if (!node_velocity(p, p.units, slots, count, node, fresh.data() + 4 * n, nullptr, false, given, v))
+                fault |= UNSTABLE;
             memcpy(fresh.data() + 4 * n + 1, v, sizeof v);
         }
         old.swap(fresh);

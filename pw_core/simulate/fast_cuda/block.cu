@@ -51,9 +51,11 @@ FN int own_particles(const Problem& p, bool GATHER, bool SCATTER, int first, int
 
 // Ends a substep on the grid `sums`, whose nodes become velocities, and empties `next` for the one after.
 FN int own_nodes(const Problem& p, int world, const float* slots, int count, const Window& win, SharedGrid sums,
-                 int empty, SharedGrid next) {
+                 int empty, SharedGrid next, const Near* near, long long* sums_of_bodies) {
     const float* units = p.units + world * UNITS_SIZE;
     int many = win.nodes(), fault = 0;
+    Given given;
+    given.clear(p.bodies);
     for (int n = threadIdx.x; n < max(many, empty); n += blockDim.x) {
         if (n < empty)
 #pragma unroll
@@ -64,10 +66,11 @@ FN int own_nodes(const Problem& p, int world, const float* slots, int count, con
         locate(win, n, node);
 #pragma unroll
         for (int d = 0; d < 4; ++d) raw[d] = *sums.at(n, d);
-        if (!node_velocity(p, units, slots, count, node, raw, v)) fault = UNSTABLE;
+        if (!node_velocity(p, units, slots, count, node, raw, near, true, given, v)) fault = UNSTABLE;
 #pragma unroll
         for (int d = 0; d < 3; ++d) *sums.at(n, 1 + d) = __float_as_int(v[d]);
     }
+    hand_over(p, given, sums_of_bodies);
     return fault;
 }
 
@@ -84,17 +87,19 @@ FN void empty_nodes(const Cluster& cluster, SharedGrid grid, int many) {
 // The same for a cluster, each of whose blocks has summed its own particles: four lanes a node add up the copies and
 // hand the velocity to all.
 FN int shared_nodes(const Problem& p, const Cluster& cluster, int world, const float* slots, int count, const Window& win,
-                    SharedGrid sums, int empty, SharedGrid next) {
+                    SharedGrid sums, int empty, SharedGrid next, const Near* near, long long* sums_of_bodies) {
     const float* units = p.units + world * UNITS_SIZE;
     const int many = win.nodes(), part = threadIdx.x & 3, lead = threadIdx.x & 28;
     int fault = 0;
+    Given given;
+    given.clear(p.bodies);
     empty_nodes(cluster, next, empty);
     const int first = (cluster.rank * blockDim.x + threadIdx.x) >> 2, all = cluster.size * blockDim.x >> 2;
     for (int n = first; n - (int)(threadIdx.x >> 2 & 7) < many; n += all) {  // a warp stays together
         int sum = 0, node[3], raw[4], here = min(n, many - 1), *place = sums.at(here, part);
-        bool near = here < sums.capacity;
+        bool close_by = here < sums.capacity;
         float v[3];
-        if (near) {
+        if (close_by) {
 #pragma unroll 8
             for (int other = 0; other < cluster.size; ++other) sum += *cluster.of(other, place);
         } else {
@@ -103,24 +108,61 @@ FN int shared_nodes(const Problem& p, const Cluster& cluster, int world, const f
 #pragma unroll
         for (int d = 0; d < 4; ++d) raw[d] = __shfl_sync(0xffffffffu, sum, lead + d);
         locate(win, here, node);
-        if (!node_velocity(p, units, slots, count, node, raw, v)) fault = UNSTABLE;
+        if (!node_velocity(p, units, slots, count, node, raw, near, n < many && part == 0, given, v)) fault = UNSTABLE;
         int mine = __float_as_int(part < 2 ? v[0] : part == 2 ? v[1] : v[2]);
         if (n >= many || part == 0) continue;
-        if (near) {
+        if (close_by) {
 #pragma unroll 8
             for (int other = 0; other < cluster.size; ++other) *cluster.of(other, place) = mine;
         } else {
             *place = mine;
         }
     }
+    hand_over(p, given, sums_of_bodies);
     return fault;
 }
 
-extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_PER_SM) advance_worlds(const Problem p, int steps) {
+// Bodies' steps where a block has them in shared memory.
+struct Bodies {
+    double* rows;       // (bodies, BODY_SIZE)
+    Near* near;         // (bodies,)
+    long long* given;   // (2, bodies, 6)
+    FN long long* sums(const Problem& p, int which) const { return given + (which & 1) * 6 * p.bodies; }
+    // From `source` to the rows, or back.
+    FN void copy(const Problem& p, double* to, const double* from) const {
+        for (int n = threadIdx.x; n < p.bodies * BODY_SIZE; n += blockDim.x) to[n] = from[n];
+    }
+    // Between substep n and the next, a thread each: the last threads, which have the fewest particles.
+    FN void between(const Problem& p, const Cluster& cluster, int world, int n) const {
+        int b = blockDim.x - 1 - threadIdx.x;
+        if (b < p.bodies)
+            go_on(p, cluster, world, b, n >= 0, sums(p, n) + 6 * b, sums(p, n + 1) + 6 * b, rows + b * BODY_SIZE, near[b]);
+    }
+    // After the last substep n; -1 where there was no particle: then they go all substeps alone.
+    FN void finish(const Problem& p, const Cluster& cluster, int world, int n) const {
+        if (threadIdx.x >= 32) return;
+        for (int b = 0; b < p.bodies; ++b) {
+            double* body = rows + b * BODY_SIZE;
+            if (threadIdx.x == 0) {
+                if (n >= 0) receive(p, cluster, world, sums(p, n) + 6 * b, body);
+                else
+                    for (int s = 0; s < p.substeps; ++s)
+                        go_on(p, cluster, world, b, false, sums(p, 1) + 6 * b, sums(p, 0) + 6 * b, body, near[b]);
+            }
+            __syncwarp();
+            settle(p, b, body);
+        }
+    }
+};
+
+extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_PER_SM) advance_worlds(const __grid_constant__ Problem p, int steps) {
     extern __shared__ int memory[];
     __shared__ float slots[MOST_SLOTS * 8];
     __shared__ int windows[24], count, bad;
-    __shared__ long long scratch[32];
+    __shared__ long long scratch[32], given[2 * 6 * MOST_BODIES];
+    __shared__ double rows[MOST_BODIES * BODY_SIZE];
+    __shared__ Near near[MOST_BODIES];
+    const Bodies bodies = {rows, near, given};
     const Cluster cluster = Cluster::here();
     const int capacity = p.shared_nodes, most = capacity + p.spare_nodes, which = blockIdx.x / cluster.size;
     const int share = ((p.particles + cluster.size - 1) / cluster.size + 31) / 32 * 32;
@@ -132,9 +174,18 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_PER_SM) advan
         int fault = p.status[world];
         if (fault & (UNSTABLE | SPREAD)) continue;
         if (threadIdx.x == 0) bad = 0;
+        double* stored = p.body_rows + (long long)world * p.bodies * BODY_SIZE;
+        bodies.copy(p, rows, stored);
+        __syncthreads();
         for (int step = 0; step < steps; ++step) {
-            fault |= begin_step(p, cluster, first, end, world, *p.time + step, slots, &count, windows, scratch);
+            fault |= begin_step(p, cluster, first, end, world, *p.time + step, slots, &count, windows, scratch,
+                                rows);
             int size = window_of(p, windows).nodes();
+            if (size == 0 && p.bodies) {
+                bodies.finish(p, cluster, world, -1);
+                __syncthreads();
+                continue;
+            }
             if (size == 0 || size > most) {
                 if (size) fault |= SPREAD;
                 break;
@@ -152,15 +203,17 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_PER_SM) advan
                     last = n + 1 == p.substeps || next > most;
                     if (last && n + 1 < p.substeps) fault |= SPREAD;
                     if (cluster.size == 1)
-                        fault |= own_nodes(p, world, slots, count, now, grids[old], last ? 0 : next, grids[fresh]);
+                        fault |= own_nodes(p, world, slots, count, now, grids[old], last ? 0 : next, grids[fresh],
+                                           near, bodies.sums(p, n));
                     else
                         fault |= shared_nodes(p, cluster, world, slots, count, now, grids[old], last ? 0 : next,
-                                              grids[fresh]);
+                                              grids[fresh], near, bodies.sums(p, n));
                     if (threadIdx.x == 0) close(after);
                     cluster.barrier();
                 } else {
                     many = 0;
                 }
+                if (!last) bodies.between(p, cluster, world, n);
                 if (max(many, last ? 0 : next) <= capacity) {
                     NearGrid near_old = {memory + 4 * capacity * old, capacity};
                     NearGrid near_fresh = {memory + 4 * capacity * fresh, capacity};
@@ -173,12 +226,17 @@ extern "C" __global__ void __launch_bounds__(BLOCK_THREADS, BLOCKS_PER_SM) advan
                     cluster.agree(after);
                 }
                 cluster.barrier();
+                if (last && p.bodies) {
+                    bodies.finish(p, cluster, world, n);
+                    __syncthreads();
+                }
             }
             if (fault & SPREAD) break;
         }
         if (fault) atomicOr(&bad, fault);
         __syncthreads();
         if (threadIdx.x == 0 && bad) atomicOr(p.status + world, bad);
+        if (cluster.rank == 0) bodies.copy(p, stored, rows);
         cluster.barrier();
     }
 }

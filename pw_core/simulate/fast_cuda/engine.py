@@ -3,31 +3,34 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.errors import RolloutError
 from pw_core.gaussians import F32, F64
-from pw_core.simulate.fast_cuda.driver import Module, cached, shared_memory
+from pw_core.simulate.fast_cuda.bodies import BODY_SIZE, FRICTION, KEY_SIZE, MOST_BODIES, NEAR_BYTES, TOOL_SIZE, Shapes
+from pw_core.simulate.fast_cuda.device import Gpu
 from pw_core.simulate.fast_cuda.tables import ACTION_SIZE, ROW_SIZE, SLOTS, UNITS_SIZE, Domain, UnitOptions, units
 
 if TYPE_CHECKING:
     import torch
 
-SOURCES = ("laws.cu", "transfer.cu", "particle.cu", "step.cu", "block.cu", "grid.cu")
+SOURCES = (
+    "problem.cu", "laws.cu", "rigid.cu", "transfer.cu", "particle.cu", "actions.cu", "bodies.cu", "step.cu", "block.cu",
+    "grid.cu",
+)  # fmt: skip
+GRID_KERNELS = ["begin", "scatter_first", "exchange", "gather_last", "nodes", "bodies"]
 STATE = {"positions": (0, (3,)), "velocities": (3, (3,)), "C": (6, (3, 3)), "F": (15, (3, 3)), "Jp": (24, ())}
 """First row and shape of each part of a particle's state (transfer.cu: State)."""
 STATE_SIZE = 25
 UNSTABLE, SPREAD, EMPTY_PUSH = 1, 2, 4
 """What `status` is made of (transfer.cu: Fault)."""
 NODE_BYTES = 16
-STATIC_SHARED = 1536
+STATIC_SHARED = 5632
 """Bytes that a block of `advance_worlds` has beside its grid, rounded up."""
 Method = Literal["auto", "block", "grid"]
 
@@ -54,17 +57,20 @@ class CudaOptions:
     """Worlds of more particles are shared among many blocks: their grids do not fit into shared memory."""
     spare_nodes: int = 60_000
     """Nodes a resident block has in device memory, for a world too spread out for shared memory."""
-    reserved_shared_bytes: int = 2048
+    reserved_shared_bytes: int = 6144
     """Shared memory of a block that is not the grid's."""
     order: Literal["given", "shuffled", "cells"] = "shuffled"
     """How particles lie in memory. Neighbours in one warp would add to the same nodes at the same time."""
 
 
 class Problem(ctypes.Structure):
-    """transfer.cu: Problem."""
+    """problem.cu: Problem."""
 
     _fields_: ClassVar[Sequence[Any]] = (
-        [(k, ctypes.c_int) for k in ("worlds", "particles", "stride", "entities", "actions", "substeps")]
+        [
+            (k, ctypes.c_int)
+            for k in ("worlds", "particles", "stride", "entities", "actions", "substeps", "bodies", "tools", "keys")
+        ]
         + [("lowest", ctypes.c_int * 3), ("nodes", ctypes.c_int * 3)]
         + [("low_wall", ctypes.c_float * 3), ("high_wall", ctypes.c_float * 3)]
         + [(k, ctypes.c_float) for k in ("cell", "per_cell", "substep", "volume")]
@@ -72,7 +78,8 @@ class Problem(ctypes.Structure):
         + [
             (k, ctypes.c_void_p)
             for k in ("state", "active", "entity", "rows", "units", "schedule", "slots", "counts", "windows", "grid",
-                      "status", "time")
+                      "status", "time", "body_rows", "shapes", "samples", "support", "rest", "tool_rows", "key_rows",
+                      "near", "given")
         ]
     )  # fmt: skip
 
@@ -89,22 +96,12 @@ class Problem(ctypes.Structure):
 def kernel_source(options: CudaOptions = CudaOptions()) -> str:
     """The CUDA C++ of all kernels, for these numbers of threads."""
     defines = {
-        "FN": "__device__ __forceinline__", "BLOCK_THREADS": options.block_threads,
+        "FN": "__device__ __forceinline__", "SLOW": "__device__ __noinline__", "MOST_BODIES": MOST_BODIES,
+        "BLOCK_THREADS": options.block_threads,
         "BLOCKS_PER_SM": options.blocks_per_sm, "PARTICLE_THREADS": options.particle_threads, "MOST_SLOTS": SLOTS,
     }  # fmt: skip
     head = "".join(f"#define {k} {v}\n" for k, v in defines.items())
     return head + "".join((Path(__file__).parent / name).read_text() for name in SOURCES)
-
-
-@cache
-def _module(source: str, device: int) -> Module:
-    import torch
-
-    major, minor = torch.cuda.get_device_capability(device)
-    code = cached(source, architecture=f"sm_{major}{minor}")
-    with torch.cuda.device(device):
-        torch.zeros(1, device="cuda")  # makes torch's context the current one
-        return Module(code)
 
 
 def _spread_over_banks(nodes: int) -> int:
@@ -122,8 +119,8 @@ class CudaEngine:
 
     def __init__(
         self, domain: Domain, *, entity: NDArray[np.int32], rows: F32, friction: float | F32, worlds: int = 1,
-        actions: int = SLOTS, device: int = 0, method: Method = "auto", options: CudaOptions = CudaOptions(),
-        unit_options: UnitOptions = UnitOptions(),
+        actions: int = SLOTS, shapes: Shapes | None = None, tools: int = 0, keys: int = 0, gpu: Gpu | None = None,
+        method: Method = "auto", options: CudaOptions = CudaOptions(), unit_options: UnitOptions = UnitOptions(),
     ) -> None:  # fmt: skip
         """Take memory on the GPU and load the kernels; the first time on a machine they are compiled (seconds).
 
@@ -132,6 +129,9 @@ class CudaEngine:
             rows: constants (E, ROW_SIZE), or (W, E, ROW_SIZE) where worlds differ; `tables.constants`.
             friction: Coulomb's coefficient of the floor, or one for each world (W,).
             actions: rows of the table of actions of a world.
+            shapes: the rigid bodies; None: there are none. tools, keys: how many tool actions a world has at most, and
+                poses a tool.
+            gpu: None: the first.
             method: "block" gives each world a block of threads or a cluster of blocks, its grid in shared memory;
                 "grid" shares a world among many blocks, its grid in device memory, for large worlds, and for few on
                 GPUs without clusters. "auto" chooses.
@@ -141,30 +141,29 @@ class CudaEngine:
         """
         import torch
 
-        if not torch.cuda.is_available():
-            raise RolloutError("the CUDA engine needs an NVIDIA GPU and a CUDA build of PyTorch; torch sees none")
+        self._gpu = gpu = gpu or Gpu()
         self.domain, self.worlds, self.particles, self.options = domain, worlds, len(entity), options
         self._unit_options, self._actions = unit_options, actions
-        self._device = torch.device("cuda", device)
+        self._device = gpu.device
+        self.bodies = len(shapes.rows) if shapes is not None else 0
         self._stride = -(-max(1, self.particles) // 32) * 32
         self._order = np.arange(self.particles)
         self._entity = np.asarray(entity, np.int32)
-        properties = torch.cuda.get_device_properties(self._device)
-        self.method = method if method != "auto" else self._choose(properties)
+        self.method = method if method != "auto" else self._choose()
         block = self.method == "block"
-        most, of_processor = shared_memory(device)
+        most, of_processor = gpu.shared_memory()
         shared = min(of_processor // options.blocks_per_sm, most)
         self._shared_nodes = _spread_over_banks((shared - options.reserved_shared_bytes) // (2 * NODE_BYTES))
         self._shared_bytes = 2 * NODE_BYTES * self._shared_nodes if block else 0
-        self._module = _module(kernel_source(options), device)
-        names = ["advance_worlds"] if block else ["begin", "scatter_first", "exchange", "gather_last", "nodes"]
-        clusters = block and properties.major >= 9
+        self._module = gpu.module(kernel_source(options))
+        names = ["advance_worlds"] if block else GRID_KERNELS
+        clusters = block and gpu.clusters
         self._kernels = {
             n: self._module.function(n, shared_bytes=most - STATIC_SHARED if block else 0, clusters=clusters)
             for n in names
         }
-        self.cluster = self._cluster_size(properties.multi_processor_count) if clusters else 1
-        self._holders = min(worlds, max(1, properties.multi_processor_count * options.blocks_per_sm // self.cluster))
+        self.cluster = self._cluster_size(gpu.processors) if clusters else 1
+        self._holders = min(worlds, max(1, gpu.processors * options.blocks_per_sm // self.cluster))
         nodes = int(np.prod(domain.nodes))
         spare = min(max(nodes - self._shared_nodes, 1), options.spare_nodes) if block else nodes
         holders = self._holders if block else worlds
@@ -181,15 +180,24 @@ class CudaEngine:
             "grid": self._empty((holders, 2, spare, 4), torch.int32),
             "status": self._empty((worlds,), torch.int32),
             "time": self._empty((1,), torch.int32),
+            "body_rows": self._empty((worlds, self.bodies, BODY_SIZE), torch.float64),
+            "tool_rows": self._empty((worlds, tools, TOOL_SIZE), torch.float64, -1),
+            "key_rows": self._empty((worlds, tools, keys, KEY_SIZE), torch.float64),
+            "near": self._empty((worlds, self.bodies, NEAR_BYTES), torch.uint8),
+            "given": self._empty((worlds, 2, self.bodies, 6), torch.int64),
         }  # fmt: skip
+        if shapes is not None:
+            named = {"shapes": shapes.rows, "samples": shapes.samples, "support": shapes.support, "rest": shapes.rest}
+            self._tensors |= {k: self._tensor(v) for k, v in named.items()}
         self._problem = Problem.of(domain)
         numbers = {
             "worlds": worlds, "particles": self.particles, "stride": self._stride, "entities": rows.shape[-2],
-            "actions": actions, "shared_nodes": self._shared_nodes, "spare_nodes": spare,
+            "actions": actions, "bodies": self.bodies, "tools": tools, "keys": keys,
+            "shared_nodes": self._shared_nodes, "spare_nodes": spare,
         }  # fmt: skip
         for name, value in (numbers | {k: t.data_ptr() for k, t in self._tensors.items()}).items():
             setattr(self._problem, name, value)
-        self._graphs: dict[int, Any] = {}
+        self._graphs: dict[int, Callable[[], None]] = {}
         self.set_constants(rows, friction)
 
     def memory_bytes(self) -> int:
@@ -211,10 +219,22 @@ class CudaEngine:
             row[: len(table)] = table
         self._put("schedule", out)
 
-    def reset(self, state: dict[str, NDArray[Any]]) -> None:
+    def set_tools(self, rows: F64, poses: F64) -> None:
+        """Tools' paths (W, tools, TOOL_SIZE) and (W, tools, keys, KEY_SIZE), as from `bodies.tool_rows`."""
+        self._put("tool_rows", rows)
+        self._put("key_rows", poses)
+
+    def set_body_friction(self, body: int, friction: float) -> None:
+        """Coulomb's coefficient between deformables and that body, in all worlds."""
+        self._tensors["shapes"][body, FRICTION] = friction
+
+    def reset(self, state: dict[str, NDArray[Any]], bodies: F64 | None = None) -> None:
         """Put a state in place, arrays under the names of `Particles` of shape (J, ...) or (W, J, ...); time is 0.
 
-        Actions keep their tables; masses that pushes had found are forgotten.
+        Actions keep their tables; masses that pushes had found are forgotten, and where tools began.
+
+        Args:
+            bodies: states of the rigid ones (B, BODY_SIZE) or (W, B, BODY_SIZE), as from `bodies.body_rows`.
         """
         self._arrange(state["positions"])
         entity = np.full(self._stride, -1, np.int32)
@@ -230,12 +250,13 @@ class CudaEngine:
         self._tensors["status"].zero_()
         self._tensors["time"].zero_()
         self._tensors["schedule"][:, :, 13] = 0.0
+        self._tensors["tool_rows"][:, :, 5] = 0.0
+        if bodies is not None:
+            self._put("body_rows", np.broadcast_to(bodies, (self.worlds, self.bodies, BODY_SIZE)))
 
     def advance(self, steps: int) -> None:
         """Take `steps` steps of `domain.substeps` substeps; returns at once, the GPU works on."""
-        import torch
-
-        if steps <= 0 or not self.particles:
+        if steps <= 0 or not (self.particles or self.bodies):
             return
         if self.method == "block":
             self._launch(
@@ -244,35 +265,36 @@ class CudaEngine:
             )  # fmt: skip
         else:
             if steps not in self._graphs:
-                self._graphs[steps] = self._capture(steps)
-            with torch.cuda.device(self._device):
-                self._graphs[steps].replay()
+                self._graphs[steps] = self._gpu.captured(lambda: [self._queue_step(n) for n in range(steps)])
+            self._graphs[steps]()
         self._tensors["time"] += steps
 
-    def read(self) -> dict[str, torch.Tensor]:
-        """The whole state of all worlds on the GPU, copies: positions (W, J, 3) and so on, as in `Particles`."""
+    def read(self, names: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+        """The state of all worlds on the GPU, copies: positions (W, J, 3) and so on, as in `Particles`.
+
+        Args:
+            names: of what; empty: the whole.
+        """
         import torch
 
         back = torch.as_tensor(np.argsort(self._order), device=self._device)
         out = {}
         for name, (first, shape) in STATE.items():
+            if names and name not in names:
+                continue
             part = self._tensors["state"][:, first : first + int(np.prod(shape)), : self.particles]
             out[name] = part[:, :, back].swapaxes(1, 2).reshape(self.worlds, self.particles, *shape).clone()
-        out["active"] = self._tensors["active"][:, : self.particles][:, back].clone()
+        if not names or "active" in names:
+            out["active"] = self._tensors["active"][:, : self.particles][:, back].clone()
         return out
+
+    def read_bodies(self) -> NDArray[np.float64]:
+        """States of the rigid bodies in all worlds (W, B, BODY_SIZE). Waits for the GPU."""
+        return self._tensors["body_rows"].cpu().numpy()
 
     def status(self) -> NDArray[np.int32]:
         """What went wrong in each world (W,): 0, or a sum of UNSTABLE, SPREAD and EMPTY_PUSH. Waits for the GPU."""
         return self._tensors["status"].cpu().numpy()
-
-    def _capture(self, steps: int) -> Any:
-        import torch
-
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.device(self._device), torch.cuda.graph(graph):
-            for step in range(steps):
-                self._queue_step(step)
-        return graph
 
     def _queue_step(self, step: int) -> None:
         options, worlds, last = self.options, self.worlds, self.domain.substeps - 1
@@ -280,26 +302,29 @@ class CudaEngine:
         # Two nodes a particle are plenty for a lump; a spread-out world's threads take several nodes each.
         node_blocks = (-(-self.particles // options.node_threads), worlds)
         self._launch("begin", (worlds, 1), 512, ctypes.c_int(step))
+        self._queue_bodies(0)
         self._launch("scatter_first", blocks, options.particle_threads, ctypes.c_int(0))
         for n in range(last + 1):
             self._launch("nodes", node_blocks, options.node_threads, ctypes.c_int(n))
+            self._queue_bodies(n + 1)
             kernel = "exchange" if n < last else "gather_last"
             self._launch(kernel, blocks, options.particle_threads, ctypes.c_int(n))
+
+    def _queue_bodies(self, substep: int) -> None:
+        if self.bodies:
+            self._launch("bodies", (self.worlds, 1), 32, ctypes.c_int(substep))
 
     def _launch(
         self, kernel: str, grid: tuple[int, int], block: int, argument: ctypes.c_int, *, cluster: int = 1
     ) -> None:
-        import torch
-
-        stream = torch.cuda.current_stream(self._device).cuda_stream
         self._module.launch(
-            self._kernels[kernel], grid=grid, block=block, arguments=[self._problem, argument], stream=stream,
-            shared_bytes=self._shared_bytes, cluster=cluster,
+            self._kernels[kernel], grid=grid, block=block, arguments=[self._problem, argument],
+            stream=self._gpu.stream(), shared_bytes=self._shared_bytes, cluster=cluster,
         )  # fmt: skip
 
-    def _choose(self, properties: Any) -> Method:
+    def _choose(self) -> Method:
         large = self.particles > self.options.most_block_particles
-        few = properties.major < 9 and self.worlds < self.options.block_from_worlds
+        few = not self._gpu.clusters and self.worlds < self.options.block_from_worlds
         return "grid" if large or few else "block"
 
     def _block_threads(self) -> int:

@@ -26,14 +26,15 @@ FN FarGrid far_grid(const Problem& p, int world, int which) {
     return FarGrid{(int4*)p.grid + ((long long)world * 2 + which) * p.spare_nodes};
 }
 
-extern "C" __global__ void begin(const Problem p, int offset) {
+extern "C" __global__ void __launch_bounds__(512) begin(const __grid_constant__ Problem p, int offset) {
     __shared__ int windows[24], count;
     __shared__ long long scratch[32];
     const int world = blockIdx.x;
     int fault = p.status[world];
     if (!(fault & (UNSTABLE | SPREAD)))
         fault |= begin_step(p, Cluster{0, 1}, 0, p.particles, world, *p.time + offset,
-                            p.slots + (long long)world * p.actions * 8, &count, windows, scratch);
+                            p.slots + (long long)world * p.actions * 8, &count, windows, scratch,
+                            p.body_rows + (long long)world * p.bodies * BODY_SIZE);
     else if (threadIdx.x == 0) {
         count = 0;
         for (int n = 0; n < 3; ++n) close(windows + 8 * n);
@@ -77,19 +78,19 @@ FN void particles(const Problem& p, int substep) {
     }
 }
 
-extern "C" __global__ void __launch_bounds__(PARTICLE_THREADS) scatter_first(const Problem p, int substep) {
+extern "C" __global__ void __launch_bounds__(PARTICLE_THREADS) scatter_first(const __grid_constant__ Problem p, int substep) {
     particles<false, true>(p, substep);
 }
 
-extern "C" __global__ void __launch_bounds__(PARTICLE_THREADS) exchange(const Problem p, int substep) {
+extern "C" __global__ void __launch_bounds__(PARTICLE_THREADS) exchange(const __grid_constant__ Problem p, int substep) {
     particles<true, true>(p, substep);
 }
 
-extern "C" __global__ void __launch_bounds__(PARTICLE_THREADS) gather_last(const Problem p, int substep) {
+extern "C" __global__ void __launch_bounds__(PARTICLE_THREADS) gather_last(const __grid_constant__ Problem p, int substep) {
     particles<true, false>(p, substep);
 }
 
-extern "C" __global__ void nodes(const Problem p, int substep) {
+extern "C" __global__ void nodes(const __grid_constant__ Problem p, int substep) {
     const int world = blockIdx.y;
     const bool last = substep + 1 == p.substeps;
     int* windows = p.windows + world * 24;
@@ -97,6 +98,9 @@ extern "C" __global__ void nodes(const Problem p, int substep) {
     if (blockIdx.x == 0 && threadIdx.x == 0) close(windows + (substep + 2) % 3 * 8);
     FarGrid sums = far_grid(p, world, substep & 1), next = far_grid(p, world, ~substep & 1);
     const float *slots = p.slots + (long long)world * p.actions * 8, *units = p.units + world * UNITS_SIZE;
+    long long* sums_of_bodies = p.given + ((long long)world * 2 + (substep & 1)) * 6 * p.bodies;
+    Given given;
+    given.clear(p.bodies);
     const int count = p.counts[world], many = now.nodes(), empty = last ? 0 : then.nodes(), all = gridDim.x * blockDim.x;
     for (int n = blockIdx.x * blockDim.x + threadIdx.x; n < max(many, empty); n += all) {
         if (n < empty) next.nodes[n] = make_int4(0, 0, 0, 0);
@@ -105,7 +109,30 @@ extern "C" __global__ void nodes(const Problem p, int substep) {
         float v[3];
         locate(now, n, node);
         int4 raw = FarGrid::sums(sums.nodes[n]);
-        if (!node_velocity(p, units, slots, count, node, (int*)&raw, v)) atomicOr(p.status + world, UNSTABLE);
+        if (!node_velocity(p, units, slots, count, node, (int*)&raw, p.near + world * p.bodies, true, given, v))
+            atomicOr(p.status + world, UNSTABLE);
         *(float4*)(sums.nodes + n) = make_float4(v[0], v[1], v[2], 0.0f);
+    }
+    hand_over(p, given, sums_of_bodies);
+}
+
+// A warp for a world's bodies: what they got in the substep before acts in this one; after the last they settle.
+extern "C" __global__ void bodies(const __grid_constant__ Problem p, int substep) {
+    const int world = blockIdx.x;
+    const Cluster alone = {0, 1};
+    double* rows = p.body_rows + (long long)world * p.bodies * BODY_SIZE;
+    long long* given = p.given + (long long)world * 12 * p.bodies;
+    long long *old = given + (~substep & 1) * 6 * p.bodies, *fresh = given + (substep & 1) * 6 * p.bodies;
+    if (p.status[world] & (UNSTABLE | SPREAD)) return;
+    if (substep < p.substeps) {
+        for (int b = threadIdx.x; b < p.bodies; b += 32)
+            go_on(p, alone, world, b, substep > 0, old + 6 * b, fresh + 6 * b, rows + b * BODY_SIZE,
+                  p.near[world * p.bodies + b]);
+        return;
+    }
+    for (int b = 0; b < p.bodies; ++b) {
+        if (threadIdx.x == 0) receive(p, alone, world, old + 6 * b, rows + b * BODY_SIZE);
+        __syncwarp();
+        settle(p, b, rows + b * BODY_SIZE);
     }
 }

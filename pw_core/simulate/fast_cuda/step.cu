@@ -43,15 +43,19 @@ struct Cluster {
             asm volatile("barrier.cluster.wait.acquire.aligned;" ::: "memory");
         }
     }
-    FN int* of(int other, int* mine) const {
+    template <class T>
+    FN T* of(int other, T* mine) const {
         unsigned long long address;
         asm("mapa.u64 %0, %1, %2;" : "=l"(address) : "l"((unsigned long long)mine), "r"(other));
-        return (int*)address;
+        return (T*)address;
     }
 #else
     FN static Cluster here() { return Cluster{0, 1}; }
     FN void barrier() const { __syncthreads(); }
-    FN int* of(int, int* mine) const { return mine; }
+    template <class T>
+    FN T* of(int, T* mine) const {
+        return mine;
+    }
 #endif
     // Windows that every block has widened for its own particles become those of all. Barriers stand on both sides.
     FN void agree(int* words) const {
@@ -63,25 +67,45 @@ struct Cluster {
     }
 };
 
-enum Action { VECTOR = 0, CENTRE = 3, RADIUS = 6, FALLOFF = 7, START = 8, END = 9, KIND = 10, WHOM = 11, SHARED = 12,
-              INSIDE = 13, ACTION_SIZE = 16 };
-enum Kind { UNUSED = 0, STEADY = 1, HALF_SINE = 2 };
-
-// The mean of an action's time course over [t, t + dt]; actions.py: mean_profile.
-FN double share_of_step(const double* a, double t, double dt) {
-    double from = fmax(t, a[START]), to = fmin(t + dt, a[END]);
-    if (a[KIND] == UNUSED || to <= from) return 0.0;
-    if (a[KIND] == HALF_SINE) {
-        double w = 3.14159265358979323846 / (a[END] - a[START]);
-        return (cos(w * (from - a[START])) - cos(w * (to - a[START]))) / (w * dt);
+// What a warp's nodes gave the bodies, added to the sums of all.
+FN void hand_over(const Problem& p, const Given& given, long long* sums) {
+    __syncwarp();
+    if (!p.bodies || !__any_sync(0xffffffffu, given.any)) return;
+    for (int n = 0; n < 6 * p.bodies; ++n) {
+        long long value = given.sums[n];
+#pragma unroll
+        for (int k = 16; k; k >>= 1) value += __shfl_xor_sync(0xffffffffu, value, k);
+        if ((threadIdx.x & 31) == 0 && value) atomicAdd((unsigned long long*)(sums + n), (unsigned long long)value);
     }
-    return from == t && to == t + dt ? 1.0 : (to - from) / dt;
+}
+
+// Force [N] and torque [N m] of a substep into a body's row, from its six sums in the blocks of a cluster.
+FN void receive(const Problem& p, const Cluster& cluster, int world, long long* sums, double* body) {
+    double scale = 1.0 / (impulse_units(p.units + world * UNITS_SIZE) * (p.step / p.substeps));
+    for (int n = 0; n < 6; ++n) {
+        long long sum = cluster.size == 1 ? sums[n] : 0;
+        if (cluster.size > 1)
+            for (int other = 0; other < cluster.size; ++other) sum += *cluster.of(other, sums + n);
+        body[B_FORCE + n] = (double)sum * scale;
+    }
+}
+
+// One thread's body between two substeps: what it was given acts, and nodes find it where it then is.
+FN void go_on(const Problem& p, const Cluster& cluster, int world, int b, bool begun, long long* old, long long* fresh,
+              double* body, Near& near) {
+    const double* shape = p.shapes + b * SHAPE_SIZE;
+    if (begun) receive(p, cluster, world, old, body);
+    else
+        for (int n = 0; n < 6; ++n) body[B_FORCE + n] = 0.0;
+    for (int n = 0; n < 6; ++n) fresh[n] = 0;
+    integrate(body, shape, body + B_FORCE, body + B_TORQUE, p.step / p.substeps);
+    look(body, shape, near);
 }
 
 // A block begins a world's step for particles `from` to `to`: what is in force (slots, count), impulses on single
-// entities, masses that pushes share, and what particles touch now and will touch after a substep (two windows).
+// entities, masses that pushes share, bodies made ready, and what particles touch now and will touch after a substep (two windows).
 FN int begin_step(const Problem& p, const Cluster& cluster, int from, int to, int world, int steps, float* slots,
-                  int* count, int* windows, long long* scratch) {
+                  int* count, int* windows, long long* scratch, double* bodies) {
     double t = steps * p.step;
     float* state = p.state + (long long)world * STATE_SIZE * p.stride;
     const unsigned char* active = p.active + (long long)world * p.stride;
@@ -108,6 +132,7 @@ FN int begin_step(const Problem& p, const Cluster& cluster, int from, int to, in
                     read(state + i, p.stride, POSITION, 3, x);
                     sum += __double2ll_rn((double)felt(slot, x) * rows[e * ROW_SIZE + MASS] * unit);
                 }
+                sum += bodies_inside(p, a, whom, bodies, unit);
                 inside = (double)block_sum(sum, scratch) / unit;
                 if (threadIdx.x == 0) a[INSIDE] = inside;
             }
@@ -121,7 +146,7 @@ FN int begin_step(const Problem& p, const Cluster& cluster, int from, int to, in
 #pragma unroll
                 for (int k = 0; k < 8; ++k) slots[8 * used + k] = slot[k];
             ++used;
-        } else {
+        } else if (whom < p.entities) {
             for (int i = from + threadIdx.x; i < to; i += blockDim.x) {
                 if (p.entity[i] != whom) continue;
                 float x[3], v[3];
@@ -134,6 +159,9 @@ FN int begin_step(const Problem& p, const Cluster& cluster, int from, int to, in
             }
         }
     }
+    // All have looked where bodies are: masses are found between barriers.
+    if (threadIdx.x < 32)
+        for (int b = 0; b < p.bodies; ++b) act(p, world, b, bodies + b * BODY_SIZE, t);
     if (threadIdx.x == 0) {
         *count = used;
         for (int n = 0; n < 3; ++n) close(windows + 8 * n);

@@ -120,36 +120,32 @@ def schedule(
     """One world's actions as the kernels read them (A, ACTION_SIZE); the first row is gravity and steady wind on all.
 
     The columns: acceleration [m/s²] or force [N] (3,), centre [m] (3,), radius [m] (0: everywhere), falloff, start
-    and end [s] from the rollout's start, kind (0: none), the deformable entity it acts on (-1: all), whether the mass
-    inside shares it, and that mass [kg], which the first step of a push writes.
+    and end [s] from the rollout's start, kind (0: none), the entity it acts on (-1: all; first those that deform, then
+    the rigid ones), whether the mass inside shares it, and that mass [kg], which the first step of a push writes.
+    Tools have a table of their own, see `bodies.tool_rows`.
 
     Args:
         length: of the table, filled up with rows that do nothing; 0: as long as need be.
 
     Raises:
-        RolloutError (INVALID_ACTION): more actions than slots, or a tool or rigid entity, which this engine does not
-            have.
+        RolloutError (INVALID_ACTION): more actions than slots.
     """
-    soft = [e.name for e in scene.entities if e.kind == "deformable"]
+    names = [e.name for e in sorted(scene.entities, key=lambda e: e.kind != "deformable")]
     whole = np.array([0.0, 0.0, -gravity])
     base = np.zeros(ACTION_SIZE)
     base[:3] = whole if wind is None else whole + wind
     base[8:12] = -1.0, FOREVER, STEADY, ALL
     rows = [base]
     for action in actions:
-        if isinstance(action, Tool) or (action.entity and action.entity not in soft):
-            raise RolloutError(
-                f"action '{action.name or action.type}': the CUDA engine moves deformables only, {soft}, and "
-                f"'{action.entity}' is rigid: use another engine",
-                code=ErrorCode.INVALID_ACTION,
-            )
+        if isinstance(action, Tool):
+            continue
         row = np.zeros(ACTION_SIZE)
         row[:3] = np.array(action.unit) * action.magnitude
         if isinstance(action, Gravity):
             row[:3] -= whole
         else:
             row[3:8] = *action.center, action.radius, FALLOFFS[action.falloff]
-        row[8:12] = action.start, action.end, STEADY, soft.index(action.entity) if action.entity else ALL
+        row[8:12] = action.start, action.end, STEADY, names.index(action.entity) if action.entity else ALL
         if isinstance(action, Poke):
             row[10] = HALF_SINE
         row[12] = isinstance(action, (Push, Poke))

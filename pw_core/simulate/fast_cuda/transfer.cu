@@ -3,31 +3,6 @@
 // A node holds mass and momentum as 32-bit integers in units that suit its world (tables.py). Sums of integers do not
 // depend on their order, so a world gives the same bits whatever threads, batches and devices do.
 
-struct Problem {
-    int worlds, particles, stride, entities, actions, substeps;
-    int lowest[3], nodes[3];  // the domain: its lowest node, counted from the world's origin, and how many there are
-    float low_wall[3], high_wall[3];
-    float cell, per_cell, substep, volume;
-    int shared_nodes, spare_nodes;  // of a world's grid: in shared memory, and in device memory beyond
-    double step;
-    float* state;             // (worlds, 25, stride): position, velocity, C, F, Jp
-    const unsigned char* active;  // (worlds, stride)
-    const int* entity;        // (stride,), -1 beyond the last particle
-    const float* rows;        // (worlds, entities, ROW_SIZE)
-    const float* units;       // (worlds, 4): mass and momentum in units, floor friction
-    double* schedule;         // (worlds, actions, 16)
-    float* slots;             // (worlds, actions, 8): the actions that are in force on all
-    int* counts;              // (worlds, 4): slots in force
-    int* windows;             // (worlds, 3, 8): first and last node of what is touched, for three substeps in turn
-    int* grid;                // (worlds or blocks, 2, nodes)
-    int* status;              // (worlds,)
-    const int* time;          // steps since the start
-};
-
-enum State { POSITION = 0, VELOCITY = 3, AFFINE = 6, DEFORMATION = 15, PACKED = 24, STATE_SIZE = 25 };
-enum Fault { UNSTABLE = 1, SPREAD = 2, EMPTY_PUSH = 4 };
-enum Units { MASS_UNITS = 0, MOMENTUM_UNITS = 1, FRICTION = 2, UNITS_SIZE = 4 };
-
 static const float MARGIN = 0.25f;  // of a cell: how far a particle may go astray of where its velocity leads it
 
 struct Window {
@@ -200,9 +175,10 @@ FN float felt(const float* slot, const float* x) {
     return slot[7] > 0.5f ? 1.0f - r : 1.0f;
 }
 
-// What stands at a node after the substep's forces, the floor and the walls. sums: mass and momentum, in units.
+// What stands at a node after the substep's forces, the floor, the bodies and the walls. sums: mass and momentum, in
+// units. `mine`: what the bodies get from it is added to `given`.
 FN bool node_velocity(const Problem& p, const float* units, const float* slots, int count, const int* node,
-                      const int* sums, float* v) {
+                      const int* sums, const Near* near, bool mine, Given& given, float* v) {
     v[0] = v[1] = v[2] = 0.0f;
     if (sums[0] <= 0) return sums[0] == 0;
     float x[3], share = units[MASS_UNITS] / (units[MOMENTUM_UNITS] * (float)sums[0]);
@@ -220,6 +196,11 @@ FN bool node_velocity(const Problem& p, const float* units, const float* slots, 
         float slide = sqrtf(fmaf(v[0], v[0], fmaf(v[1], v[1], SMALL)));
         float kept = fmaxf(0.0f, fmaf(v[2], units[FRICTION], slide)) / slide;
         v[0] *= kept, v[1] *= kept, v[2] = 0.0f;
+    }
+    for (int b = 0; b < p.bodies; ++b) {
+        float impulse[6];
+        bool met = meet(near[b], p.samples, x, (float)sums[0] / units[MASS_UNITS], v, impulse);
+        if (met && mine) given.add(b, impulse, impulse_units(units));
     }
 #pragma unroll
     for (int d = 0; d < 3; ++d)

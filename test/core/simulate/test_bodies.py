@@ -134,7 +134,7 @@ def test_the_simulator_collides_with_the_body_where_it_is(rolling_pin) -> None:
         PhysicsState(start.particles, {"pin": Body(np.array([0.5, 0.1, 0.2]), quarter, *np.zeros((2, 3)))})
     )
     ours = (pin.mesh.vertices - pin.origin) @ rotation(quarter).T + [0.5, 0.1, 0.2]
-    handle = simulation._bodies["pin"]._handle
+    handle = simulation._runner.bodies["pin"]._handle
     if simulation.engine == "genesis":
         theirs = handle.entity.geoms[0].get_verts().cpu().numpy()
         assert np.abs(np.sort(theirs, 0) - np.sort(ours, 0)).max() < 1e-5

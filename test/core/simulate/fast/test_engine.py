@@ -97,7 +97,7 @@ def test_a_body_that_falls_on_a_ball_does_as_in_genesis(build_pin) -> None:
 
 def test_threads_do_not_change_a_bit_of_a_body_or_a_ball(build_pin) -> None:
     scene, simulation = build_pin("fast")
-    solver = simulation._engine._solver
+    solver = simulation._runner._engine._solver
     start = scene.initial_physics()
     above = Body(np.array([0.6, 0.0, 0.12]), start.bodies["pin"].orientation, np.zeros(3), np.array([0.0, 0, 2.0]))
     ends = []

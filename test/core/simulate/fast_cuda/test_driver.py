@@ -8,7 +8,7 @@ from pw_core.errors import RolloutError
 from pw_core.simulate.fast_cuda import driver
 from pw_core.simulate.fast_cuda.engine import CudaOptions, kernel_source
 
-KERNELS = (b"advance_worlds", b"begin", b"scatter_first", b"exchange", b"gather_last", b"nodes")
+KERNELS = (b"advance_worlds", b"begin", b"scatter_first", b"exchange", b"gather_last", b"nodes", b"bodies")
 
 
 @pytest.fixture

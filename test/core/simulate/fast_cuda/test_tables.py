@@ -10,7 +10,7 @@ import pytest
 from pw_core.actions import parse_action
 from pw_core.errors import RolloutError
 from pw_core.simulate.actions import Schedule
-from pw_core.simulate.fast_cuda import tables
+from pw_core.simulate.fast_cuda import bodies, tables
 from pw_core.simulate.materials import lame
 from pw_core.simulate.settings import choose_settings
 from support.ball_scene import ball_scene
@@ -87,10 +87,17 @@ def test_reference_shares_a_push_like_the_schedule(scene):
     np.testing.assert_allclose(slots[1][:3], wanted, rtol=1e-6)
 
 
-def test_what_the_engine_does_not_have_is_refused(scene):
-    poses = [{"position": [0, 0, 0]}]
-    tool = parse_action({"type": "tool", "entity": "pin", "duration": 1, "times": [0], "poses": poses})
-    with pytest.raises(RolloutError, match="'pin' is rigid"):
-        tables.schedule([tool], scene, gravity=9.81)
+def test_tools_have_a_table_of_their_own(scene):
+    poses = [{"position": [0, 0, 0.1]}, {"position": [0, 0, 0.05]}]
+    tool = parse_action({"type": "tool", "entity": "pin", "start": 0.2, "duration": 1, "times": [0, 1], "poses": poses})
+    assert len(tables.schedule([tool, push()], scene, gravity=9.81)) == 2
+    assert bodies.room_for([[tool, tool], [push()]]) == (2, 2)
+    rows, keys = bodies.tool_rows([push(), tool], ["cup", "pin"], tools=2, keys=3)
+    np.testing.assert_allclose(rows[0, :6], [1, 0.2, 1.2, 0, 2, 0])
+    assert rows[1, 0] == -1
+    np.testing.assert_allclose(keys[0, 1], [1, 0, 0, 0.05, 1, 0, 0, 0])
+
+
+def test_more_actions_than_rows_are_refused(scene):
     with pytest.raises(RolloutError, match="3 actions, and a table of 3 rows holds at most 2"):
         tables.schedule([push()] * 3, scene, gravity=9.81, length=3)

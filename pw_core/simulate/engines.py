@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
+from pw_core.errors import RolloutError
 from pw_core.scene import Scene
 from pw_core.simulate.engine import Runner
 from pw_core.simulate.settings import SimulationSettings
@@ -22,6 +23,8 @@ def make_runner(name: EngineName, scene: Scene, settings: SimulationSettings, *,
         from pw_core.simulate.genesis_engine import GenesisEngine
 
         return Stepping(scene, settings, GenesisEngine(scene, settings, device=device))
+    if device not in ("cpu", "cuda"):
+        raise RolloutError(f"unknown device '{device}' for the simulator: use 'cpu' or 'cuda'")
     if device == "cuda" and any(e.kind == "deformable" for e in scene.entities):
         from pw_core.simulate.fast_cuda.worlds import CudaWorld
 

@@ -48,12 +48,20 @@ def test_what_becomes_unstable_is_said_and_forgotten(build_ball) -> None:
     assert same(run(simulation, start, 0.02), before)
 
 
-def test_a_device_it_does_not_have_goes_to_genesis_and_says_so(scene) -> None:
+def test_more_bodies_than_the_gpus_kernels_take_go_to_genesis_and_say_so(scene) -> None:
     from pw_core.simulate.engines import engine_for
 
-    assert engine_for(scene, "fast", device="cpu") == ("fast", "")
-    name, why = engine_for(scene, "fast", device="cuda")
-    assert name == "genesis" and "cuda" in why
+    assert engine_for(scene, "fast", device="cpu") == engine_for(scene, "fast", device="cuda") == ("fast", "")
+    crowd = replace(scene, entities=scene.entities + tuple(replace(scene.entities[0], kind="rigid") for _ in range(9)))
+    name, why = engine_for(crowd, "fast", device="cuda")
+    assert name == "genesis" and "8 rigid bodies at most" in why and "has 9" in why
+
+
+def test_a_device_that_there_is_not_is_an_error(scene) -> None:
+    from pw_core.simulate import Simulation
+
+    with pytest.raises(RolloutError, match="unknown device 'tpu'"):
+        Simulation.build(scene, device="tpu", engine="fast")
 
 
 @pytest.mark.slow

@@ -6,7 +6,7 @@ A term measures one instant in a unit of its own, 0 where it is satisfied; an ob
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Literal, TypeVar
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, model_validator
@@ -24,6 +24,8 @@ When = Literal["end", "along", "worst"]
 class Term(Part):
     """Base of all. weight multiplies the measure, whose unit each term names."""
 
+    sees_deformation: ClassVar[bool] = False
+    """Whether its measure looks at C, F, Jp of particles: a batch on a GPU fetches them only where a term says so."""
     name: str = Field(default="", description="how results call it; empty: its type")
     weight: float = Field(default=1.0, gt=0, description="cost per unit of the measure")
     when: When = "end"

@@ -25,13 +25,19 @@ def make_runner(name: EngineName, scene: Scene, settings: SimulationSettings, *,
         return Stepping(scene, settings, GenesisEngine(scene, settings, device=device))
     if device not in ("cpu", "cuda"):
         raise RolloutError(f"unknown device '{device}' for the simulator: use 'cpu' or 'cuda'")
-    if device == "cuda" and any(e.kind == "deformable" for e in scene.entities):
+    if on_gpu(scene, name, device=device):
         from pw_core.simulate.fast_cuda.worlds import CudaWorld
 
         return CudaWorld(scene, settings)
     from pw_core.simulate.fast.engine import FastEngine
 
     return Stepping(scene, settings, FastEngine(scene, settings))
+
+
+def on_gpu(scene: Scene, wanted: EngineName, *, device: str) -> bool:
+    """Whether the scene gets the fast engine's CUDA kernels; where nothing deforms, there is nothing for them."""
+    fast = engine_for(scene, wanted, device=device)[0] == "fast"
+    return fast and device == "cuda" and any(e.kind == "deformable" for e in scene.entities)
 
 
 def engine_for(scene: Scene, wanted: EngineName, *, device: str) -> tuple[EngineName, str]:

@@ -147,7 +147,7 @@ class Simulation:
                 f"the state has {len(physics.particles.positions)} particles and bodies {sorted(physics.bodies)}; "
                 f"this scene has {count} and {sorted(self._bodies)}"
             )
-        self._judge(physics.particles.positions, "at the start of the rollout")
+        judge_positions(physics.particles.positions, self.scene, self.settings, when="at the start of the rollout")
         self._judge_start(physics.particles)
         self._runner.reset(physics)
         self.time_s = self._start = time_s
@@ -182,11 +182,7 @@ class Simulation:
             self._runner.wait()
         except Diverged as error:
             self.check()
-            raise RolloutError(
-                f"the simulation became unstable {self.time_s:.4g} s into the rollout: use a smaller "
-                f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
-                code=ErrorCode.UNSTABLE,
-            ) from error
+            raise unstable(self.time_s, self.settings) from error
 
     def advance_to(self, time_s: float) -> None:
         """Step until `time_s`, counted like `time_s` of reset; to the nearest step. Raises what `step` does."""
@@ -202,30 +198,8 @@ class Simulation:
         Raises:
             RolloutError: UNSTABLE or OUT_OF_BOUNDS; the message names entity and time, and says what to change.
         """
-        self._judge(self._runner.positions(), f"{self.time_s:.4g} s into the rollout")
-
-    def _judge(self, positions: F32, when: str) -> None:
-        low, high = self.settings.inside
-        for entity in self.scene.entities:
-            p = positions[entity.particles]
-            bad = int((~np.isfinite(p)).any(1).sum())
-            if bad:
-                raise RolloutError(
-                    f"entity '{entity.name}' {when}: {bad} particles are at no finite position: use a smaller "
-                    f"simulation.substep_s than {self.settings.substep_s:.3g} s, or gentler actions",
-                    code=ErrorCode.UNSTABLE,
-                )
-            if entity.kind != "deformable":
-                continue  # the domain is the grid's: a body may roll on beyond it
-            out = ((p <= low + 1e-6) | (p >= high - 1e-6)).any(1)
-            if out.any():
-                x, y, z = p[np.flatnonzero(out)[0]]
-                raise RolloutError(
-                    f"entity '{entity.name}' {when}: {int(out.sum())} particles left the domain, one at "
-                    f"({x:.3f}, {y:.3f}, {z:.3f}) m: widen simulation.margin_m "
-                    f"({self.scene.config.simulation.margin_m:g} m) or act more gently",
-                    code=ErrorCode.OUT_OF_BOUNDS,
-                )
+        when = f"{self.time_s:.4g} s into the rollout"
+        judge_positions(self._runner.positions(), self.scene, self.settings, when=when)
 
     def _judge_start(self, particles: Particles) -> None:
         """What a rollout never breaks but a state from elsewhere may: shapes, finite numbers, no matter inside out."""
@@ -248,3 +222,41 @@ class Simulation:
                     "turned inside out: the determinant of their F must be positive",
                     code=ErrorCode.UNSTABLE,
                 )
+
+
+def unstable(time_s: float, settings: SimulationSettings) -> RolloutError:
+    """What to say of a simulation that could not go on at that time [s]."""
+    return RolloutError(
+        f"the simulation became unstable {time_s:.4g} s into the rollout: use a smaller simulation.substep_s than "
+        f"{settings.substep_s:.3g} s, or gentler actions",
+        code=ErrorCode.UNSTABLE,
+    )
+
+
+def judge_positions(positions: F32, scene: Scene, settings: SimulationSettings, *, when: str) -> None:
+    """That particles at these positions [m] (J, 3) neither blew up nor left.
+
+    Raises:
+        RolloutError: UNSTABLE or OUT_OF_BOUNDS; the message names entity and time, and says what to change.
+    """
+    low, high = settings.inside
+    for entity in scene.entities:
+        p = positions[entity.particles]
+        bad = int((~np.isfinite(p)).any(1).sum())
+        if bad:
+            raise RolloutError(
+                f"entity '{entity.name}' {when}: {bad} particles are at no finite position: use a smaller "
+                f"simulation.substep_s than {settings.substep_s:.3g} s, or gentler actions",
+                code=ErrorCode.UNSTABLE,
+            )
+        if entity.kind != "deformable":
+            continue  # the domain is the grid's: a body may roll on beyond it
+        out = ((p <= low + 1e-6) | (p >= high - 1e-6)).any(1)
+        if out.any():
+            x, y, z = p[np.flatnonzero(out)[0]]
+            raise RolloutError(
+                f"entity '{entity.name}' {when}: {int(out.sum())} particles left the domain, one at "
+                f"({x:.3f}, {y:.3f}, {z:.3f}) m: widen simulation.margin_m "
+                f"({scene.config.simulation.margin_m:g} m) or act more gently",
+                code=ErrorCode.OUT_OF_BOUNDS,
+            )

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from typing_extensions import Self
 
     from pw_core.appearance import Appearance
+    from pw_core.plan.executors.types import Executor
     from pw_core.reconstruct import Inputs
     from pw_core.simulate import Simulation
 
@@ -67,6 +68,7 @@ class Scenes:
         self._tree: StateTree | None = None
         self._appearance: Appearance | None = None
         self._simulation: Simulation | None = None
+        self._together: Executor | None = None
 
     @classmethod
     def open(cls, store: Path | str, *, scene: str = "", **options: Any) -> Self:
@@ -183,7 +185,7 @@ class Scenes:
         with self.lock:
             if self.scene is None or scene is not self.scene:
                 self._appearance = None
-                self._simulation = None
+                self._simulation = self._together = None
             self.scene = scene
             self._tree = tree
             self.store.close(but=scene_id)  # scenes that are no longer worked on are for other processes to write

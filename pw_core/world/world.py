@@ -102,7 +102,8 @@ class World(Scenes):
 
         Args:
             prune: give up what can no longer be among the best `keep`; its cost is then a lower bound.
-            executor: where they run; None: one after the other in this process.
+            executor: where they run; None: in this process, one after the other, or on a GPU with the fast engine all
+                at once.
             robust: score each under constants drawn from the posterior of the refinements before `start`.
             stopped: asked between frames; what it raises ends the batch.
 
@@ -169,9 +170,12 @@ class World(Scenes):
     def _executor(
         self, job: Job, executor: Executor | None, robust: RobustOptions | None, progress: Progress | None
     ) -> Executor:
+        from pw_core.plan.executors.building import all_at_once
         from pw_core.plan.executors.serial import Serial
 
-        inner = executor or Serial(lambda constants: self._build(progress, constants))
+        if executor is None and self._together is None:
+            self._together = all_at_once(job.scene, device=self.device)
+        inner = executor or self._together or Serial(lambda constants: self._build(progress, constants))
         if robust is None:
             return inner
         from pw_core.plan.robust import Robust, draw_constants

@@ -23,7 +23,7 @@ TOOL_SIZE, KEY_SIZE = 24, 8  # bodies.cu: ToolRow, KeyRow
 NEAR_BYTES = 136  # rigid.cu: Near
 MOST_BODIES = 8
 FRICTION = 33  # rigid.cu: S_FRICTION
-_ORIENTATION, _TURN = 3, 20  # rigid.cu: B_ORIENTATION, B_TURN
+ORIENTATION, LINEAR, SPIN, TURN = 3, 7, 10, 20  # rigid.cu: BodyRow
 REACH_SOFTNESSES = 3.0  # beyond so many e-folding lengths from its grid a body is not felt: under a tenth
 
 
@@ -80,7 +80,7 @@ def body_rows(bodies: Mapping[str, Body], names: Sequence[str]) -> F64:
     for row, name in zip(rows, names, strict=True):
         body = bodies[name]
         row[:13] = np.concatenate([body.position, body.orientation, body.linear, body.angular])
-        row[_TURN : _TURN + 9] = _turned(body.orientation)
+        row[TURN : TURN + 9] = _turned(body.orientation)
     return rows
 
 

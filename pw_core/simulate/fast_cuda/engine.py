@@ -269,28 +269,30 @@ class CudaEngine:
             self._graphs[steps]()
         self._tensors["time"] += steps
 
-    def read(self, names: Sequence[str] = ()) -> dict[str, torch.Tensor]:
+    def read(self, names: Sequence[str] = (), *, world: int = -1) -> dict[str, torch.Tensor]:
         """The state of all worlds on the GPU, copies: positions (W, J, 3) and so on, as in `Particles`.
 
         Args:
             names: of what; empty: the whole.
+            world: that one alone; -1: all.
         """
         import torch
 
         back = torch.as_tensor(np.argsort(self._order), device=self._device)
         out = {}
+        which = slice(world, world + 1) if world >= 0 else slice(None)
         for name, (first, shape) in STATE.items():
             if names and name not in names:
                 continue
-            part = self._tensors["state"][:, first : first + int(np.prod(shape)), : self.particles]
-            out[name] = part[:, :, back].swapaxes(1, 2).reshape(self.worlds, self.particles, *shape).clone()
+            part = self._tensors["state"][which, first : first + int(np.prod(shape)), : self.particles]
+            out[name] = part[:, :, back].swapaxes(1, 2).reshape(len(part), self.particles, *shape).contiguous()
         if not names or "active" in names:
-            out["active"] = self._tensors["active"][:, : self.particles][:, back].clone()
+            out["active"] = self._tensors["active"][which, : self.particles][:, back]
         return out
 
     def read_bodies(self) -> NDArray[np.float64]:
         """States of the rigid bodies in all worlds (W, B, BODY_SIZE). Waits for the GPU."""
-        return self._tensors["body_rows"].cpu().numpy()
+        return self._tensors["body_rows"].cpu().numpy().copy()
 
     def status(self) -> NDArray[np.int32]:
         """What went wrong in each world (W,): 0, or a sum of UNSTABLE, SPREAD and EMPTY_PUSH. Waits for the GPU."""

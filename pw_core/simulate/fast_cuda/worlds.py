@@ -12,11 +12,20 @@ from numpy.typing import NDArray
 from pw_core.actions import Action
 from pw_core.errors import ErrorCode, RolloutError
 from pw_core.gaussians import F32, F64
-from pw_core.scene import PhysicsState, Scene
-from pw_core.simulate.bodies import poses_of
+from pw_core.scene import Body, PhysicsState, Scene
 from pw_core.simulate.engine import Diverged
 from pw_core.simulate.fast_cuda import tables
-from pw_core.simulate.fast_cuda.bodies import bodies_of, body_rows, room_for, shapes, tool_rows
+from pw_core.simulate.fast_cuda.bodies import (
+    LINEAR,
+    SPIN,
+    TURN,
+    Shapes,
+    bodies_of,
+    body_rows,
+    room_for,
+    shapes,
+    tool_rows,
+)
 from pw_core.simulate.fast_cuda.device import Gpu
 from pw_core.simulate.fast_cuda.engine import EMPTY_PUSH, SPREAD, UNSTABLE, CudaEngine, CudaOptions
 from pw_core.simulate.settings import SimulationSettings
@@ -52,13 +61,13 @@ class CudaWorlds:
     """
 
     def __init__(
-        self, scene: Scene, settings: SimulationSettings, *, count: int, gpu: Gpu | None = None,
-        options: CudaOptions = CudaOptions(),
+        self, scene: Scene, settings: SimulationSettings, *, count: int, bodies: Shapes | None = None,
+        gpu: Gpu | None = None, options: CudaOptions = CudaOptions(),
     ) -> None:  # fmt: skip
         self.scene, self.settings, self.count = scene, settings, count
         self._gpu, self._options = gpu, options
         self._index = deformable_particles(scene)
-        self._shapes = shapes(scene, settings)
+        self._shapes = bodies or shapes(scene, settings)
         self._frictions: dict[int, float] = {}
         self._room = (0, 0, 0)
         self._engine: CudaEngine | None = None
@@ -123,22 +132,43 @@ class CudaWorlds:
         deformed = {k: v.cpu().numpy() for k, v in found.items()}
         return Snapshot(deformed, self.engine.read_bodies(), self.engine.status())
 
+    def whole(self, world: int) -> PhysicsState:
+        """One world as it is."""
+        deformed = {k: v.cpu().numpy()[0] for k, v in self.engine.read(world=world).items()}
+        return self._assembled(deformed, self.engine.read_bodies()[world])
+
     def physics(self, snapshot: Snapshot, world: int) -> PhysicsState:
         """One world of a whole snapshot."""
-        assert self._state is not None
-        deformed = {k: v[world] for k, v in snapshot.deformed.items()}
-        bodies = bodies_of(snapshot.bodies[world], self._shapes.names)
-        return assembled(self.scene, self._state.particles, self._index, deformed, bodies)
+        return self._assembled({k: v[world] for k, v in snapshot.deformed.items()}, snapshot.bodies[world])
 
-    def positions(self, snapshot: Snapshot, world: int) -> F32:
-        """Of all particles [m] (J, 3) in one world of a snapshot that has them."""
+    def _assembled(self, deformed: Mapping[str, NDArray[Any]], rows: F64) -> PhysicsState:
         assert self._state is not None
-        out: F32 = self._state.particles.positions.copy()
-        out[self._index] = snapshot.deformed["positions"][world]
-        for name, body in bodies_of(snapshot.bodies[world], self._shapes.names).items():
-            entity = self.scene.entity(name)
-            out[entity.particles] = poses_of(body, self.scene.rest[entity.particles], entity.origin)[0]
-        return out
+        return assembled(
+            self.scene, self._state.particles, self._index, deformed, bodies_of(rows, self._shapes.names)
+        )  # fmt: skip
+
+    def placed(self, snapshot: Snapshot) -> tuple[F32, F32]:
+        """Positions [m] and velocities [m/s] of all particles in all worlds (W, J, 3), of a snapshot that has both."""
+        assert self._state is not None
+        given = self._state.particles
+        if not self._shapes.names and len(self._index) == len(given.positions):
+            return snapshot.deformed["positions"], snapshot.deformed["velocities"]
+        many = (self.count, 1, 1)
+        positions, velocities = np.tile(given.positions, many), np.tile(given.velocities, many)
+        positions[:, self._index] = snapshot.deformed["positions"]
+        velocities[:, self._index] = snapshot.deformed["velocities"]
+        for row, name in enumerate(self._shapes.names):
+            entity, states = self.scene.entity(name), snapshot.bodies[:, row]
+            turns = states[:, TURN : TURN + 9].reshape(-1, 3, 3)
+            arms = np.einsum("wij,rj->wri", turns, self.scene.rest[entity.particles] - entity.origin)
+            spins = np.cross(states[:, None, SPIN : SPIN + 3], arms)
+            positions[:, entity.particles] = arms + states[:, None, :3]
+            velocities[:, entity.particles] = states[:, None, LINEAR : LINEAR + 3] + spins
+        return positions, velocities
+
+    def bodies(self, snapshot: Snapshot, world: int) -> dict[str, Body]:
+        """The rigid ones in one world of a snapshot."""
+        return bodies_of(snapshot.bodies[world], self._shapes.names)
 
 
 def judge(fault: int, actions: Sequence[Action]) -> None:
@@ -207,7 +237,7 @@ class CudaWorld:
 
     def positions(self) -> F32:
         """See `Runner`."""
-        return self._worlds.positions(self._worlds.snapshot(["positions"]), 0)
+        return self._worlds.placed(self._worlds.snapshot(["positions", "velocities"]))[0][0]
 
     def read(self) -> PhysicsState:
         """See `Runner`."""

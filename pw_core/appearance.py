@@ -1,9 +1,11 @@
-"""How a scene looks in a given physical state: bound Gaussians follow their particles, the background stays."""
+"""How a scene looks in a given physical state: bound Gaussians follow their particles, the background stays, and what
+shadows the particles cast moves over it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -121,6 +123,13 @@ class Appearance:
         }  # fmt: skip
         self._sh_degree = scene.foreground.sh_degree
         self._prepared: dict[bytes, tuple[Any, int]] = {}
+        self._grounds: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()  # of what is prepared
+        self._caster = None
+        if scene.light is not None:
+            from pw_core.light.cast import Caster
+
+            self._caster = Caster(scene.rest, scene.entities, scene.light)
+            self._all = self._tensor(np.ones((len(scene.foreground), 1), np.float32))
         self._reconstructed = scene.initial_appearance()
         self._show(self._reconstructed)
 
@@ -143,9 +152,11 @@ class Appearance:
 
     def foreground(self, physics: PhysicsState) -> tuple[F32, F32]:
         """Means [m] (N, 3) and covariances [m²] (N, 3, 3) of the bound Gaussians."""
+        return self._following(placed_positions(self.scene, physics), physics)
+
+    def _following(self, now: F32, physics: PhysicsState) -> tuple[F32, F32]:
         from pw_core.skinning import deformations, follow
 
-        now = placed_positions(self.scene, physics)
         A = deformations(self.scene.rest, now, self._near)
         for e in self.scene.entities:
             body = physics.bodies.get(e.name)
@@ -162,22 +173,58 @@ class Appearance:
         Raises:
             RenderError (INVALID_VIEW): a camera that cannot be drawn (size, lens, pose).
         """
-        import torch
-
         from pw_core.render.background_cache.prepare import rasterize_over
 
         check_view(camera)
         wanted = self._reconstructed if appearance is None else appearance
         if wanted is not self._shown:
             self._show(wanted)
-        means, covariances = self.foreground(physics)
+        now = placed_positions(self.scene, physics)
+        means, covariances = self._following(now, physics)
+        prepared = self._prepare(camera)
         drawn = rasterize_over(
-            self._prepare(camera), self._tensor(means), None, None, self._opacities, self._colors,
+            prepared, self._tensor(means), None, None, self._opacities, self._colors,
             covars=self._tensor(covariances), sh_degree=self._sh_degree, render_depth="expected",
+            features=None if self._caster is None else self._all,
         )  # fmt: skip
-        rgb = (drawn.rgb[0] * 255).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy()
         assert drawn.depth is not None
+        rgb = self._picture(drawn, camera, prepared, now)
         return View(rgb, drawn.depth[0, ..., 0].cpu().numpy(), drawn.alpha[0, ..., 0].cpu().numpy())
+
+    def _picture(self, drawn: Any, camera: Camera, prepared: Any, now: F32) -> NDArray[np.uint8]:
+        """What was drawn, in 8 bits, its background under the shadows of particles that are now at [m] (J, 3)."""
+        import torch
+
+        rgb = drawn.rgb[0]
+        if self._caster is not None:
+            from pw_core.light.overlay import laid_over, laid_over_on_cuda
+
+            shade = self._caster.shade(now)
+            ground, places = self._ground(camera, prepared)
+            cover = drawn.features[0, ..., 0]
+            if not rgb.is_cuda:
+                return laid_over(rgb.contiguous().numpy(), cover.numpy(), ground, places, shade)
+            rgb = laid_over_on_cuda(rgb, cover, ground, places, shade)
+        return np.asarray((rgb * 255).round_().clamp_(0, 255).to(torch.uint8).cpu().numpy())
+
+    def _ground(self, camera: Camera, prepared: Any) -> tuple[Any, Any]:
+        """The background alone (H, W, 3) and where its pixels take their shade from (H, W, 3), kept as long as what was
+        prepared."""
+        import torch
+
+        from pw_core.light.overlay import receivers
+
+        found = self._grounds.get(prepared)
+        if found is None:
+            assert self.scene.light is not None
+            rgb, depth = prepared.picture()
+            y, x = np.mgrid[: camera.height, : camera.width] + 0.5
+            points = camera.unproject(np.stack([x, y], -1), depth.cpu().numpy().astype(np.float64))
+            places = receivers(points, self.scene.light.step_m)
+            on_cpu = not rgb.is_cuda
+            found = (rgb.numpy(), places) if on_cpu else (rgb, torch.from_numpy(places).to(rgb.device))
+            self._grounds[prepared] = found
+        return found
 
     def _prepare(self, camera: Camera) -> Any:
         from pw_core.render.background_cache.prepare import prepare
@@ -217,3 +264,4 @@ class Appearance:
         mean = total[seen] / count[seen, None]
         nearest = cKDTree(self.scene.rest[seen]).query(self.scene.rest)[1]
         return np.asarray((mean[nearest] * 255).round(), np.uint8)
+

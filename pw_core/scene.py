@@ -165,10 +165,43 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
+class Light:
+    """How bright the table is beside the things on it, as shares of its display colours by channel.
+
+    direction (3,): unit, towards the lamp; softness: tangent of the lamp's half angle; key and ambient (3,): the shares
+    that the lamp and the room give and that things can keep off. observed (E, R, C, 3): logarithm of what the photo
+    shows over what is cast from the particles at rest, an entity each, on cells of step_m [m]; cell (r, c) is centred
+    on ((first[0] + r) * step_m, (first[1] + c) * step_m) in x and y.
+    """
+
+    direction: F64
+    softness: float
+    key: F64
+    ambient: F64
+    step_m: float
+    first: I64
+    observed: F32
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays, by name."""
+        return {
+            "direction": self.direction, "softness": np.array(self.softness), "key": self.key, "ambient": self.ambient,
+            "step_m": np.array(self.step_m), "first": self.first, "observed": self.observed,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, arrays: dict[str, NDArray[Any]]) -> Light:
+        """From what `arrays` gave."""
+        plain = {k: arrays[k].item() for k in ("softness", "step_m")}
+        return cls(**{**arrays, **plain})  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
 class Scene:
     """What a photo became: entities, Gaussians (bound foreground, static background), particles at rest, cameras.
 
-    rest [m] (J, 3) and covariances of the foreground are those at binding; `foreground` is ordered by entity.
+    rest [m] (J, 3) and covariances of the foreground are those at binding; `foreground` is ordered by entity. light:
+    None where shadows are part of the background.
     """
 
     id: str
@@ -181,6 +214,7 @@ class Scene:
     background: Gaussians
     cameras: tuple[Camera, ...]
     provenance: dict[str, Any] = field(default_factory=dict)
+    light: Light | None = None
 
     def entity(self, name: str) -> Entity:
         """The entity of that name; KeyError if there is none."""

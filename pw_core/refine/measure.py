@@ -24,7 +24,7 @@ def figures(
         for v in range(len(film.cameras)):
             valid, masks = film.valid[v, t], film.masks[v, t]
             cover = np.clip(drawn.alpha[v].sum(-1, keepdims=True), 0, 1)
-            gap = ((drawn.rgb[v] + (1 - cover) * shadow_gain.plain(v) - film.rgb[v, t]) ** 2).mean(-1)
+            gap = ((drawn.rgb[v] + (1 - cover) * shadow_gain.plain(v, frame=t) - film.rgb[v, t]) ** 2).mean(-1)
             for sums, where in ((inside, valid & (masks > 0)), (whole, valid)):
                 sums += float(gap[where].sum()), int(where.sum())
             certain = valid & (masks >= 0)
@@ -52,7 +52,7 @@ def errors_of_entities(
             gaps = []
             for d in drawn:
                 cover = np.clip(d.alpha[v].sum(-1, keepdims=True), 0, 1)
-                gaps.append(((d.rgb[v] + (1 - cover) * shadow_gain.plain(v) - film.rgb[v, t]) ** 2).mean(-1))
+                gaps.append(((d.rgb[v] + (1 - cover) * shadow_gain.plain(v, frame=t) - film.rgb[v, t]) ** 2).mean(-1))
             for e in entities:
                 where = film.masks[v, t] == e.id + 1
                 for d in drawn:

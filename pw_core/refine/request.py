@@ -43,7 +43,7 @@ def request(
         drawn = model.draw(means, covariances, cameras)
         cover = np.clip(drawn.alpha.sum(-1, keepdims=True), 0, 1)
         for i in range(v):
-            frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shadow_gain.plain(i)) * 255 + 0.5, 0, 255)
+            frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shadow_gain.plain(i, frame=t)) * 255 + 0.5, 0, 255)
         # A provider may hand these on as its own masks: they must be as large as what is drawn.
         masks[:, t] = np.where(cover[..., 0] > least_cover, drawn.alpha.argmax(-1) + 1, 0)
         if before is not None and flow:

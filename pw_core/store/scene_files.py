@@ -12,12 +12,15 @@ import numpy as np
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, SceneError
 from pw_core.gaussians import Binding, Camera, Gaussians
-from pw_core.scene import Entity, Mesh, Particles, Scene
+from pw_core.scene import Entity, Light, Mesh, Particles, Scene
 from pw_core.store.arrays import contiguous, part
 from pw_core.store.checksums import write_scene_sums
 
 FORMAT = 1
 """Of the folder, in scene.yaml. A reader refuses what is newer than it knows."""
+
+LIGHT = "light.safetensors"
+"""Only where shadows are apart from the background."""
 
 
 def write_scene(folder: Path, scene: Scene) -> None:
@@ -47,6 +50,8 @@ def write_scene(folder: Path, scene: Scene) -> None:
     arrays |= {f"binding.{k}": v for k, v in asdict(scene.binding).items()}
     arrays["entity_ids"] = scene.entity_ids
     save_file(contiguous(arrays), folder / "entities.safetensors")
+    if scene.light is not None:
+        save_file(contiguous(scene.light.arrays()), folder / LIGHT)
     cameras = [
         {"name": c.name, "K": c.K.tolist(), "viewmat": c.viewmat.tolist(), "width": c.width, "height": c.height}
         for c in scene.cameras
@@ -92,4 +97,5 @@ def read_scene(folder: Path, scene_id: str) -> Scene:
         binding=Binding(**part(arrays, "binding")),
         background=Gaussians(**load_file(folder / "background.safetensors")), cameras=tuple(cameras),
         provenance=head.get("provenance", {}),
+        light=Light.of(load_file(folder / LIGHT)) if (folder / LIGHT).exists() else None,
     )  # fmt: skip

@@ -9,6 +9,7 @@ import pytest
 
 from pw_core.appearance import Appearance, entity_poses, placed_positions
 from pw_core.scene import Body
+from support.lit import lit_scene
 
 
 def test_a_picture_follows_the_particles_and_the_appearance_asked_for(scene) -> None:
@@ -28,6 +29,20 @@ def test_backgrounds_of_the_latest_cameras_are_kept(scene) -> None:
     for width in (48, 64, 80):
         drawer.render(scene.cameras[0].resized(width, 64), scene.initial_physics())
     assert len(drawer._prepared) == 2
+
+
+def test_shadows_move_with_the_things_and_without_a_light_there_are_none() -> None:
+    scene, plain = lit_scene(), replace(lit_scene(), light=None)
+    camera, start = scene.cameras[0], scene.initial_physics()
+    right = replace(start.particles, positions=start.particles.positions + np.float32([0, -0.03, 0]))
+    for physics in (start, replace(start, particles=right)):
+        lit, dull = (Appearance(s).render(camera, physics) for s in (scene, plain))
+        darker = dull.rgb.astype(int).sum(-1) - lit.rgb.astype(int).sum(-1)
+        assert darker.min() >= -3 and darker.max() > 40
+        assert np.array_equal(lit.depth, dull.depth) and np.array_equal(lit.alpha, dull.alpha)
+        dark = np.argwhere(darker > 20).mean(0)
+        middle = camera.project(physics.particles.positions.mean(0))[0]
+        assert abs(dark[1] - middle[0]) < 0.25 * camera.width
 
 
 def test_a_deformables_pose_is_its_centroid_and_mean_rotation(scene) -> None:

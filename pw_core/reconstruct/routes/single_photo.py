@@ -17,12 +17,13 @@ from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.lift import (
     BackgroundOptions,
     HiddenOptions,
-    TableOptions,
     background_gaussians,
     fill,
     hidden_region,
     on_table,
 )
+from pw_core.reconstruct.background.light import LightOptions, estimate_light
+from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
 from pw_core.reconstruct.image import check_photo, working_size
@@ -66,8 +67,10 @@ class PhotoLiftOptions:
 
     hidden: HiddenOptions = HiddenOptions()
     """What the entities hide."""
+    light: LightOptions = LightOptions()
+    """Which light the table is in."""
     table: TableOptions = TableOptions()
-    """How it is filled."""
+    """How what is hidden of it is filled."""
     background: BackgroundOptions = BackgroundOptions()
     """The background's Gaussians."""
     align: AlignOptions = AlignOptions()
@@ -122,21 +125,31 @@ def lift_photo(
         depth = _depth(pixels, ~hidden & table, config, camera, subrange(progress, 0.1, 0.25), options.align)
     progress("solids", 0.25)
     solids = _solids(masks, config, camera, None if depth is None else depth.depth, options.align)
-    progress("background", 0.4)
-    filled = fill(pixels, hidden, table, camera, options=options.table)
-    background, background_pixels = background_gaussians(filled, config, camera, options=options.background)
-    progress("particles", 0.5)
+    progress("particles", 0.35)
     bodies = measure(config, [s.mesh for s in solids], options=options.assembly)
     skins = [_skin(s, pixels, camera, options.skin) for s in solids]
     bound = [_bound(e, s, b, k.gaussians, camera) for e, s, b, k in zip(config.entities, solids, bodies, skins)]
-    scene = assemble(config, bodies, bound, background)
+    progress("background", 0.45)
+    nothing = skins[0].gaussians[:0]
+    things = assemble(config, bodies, bound, nothing)
+    covered = hidden_region(masks, [False] * len(masks), options=options.hidden)
+    lit = estimate_light(
+        pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
+    )
+    bright = pixels if lit is None else lit.pixels
+    # Where no light is told from shadows, those at the feet count as hidden by the things.
+    mute, hidden = (hidden, hidden) if lit is None else (covered, covered | lit.deep)
+    filled = fill(bright, hidden, table, camera, options=options.table)
+    background, background_pixels = background_gaussians(filled, config, camera, options=options.background)
+    scene = replace(things, background=background, light=None if lit is None else lit.light)
     progress("fitting", 0.6)
     # What the entities hide keeps its filled colour: the photo says nothing of it.
-    free = np.where((background_pixels >= 0) & ~hidden.reshape(-1)[background_pixels], background_pixels, -1)
+    free = np.where((background_pixels >= 0) & ~mute.reshape(-1)[background_pixels], background_pixels, -1)
     foreground, background, psnr = fit_colors(
         scene.foreground, np.concatenate([k.pixels for k in skins]), background, free, pixels, camera,
         outline=np.concatenate([k.outline for k in skins]), hidden_colors=filled,
-        iterations=config.reconstruct.fit_iterations, progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
+        kept=None if lit is None else lit.kept, iterations=config.reconstruct.fit_iterations,
+        progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
         options=options.fit,
     )  # fmt: skip
     progress("done", 1.0)

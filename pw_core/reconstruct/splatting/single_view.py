@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.gaussians import SH_C0, Camera, Gaussians
+from pw_core.gaussians import F32, SH_C0, Camera, Gaussians
 from pw_core.reconstruct.types import Rgb
 
 
@@ -38,6 +38,7 @@ def fit_colors(
     *,
     outline: NDArray[np.bool_],
     hidden_colors: Rgb,
+    kept: F32 | None = None,
     iterations: int,
     progress: Callable[[float], None] | None = None,
     options: PhotoFitOptions = PhotoFitOptions(),
@@ -49,6 +50,9 @@ def fit_colors(
     deconvolution (1931) of the overlap between neighbours. Those that `outline` (N,) marks are mixed with what lies
     behind them, whose colours are `hidden_colors` (H, W, 3): they all but keep their colour and take up the residual
     with their opacity, as far as it lies between the two colours.
+
+    Args:
+        kept: (H, W, 3), the share of the background's colours that shadows in the photo keep; None: all.
 
     Returns:
         foreground, background, and the PSNR [dB] over the whole picture.
@@ -63,6 +67,9 @@ def fit_colors(
     bound = np.flatnonzero(pixels >= 0)
     reach = np.full((len(both), 1), options.most_change, np.float32)
     reach[mixed] = options.most_change_mixed
+    if kept is not None:  # the deeper a shadow, the less a photo tells of what it lies on
+        behind = np.flatnonzero((np.arange(len(both)) >= len(foreground)) & (pixels >= 0))
+        reach[behind] *= np.minimum(kept.min(-1).reshape(-1, 1)[pixels[behind]], 1) ** 2
     target = photo.reshape(-1, 3).astype(np.float32) / 255
     color = 0.5 + SH_C0 * both.sh[:, 0]
     opacity = 1 / (1 + np.exp(-both.opacities))
@@ -74,11 +81,21 @@ def fit_colors(
     view = torch.from_numpy(camera.viewmat.astype(np.float32))[None]
     K = torch.from_numpy(camera.K.astype(np.float32))[None]
 
+    things = torch.zeros(len(both), 1)
+    things[: len(foreground)] = 1
+    dark = None if kept is None else hidden_colors.reshape(-1, 3).astype(np.float32) / 255 * (1 - kept.reshape(-1, 3))
+
     def residual() -> NDArray[np.float32]:
         o, c = torch.from_numpy(opacity), torch.from_numpy(color)
         with torch.no_grad():
-            drawn = rasterize(means, quats, scales, o, c, view, K, camera.width, camera.height)
-        return np.asarray(target - drawn.rgb[0].numpy().reshape(-1, 3))
+            drawn = rasterize(
+                means, quats, scales, o, c, view, K, camera.width, camera.height,
+                features=None if dark is None else things,
+            )  # fmt: skip
+        out = target - drawn.rgb[0].numpy().reshape(-1, 3)
+        if dark is not None and drawn.features is not None:
+            out += (1 - drawn.features[0].numpy().reshape(-1, 1)) * dark
+        return np.asarray(out)
 
     low, high = (np.clip(color[bound] + s, 0, 1) for s in (-reach[bound], reach[bound]))
     error = residual()

@@ -57,7 +57,7 @@ def corrected_colors(
             drawn = model.draw(*placed, (camera,), features=values)
             cover = np.clip(drawn.alpha[0].sum(-1, keepdims=True), 0, 1)
             assert drawn.features is not None
-            gap = film.rgb[v, t] - drawn.rgb[0] - (1 - cover) * shadow_gain.plain(v)
+            gap = film.rgb[v, t] - drawn.rgb[0] - (1 - cover) * shadow_gain.plain(v, frame=t)
             rows.append(drawn.features[0][where].astype(np.float64))
             gaps.append(gap[where].astype(np.float64))
     if not rows:

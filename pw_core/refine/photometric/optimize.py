@@ -264,7 +264,9 @@ class PhotometricOptimizer:
             covars=covars, sh_degree=math.isqrt(self.sh.shape[1]) - 1, features=self._onehot,
         )  # fmt: skip
         assert out.features is not None
-        back = torch.stack([self.shadow_gain.picture(v, self.grid[t], window=view.window) for t in frames])
+        back = torch.stack([
+            self.shadow_gain.picture(v, self.grid[t], frame=t, window=view.window) for t in frames
+        ])
         return out.rgb[:, 0] + (1 - out.alpha[:, 0]) * back, out.features[:, 0]
 
     def _priors(self, frames: list[int]) -> Tensor:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pw_core.gaussians import F32, SH_C0, Camera, sh_degree
+from pw_core.light.cast import Caster, Shade
+from pw_core.light.overlay import kept_tensor, receivers
 from pw_core.scene import AppearanceParameters, Scene
 
 if TYPE_CHECKING:
@@ -35,7 +37,8 @@ _OUTSIDE = 9.0
 class ShadowGain:
     """Logarithmic gain on a grid over the table round all entities, one grid a frame: gain (T, G, G).
 
-    Smooth by its size, and it cannot draw an object: a gain has no texture and no colour.
+    Smooth by its size, and it cannot draw an object: a gain has no texture and no colour. Where the scene has a light,
+    the gain is what is left beside the shadows that the particles cast at `positions` [m] (T, J, 3).
     """
 
     def __init__(
@@ -52,7 +55,10 @@ class ShadowGain:
         self.device = device
         drawn = [_draw(scene, appearance, c, device) for c in cameras]
         self._pictures = [torch.from_numpy(rgb).to(device) for rgb, _ in drawn]
-        self._places = []
+        self._places: list[Tensor] = []
+        self._receivers: list[Tensor] = []
+        self._caster = None if scene.light is None else Caster(scene.rest, scene.entities, scene.light)
+        self._positions, self._shades = positions, dict[int, Shade]()
         for camera, (_, depth) in zip(cameras, drawn, strict=True):
             y, x = np.mgrid[: camera.height, : camera.width] + 0.5
             points = camera.unproject(np.stack([x, y], -1), depth)
@@ -60,19 +66,32 @@ class ShadowGain:
             # Only what lies on the table is shaded; elsewhere the place is outside the grid, where the gain is 0.
             at[np.abs(points[..., 2]) > options.table_thickness_m] = _OUTSIDE
             self._places.append(torch.from_numpy(at.astype(np.float32)).to(device))
+            if scene.light is not None:
+                self._receivers.append(torch.from_numpy(receivers(points, scene.light.step_m)).to(device))
 
-    def picture(self, view: int, gain: Tensor, *, window: tuple[slice, slice] = (slice(None), slice(None))) -> Tensor:
-        """The background (H, W, 3), 0 to 1, of that view under a gain (G, G), whose rows run along y. window: rows and
-        columns wanted."""
+    def picture(
+        self, view: int, gain: Tensor, *, frame: int = 0, window: tuple[slice, slice] = (slice(None), slice(None))
+    ) -> Tensor:
+        """The background (H, W, 3), 0 to 1, of that view and frame under a gain (G, G), whose rows run along y. window:
+        rows and columns wanted."""
         import torch.nn.functional as F
 
         places = self._places[view][window].to(gain.dtype)
         at = F.grid_sample(gain[None, None], places[None], align_corners=False, padding_mode="zeros")
-        return self._pictures[view][window] * at[0, 0, ..., None].exp()
+        return self._cast(view, frame, window) * at[0, 0, ..., None].exp()
 
-    def plain(self, view: int) -> F32:
-        """The background (H, W, 3) as it was."""
-        return np.asarray(self._pictures[view].cpu().numpy())
+    def plain(self, view: int, *, frame: int = 0) -> F32:
+        """The background (H, W, 3) as it was, under the shadows that the simulation casts in that frame."""
+        return np.asarray(self._cast(view, frame, (slice(None), slice(None))).cpu().numpy())
+
+    def _cast(self, view: int, frame: int, window: tuple[slice, slice]) -> Tensor:
+        picture = self._pictures[view][window]
+        if self._caster is None:
+            return picture
+        frame = min(frame, len(self._positions) - 1)
+        if frame not in self._shades:
+            self._shades[frame] = self._caster.shade(np.asarray(self._positions[frame], np.float32))
+        return picture * kept_tensor(self._shades[frame], self._receivers[view][window])
 
     def roughness(self, gain: Tensor) -> Tensor:
         """Mean squared steps of the gain in place and time, and its size."""

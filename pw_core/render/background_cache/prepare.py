@@ -37,6 +37,22 @@ class Prepared:
     parts: dict[str, Tensor | None]
     still: Still | None
 
+    def picture(self) -> tuple[Tensor, Tensor]:
+        """The background alone: colours (H, W, 3), and expected depth [m] (H, W), nan where nothing is seen."""
+        if self.still is not None:
+            seen = self.still.pictures
+            rgb, alpha, depth = (torch.from_numpy(x) for x in (seen.rgb, seen.alpha, seen.depth))
+        else:
+            with torch.no_grad():
+                drawn = rasterize(
+                    viewmats=self.viewmat[None], Ks=self.K[None], width=self.width, height=self.height,
+                    sh_degree=self.sh_degree, render_depth="expected", **self.parts, **self.options._asdict(),
+                )  # fmt: skip
+            assert drawn.depth is not None
+            rgb, alpha = drawn.rgb[0], drawn.alpha[0, ..., 0]
+            depth = drawn.depth[0, ..., 0] * alpha
+        return rgb, torch.where(alpha > 0, depth / alpha.clamp_min(1e-10), torch.nan)
+
 
 def prepare(
     means: Tensor,

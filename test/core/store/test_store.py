@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from pw_core.errors import ErrorCode, PWError
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
 from pw_core.tree import ROOT, StateTree
+from support.lit import lit_scene
 
 
 @pytest.fixture
@@ -111,3 +113,17 @@ def test_a_disk_that_fails_at_any_call_of_a_commit_leaves_all_as_it_was(tree, sc
     tree.commit(second)
     again = StateTree(tree.store, tree.scene_id, tree.state(ROOT), max_uncommitted=8)
     assert again.head == second and again.committed == {ROOT, first, second}
+
+
+def test_a_scene_s_light_is_kept_and_scenes_without_one_have_no_file_of_it(tmp_path: Path) -> None:
+    scene = lit_scene(observed=-0.5)
+    store = Store(tmp_path)
+    store.save_scene(scene)
+    store.save_scene(replace(scene, id="dull", light=None))
+    found = store.load_scene("ball").light
+    assert found is not None and scene.light is not None
+    assert isinstance(found.softness, float) and isinstance(found.step_m, float)
+    for name, array in scene.light.arrays().items():
+        assert np.array_equal(found.arrays()[name], array)
+    assert store.load_scene("dull").light is None
+    assert (store.folder("ball") / "light.safetensors").exists() and not list(store.folder("dull").glob("light*"))

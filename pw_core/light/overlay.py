@@ -1,0 +1,117 @@
+"""Shadows over a picture: where each pixel of a background takes its shade from, and drawn frames under it."""
+
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from pw_core.gaussians import F32
+from pw_core.kernels.threads import run, take
+from pw_core.light.cast import Shade
+
+_ROWS_PER_PIECE = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceiverOptions:
+    """What of a background is shaded."""
+
+    thickness_m: float = 0.006
+    """What is so near to z = 0 is the table."""
+
+
+def receivers(points: NDArray[np.floating], step_m: float, *, options: ReceiverOptions = ReceiverOptions()) -> F32:
+    """Where points [m] (..., 3) take their shade from: row and column of a light's cells, from the world's origin, and
+    how much of it counts (..., 3)."""
+    table = np.abs(points[..., 2]) < options.thickness_m
+    out = np.where(table[..., None], points / step_m, 0)
+    out[..., 2] = table
+    return out.astype(np.float32)
+
+
+def kept(shade: Shade, places: F32) -> F32:
+    """The share (..., 3) of their display colours that `places` (..., 3), see `receivers`, keep."""
+    flat = np.ascontiguousarray(places.reshape(1, -1, 3))
+    out = np.empty(flat.shape, np.float32)
+    _kept(flat, shade.kept, shade.first, out)
+    return out.reshape(places.shape)
+
+
+def laid_over(rgb: F32, cover: F32, ground: F32, places: F32, shade: Shade) -> NDArray[np.uint8]:
+    """A drawn frame (H, W, 3), 0 to 1, with its background shaded, as an 8-bit picture.
+
+    cover (H, W): the part of each pixel that things cover; ground (H, W, 3): the background alone; places (H, W, 3):
+    its receivers.
+    """
+    out = np.empty(rgb.shape, np.uint8)
+    run(_lay_all, len(rgb), _ROWS_PER_PIECE, rgb, cover, ground, places, shade.kept, shade.first, out)
+    return out
+
+
+def laid_over_on_cuda(rgb: Any, cover: Any, ground: Any, places: Any, shade: Shade) -> Any:
+    """The same on torch tensors of a device; the result (H, W, 3) is 0 to 1."""
+    return rgb - (1 - cover[..., None]) * (1 - kept_tensor(shade, places)) * ground
+
+
+def kept_tensor(shade: Shade, places: Any) -> Any:
+    """As `kept`, as a torch tensor on the device of `places` (H, W, 3)."""
+    import torch
+    import torch.nn.functional as F
+
+    table = torch.from_numpy(shade.kept).to(places.device).permute(2, 0, 1)[None]
+    size = torch.tensor(shade.kept.shape[:2], device=places.device)
+    first = torch.from_numpy(shade.first.astype(np.float32)).to(places.device)
+    at = 2 * (places[..., :2] - first) / (size - 1) - 1
+    found = F.grid_sample(table - 1, at.flip(-1)[None], align_corners=True, padding_mode="zeros")[0].permute(1, 2, 0)
+    return 1 + places[..., 2:] * found
+
+
+@njit(inline="always")
+def _look(place, table, first, out):
+    """The share (3,) that one place keeps, into `out`; False beside the map, where that is all."""
+    s, r, c = place[2], place[0] - first[0], place[1] - first[1]
+    if s <= 0 or r < 0 or c < 0 or r >= table.shape[0] - 1 or c >= table.shape[1] - 1:
+        return False
+    r0, c0 = int(r), int(c)
+    fr, fc = np.float32(r - r0), np.float32(c - c0)
+    one = np.float32(1)
+    for i in range(3):
+        top = table[r0, c0, i] * (one - fc) + table[r0, c0 + 1, i] * fc
+        low = table[r0 + 1, c0, i] * (one - fc) + table[r0 + 1, c0 + 1, i] * fc
+        out[i] = one + s * (top * (one - fr) + low * fr - one)
+    return True
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _kept(places, table, first, out):
+    at = (np.float32(first[0]), np.float32(first[1]))
+    for y in range(places.shape[0]):
+        for x in range(places.shape[1]):
+            if not _look(places[y, x], table, at, out[y, x]):
+                out[y, x] = 1
+
+
+@njit(nogil=True, cache=True, error_model="numpy")
+def _lay_all(counter, total, piece, rgb, cover, ground, places, table, first, out):
+    share = np.empty(3, np.float32)
+    at = (np.float32(first[0]), np.float32(first[1]))
+    one, full, half, none = np.float32(1), np.float32(255), np.float32(0.5), np.float32(0)
+    width = rgb.shape[1]
+    row = take(counter, piece)
+    while row < total:
+        for y in range(row, min(row + piece, total)):
+            line, drawn = out[y].reshape(-1), rgb[y].reshape(-1)
+            for k in range(3 * width):
+                line[k] = np.uint8(min(max(drawn[k] * full + half, none), full))
+            for x in range(width):
+                if places[y, x, 2] > none and cover[y, x] < one and _look(places[y, x], table, at, share):
+                    seen = one - cover[y, x]
+                    for i in range(3):
+                        value = drawn[3 * x + i] - seen * (one - share[i]) * ground[y, x, i]
+                        line[3 * x + i] = np.uint8(min(max(value * full + half, none), full))
+        row = take(counter, piece)

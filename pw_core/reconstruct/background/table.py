@@ -1,0 +1,150 @@
+"""The table as seen from above: a raster on the plane, and how what things hid of it is filled."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pw_core.gaussians import F32, F64, Camera
+from pw_core.reconstruct.background.inpaint import InpaintOptions
+from pw_core.reconstruct.background.inpaint import fill as inpaint
+from pw_core.reconstruct.background.poisson import smooth
+from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
+from pw_core.reconstruct.types import Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """How the table is filled under the entities, on a raster that lies on it."""
+
+    most_cells: int = 400_000
+    """Of the raster: seconds."""
+    light_scale_cells: float = 20.0
+    """What is wider on the table than this counts as light, not as pattern."""
+    strange_medians: float = 5.0
+    """How many medians a colour is off the table's when it is something else."""
+    strange_levels: float = 24.0
+    """Less than this off it is never something else."""
+    pattern_cells: int = 5
+    """What is smaller is pattern: a knot, a crumb."""
+    strange_margin_cells: int = 9
+    """Diameter by which what is something else is widened."""
+    inpaint: InpaintOptions = InpaintOptions()
+    """How the table's pattern, and what is beyond the table, are copied into holes."""
+
+
+def fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: TableOptions) -> F32:
+    """On the rectified plane, where grain and pattern are as large far away as near by.
+
+    Copies bring the pattern only: how bright the table is goes over the hole smoothly, or a shadow would be copied too,
+    and a pattern with the light of somewhere else.
+    """
+    import cv2
+
+    plane = TableRaster.of(hidden & table, camera, options)
+    seen = plane.sample(photo)
+    known = plane.sample((table & ~hidden).astype(np.float32)) > 0.999
+    hole = plane.sample((table & hidden).astype(np.float32)) > 0
+    known &= ~hole
+    odd = odd_cells(seen, known, options)
+    known &= ~(odd & ~touching(odd, hole))
+    if not (known & ~odd).any():
+        return photo
+    share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), options.light_scale_cells)[..., None]
+    bright = cv2.GaussianBlur(seen * known[..., None], (0, 0), options.light_scale_cells) / np.maximum(share, 1e-6)
+    light = smooth(np.asarray(bright, np.float32), hole, known)
+    pattern = inpaint(np.asarray(seen - light, np.float32), hole, known, source=~odd, options=options.inpaint)
+    out = photo.copy()
+    out[hidden & table] = plane.back(pattern + light, hidden & table)
+    return out
+
+
+def odd_cells(seen: F32, known: Mask, options: TableOptions) -> Mask:
+    """What stands on the table, shadows and reflections: cells far from the table's colour, which is taken to change
+    over it as a quadratic does."""
+    import cv2
+
+    i, j = np.nonzero(known)
+    odd = np.zeros(known.shape, np.uint8)
+    if len(i) < 100:
+        return odd > 0
+    v, u = (np.linspace(-1, 1, n, dtype=np.float32) for n in known.shape)
+    terms = np.stack([np.ones(len(i), np.float32), v[i], u[j], v[i] ** 2, u[j] ** 2, v[i] * u[j]], axis=1)
+    colors = seen[known]
+    weight = np.ones(len(i), np.float32)
+    for _ in range(8):  # iteratively reweighted least squares, Cauchy's weights
+        part = terms * weight[:, None]
+        fit = np.linalg.lstsq(part.T @ terms, part.T @ colors, rcond=None)[0]
+        distance = np.linalg.norm(colors - terms @ fit, axis=1)
+        weight = 1 / (1 + (distance / max(float(np.median(distance)), 1.0)) ** 2)
+    odd[known] = distance > max(options.strange_medians * float(np.median(distance)), options.strange_levels)
+    opened = cv2.morphologyEx(odd, cv2.MORPH_OPEN, np.ones((options.pattern_cells,) * 2, np.uint8))
+    return np.asarray(cv2.dilate(opened, np.ones((options.strange_margin_cells,) * 2, np.uint8)) > 0)
+
+
+def touching(odd: Mask, hole: Mask) -> Mask:
+    """The odd regions that reach the hole: the entity's own shadow and reflection, which go on under it."""
+    from scipy import ndimage
+
+    parts, _ = ndimage.label(odd)
+    own = np.unique(parts[ndimage.binary_dilation(hole, iterations=2) & odd])
+    return np.asarray(np.isin(parts, own[own > 0]))
+
+
+@dataclass(frozen=True)
+class TableRaster:
+    """A raster on the table: cells as wide and as deep as a pixel's footprint in the middle of what is hidden."""
+
+    camera: Camera
+    corner: F64
+    """x and y [m] of the middle of the first cell."""
+    step: F64
+    """[m] from row to row, which go away from the camera, and from column to column, which go to the right."""
+    shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, hidden: Mask, camera: Camera, options: TableOptions) -> TableRaster:
+        centres = pixel_centres(camera.height, camera.width)
+        points = camera.unproject(centres, table_depth(camera))
+        rows = np.flatnonzero(hidden.any(axis=1))
+        middle = min(int((rows[0] + rows[-1]) // 2), camera.height - 2)
+        half = camera.width // 2
+        deep = points[middle, half, 0] - points[middle + 1, half, 0]
+        wide = points[middle, half, 1] - points[middle, half + 1, 1]
+        near = points[-1, half, 0]
+        # As far as what is hidden reaches, and half as far again to copy from.
+        far = points[rows[0], half, 0] + 0.25 * (points[rows[0], half, 0] - near)
+        reach = points[rows[0], 0, 1]
+        step = np.array([deep, -wide])
+        shape = (int(np.ceil((far - near) / deep)) + 1, int(np.ceil(2 * reach / wide)) + 1)
+        too_many = max(1.0, np.sqrt(shape[0] * shape[1] / options.most_cells))
+        shape = (int(np.ceil(shape[0] / too_many)), int(np.ceil(shape[1] / too_many)))
+        return cls(camera, np.array([near, reach]), step * too_many, shape)
+
+    def sample(self, picture: F32) -> F32:
+        """What a picture (H, W[, C]) shows of each cell; 0 beside the picture."""
+        import cv2
+
+        i, j = np.mgrid[0 : self.shape[0], 0 : self.shape[1]]
+        xy = self.corner + np.stack([i, j], axis=-1) * self.step
+        uv, _ = self.camera.project(np.concatenate([xy, np.zeros((*self.shape, 1))], axis=-1))
+        at = (uv - 0.5).astype(np.float32)
+        return np.asarray(cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=0), np.float32)
+
+    def back(self, raster: F32, mask: Mask) -> F32:
+        """The raster's values (n, C) at the pixels of `mask`, in their order."""
+        import cv2
+
+        rows, columns = np.nonzero(mask)
+        pixels = np.stack([columns, rows], axis=-1) + 0.5
+        rays = self.camera.rays(np.asarray(pixels, np.float64))
+        points = self.camera.centre + rays * (-self.camera.centre[2] / rays[:, 2])[:, None]
+        at = ((points[:, :2] - self.corner) / self.step).astype(np.float32)
+        out = np.empty((len(rows), raster.shape[2]), np.float32)
+        for start in range(0, len(rows), 16384):  # remap takes no more than 32767 rows
+            part = at[start : start + 16384]
+            out[start : start + 16384] = cv2.remap(
+                raster, part[:, 1:2], part[:, 0:1], cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+            )[:, 0]
+        return out

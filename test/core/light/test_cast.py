@@ -1,0 +1,53 @@
+"""Shadows cast on the table from particles."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pw_core.light.cast import Caster, Shade
+from support.lit import light, lit_scene
+
+
+def at(shade: Shade, x: float, y: float) -> float:
+    row, column = np.rint(np.array([x, y]) / 0.002).astype(int) - shade.first
+    return float(shade.kept[row, column, 0])
+
+
+@pytest.fixture
+def caster() -> Caster:
+    scene = lit_scene()
+    assert scene.light is not None
+    return Caster(scene.rest, scene.entities, scene.light)
+
+
+def test_a_lamp_on_the_left_throws_the_shadow_to_the_right(caster: Caster) -> None:
+    x, y, _ = caster.rest.mean(0)
+    radius = float(np.ptp(caster.rest[:, 1])) / 2
+    shade = caster.shade(caster.rest)
+    assert at(shade, x, y - 1.8 * radius) < at(shade, x, y + 1.8 * radius) - 0.1
+    assert shade.kept.max() <= 1 and at(shade, x, y) < 0.5
+
+
+def test_the_shadow_slides_with_the_thing(caster: Caster) -> None:
+    away = np.float32([0.008, -0.012, 0])  # whole cells
+    here, there = caster.shade(caster.rest), caster.shade(caster.rest + away)
+    assert np.array_equal(there.first - here.first, [4, -6])
+    rows, columns = np.minimum(here.kept.shape[:2], there.kept.shape[:2])
+    assert np.abs(here.kept[:rows, :columns] - there.kept[:rows, :columns])[8:-8, 8:-8].max() < 0.02
+
+
+def test_lifted_off_the_table_its_contact_shadow_fades(caster: Caster) -> None:
+    x, y, _ = caster.rest.mean(0)
+    lifted = caster.shade(caster.rest + np.float32([0, 0, 0.05]))
+    assert at(lifted, x, y) > at(caster.shade(caster.rest), x, y) + 0.2
+
+
+def test_what_the_photo_showed_goes_with_the_thing_and_stays_behind_when_it_is_lifted() -> None:
+    scene = lit_scene()
+    plain, dark = (Caster(scene.rest, scene.entities, light(observed=o)) for o in (0.0, np.log(0.5)))
+    x, y, _ = scene.rest.mean(0)
+    for move, share in (((0, 0, 0), 0.5), ((0.02, 0.01, 0), 0.5), ((0, 0, 0.1), 1.0)):
+        now = scene.rest + np.float32(move)
+        ratio = at(dark.shade(now), x + move[0], y + move[1]) / at(plain.shade(now), x + move[0], y + move[1])
+        assert ratio == pytest.approx(share, abs=0.03)

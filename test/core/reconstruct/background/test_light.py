@@ -1,0 +1,46 @@
+"""A light that is told from the shadows it casts."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from pw_core.light.cast import Caster
+from pw_core.light.overlay import kept, receivers
+from pw_core.reconstruct.background.light import estimate_light
+from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
+from support.ball_scene import ball_scene
+from support.lit import light
+
+
+def test_lamp_and_room_are_found_and_their_shadows_come_off() -> None:
+    scene = ball_scene()
+    camera = scene.cameras[0].resized(320, 240)
+    depth = np.nan_to_num(table_depth(camera), posinf=50.0)
+    points = camera.unproject(pixel_centres(camera.height, camera.width), depth)
+    table = np.isfinite(table_depth(camera)) & (points[..., 0] < 2)
+    true = light()
+    share = kept(Caster(scene.rest, scene.entities, true).shade(scene.rest), receivers(points, true.step_m))
+    plain = np.where(table[..., None], (150, 120, 90), (90, 100, 110)).astype(np.float64)
+    photo = (plain * np.where(table[..., None], share, 1)).round().astype(np.uint8)
+    cells, _, seen = camera.pixels(scene.rest)
+    hidden = np.zeros(table.shape, np.uint8)
+    hidden[cells[seen, 1], cells[seen, 0]] = 1
+    covered = cv2.dilate(hidden, np.ones((9, 9))) > 0
+    photo[covered] = (200, 30, 30)
+    found = estimate_light(photo, covered, table, camera, scene.rest, scene.entities)
+    assert found is not None
+    assert found.light.direction @ true.direction > np.cos(np.radians(25))
+    free = table & ~covered
+    assert (plain - photo)[free].max() > 25  # there was a shadow to take off
+    left = (found.pixels.astype(float) - plain)[free]
+    assert np.abs(left).mean() < 2 and left.max() < 12  # nowhere brighter than the table
+    assert np.abs(found.kept * found.pixels - photo)[free & ~found.deep].mean() < 2
+
+
+def test_without_shadows_there_is_no_light() -> None:
+    scene = ball_scene()
+    camera = scene.cameras[0].resized(320, 240)
+    table = np.isfinite(table_depth(camera))
+    photo = np.full((240, 320, 3), 120, np.uint8)
+    assert estimate_light(photo, np.zeros_like(table), table, camera, scene.rest, scene.entities) is None

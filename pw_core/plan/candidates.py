@@ -63,7 +63,8 @@ class Score:
     """How a candidate did.
 
     cost: the sum of `terms`; inf where it failed. time_s [s]: when it ended. reached: `stop_when` held. pruned: given
-    up because it could no longer be among the best; cost is then what it would have cost at least. error_code, error:
+    up because it could no longer be among the best; cost is then what it would have cost at least, or after screening
+    an estimate. error_code, error:
     why it failed, e.g. that matter left the domain.
     """
 

@@ -144,7 +144,7 @@ def search(
             i = outcome.score.index
             costs[i] = outcome.score.cost
             plan.evaluated, plan.seconds = plan.evaluated + 1, time.perf_counter() - began
-            if costs[i] < plan.cost:
+            if costs[i] < plan.cost and not outcome.score.pruned:
                 plan.cost, plan.outcome = float(costs[i]), outcome
                 plan.actions, plan.values = candidates[i].actions, template.values(points[i])
                 plan.score = replace(outcome.score, index=first + i)

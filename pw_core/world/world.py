@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ParamSpec
+from functools import partial
+from typing import TYPE_CHECKING, Literal, ParamSpec
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pw_core.plan.objective import Objective
     from pw_core.plan.robust import RobustOptions
     from pw_core.plan.running import Evaluating, Planning
+    from pw_core.plan.screened import ScreenOptions
     from pw_core.plan.search import Budget, SearchOptions
     from pw_core.plan.template import Template
     from pw_core.refine.refinement import RefinementOptions
@@ -128,6 +130,7 @@ class World(Scenes):
         self, template: Template, objective: Objective, duration: float, *, budget: Budget, start: str = "",
         options: SearchOptions | None = None, warm: Sequence[float] | None = None, frame_interval: float | None = None,
         executor: Executor | None = None, robust: RobustOptions | None = None,
+        screen: ScreenOptions | Literal["auto"] | None = "auto",
         stopped: Callable[[], None] | None = None, progress: Progress | None = None,
     ) -> Planning:  # fmt: skip
         """Search the template's free numbers for the least cost; the best becomes a what-if state.
@@ -137,17 +140,26 @@ class World(Scenes):
         Args:
             warm: a point of the template's unit cube to start from, e.g. `template.point(last.values)`.
             executor, robust, stopped: as in `evaluate`.
+            screen: try each generation at a coarse resolution first, in this process, and its best at full. "auto": on
+                the CPU's fast engine where no `executor` is given and particles are many enough that it pays.
 
         Raises:
             PlanError: INVALID_TEMPLATE, INVALID_OBJECTIVE, INVALID_BUDGET, UNKNOWN_ENTITY; EXECUTOR_FAILED as it runs.
             RolloutError (INVALID_DURATION). SceneError: UNKNOWN_STATE, NO_SCENE.
         """
+        from pw_core.plan.executors.building import in_process
         from pw_core.plan.running import Planning
+        from pw_core.plan.screened import Screened, screening_for
         from pw_core.plan.search import SearchOptions
 
         job = self._job(objective, duration, start, frame_interval)
+        chosen = self._executor(job, executor, robust, progress)
+        if screen == "auto":
+            screen = screening_for(job.scene) if executor is None and self.device == "cpu" else None
+        if screen is not None:
+            chosen = Screened(chosen, partial(in_process, device=self.device), options=screen)
         return Planning(
-            job, template, self._executor(job, executor, robust, progress), self._locked(self.tree.hold),
+            job, template, chosen, self._locked(self.tree.hold),
             budget=budget, options=options or SearchOptions(), warm=warm, stopped=stopped,
         )  # fmt: skip
 

@@ -8,11 +8,12 @@ from dataclasses import replace
 import pytest
 
 from pw_core.actions import parse_action
-from pw_core.errors import ErrorCode
+from pw_core.errors import ErrorCode, PlanError
 from pw_core.plan.batch import Best
 from pw_core.plan.candidates import Candidate, Job, Outcome
 from pw_core.plan.coarse import Coarsening
 from pw_core.plan.executors.building import in_process
+from pw_core.plan.screened import Screened, ScreenOptions
 from support.ball_scene import ball_scene
 
 pytestmark = pytest.mark.slow
@@ -94,3 +95,17 @@ def test_a_coarse_scene_is_simulated_and_tells_about_the_same(engine, on) -> Non
     costs = [[o.score.cost for o in e.run(j, batch)] for e, j in ((engine, fine), (in_process(job.scene), job))]
     order = [sorted(range(3), key=c.__getitem__) for c in costs]
     assert order[0] == order[1]
+
+
+def test_screening_runs_the_promising_at_full_resolution_and_ranks_the_others_behind(engine, on) -> None:
+    fine, batch = on(AIM), [push(m) for m in (0.1, 7, 3, 0.2, 6)]
+    alone = {o.score.index: o for o in engine.run(fine, batch)}
+    screened = Screened(engine, in_process, options=ScreenOptions(factor=1.5, share=0.4))
+    outcomes = list(screened.run(fine, batch))
+    assert [o.score.pruned for o in outcomes] == [False, False, True, True, True]
+    assert {o.score.index for o in outcomes[:2]} == {1, 4}
+    for outcome in outcomes[:2]:
+        assert bits(outcome) == bits(alone[outcome.score.index])
+    assert min(o.score.cost for o in outcomes[2:]) >= max(o.score.cost for o in outcomes[:2])
+    with pytest.raises(PlanError, match="factor above 1"):
+        ScreenOptions(factor=1)

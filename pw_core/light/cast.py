@@ -7,7 +7,7 @@ of parallel elements), here two Gaussians. Of the layers of a body that stands t
 that is exact for the sky, whose lower layers lie within the highest one's cone.
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -137,7 +137,7 @@ class Caster:
             self._throw(lamp, layers[0, k], found[0, k], disc, h, ((float(self.light.softness), 1.0),))
             self._throw(room, layers[1, k], found[1, k], disc, h, o.plate)
         wide = (shape[1], shape[0])
-        return cv2.resize(lamp, wide), cv2.resize(room, wide)
+        return np.asarray(cv2.resize(lamp, wide), np.float32), np.asarray(cv2.resize(room, wide), np.float32)
 
     def _throw(
         self, into: F32, layer: F32, box: I64, disc: float, height: float, widths: tuple[tuple[float, float], ...]

@@ -1,6 +1,6 @@
 """Shadows over a picture: where each pixel of a background takes its shade from, and drawn frames under it."""
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
 from dataclasses import dataclass

@@ -44,6 +44,8 @@ class BackgroundOptions:
     """How wide the Gaussian of a coarse cell is, in cells."""
     border_px: int = 4
     """Along the photo's borders, where the coarse may lie before the fine."""
+    seam_px: int = 3
+    """So near to the table's end colours are not sharpened."""
     setback_ratio: float = 0.001
     """How much further away than it is a cell is laid, for each pixel that it is wider than one."""
     most_stretch: float = 40.0
@@ -54,6 +56,14 @@ def on_table(config: SceneConfig, camera: Camera) -> Mask:
     """Pixels (H, W) whose ray meets the table before its edge."""
     x = table_depth(camera) * camera.rays(pixel_centres(camera.height, camera.width))[..., 0]
     return np.asarray(x < config.table.edge_m)
+
+
+def seam(table: Mask, *, options: BackgroundOptions = BackgroundOptions()) -> Mask:
+    """Pixels (H, W) near to where the table (H, W) ends."""
+    import cv2
+
+    wide = np.ones((2 * options.seam_px + 1,) * 2, np.uint8)
+    return np.asarray((cv2.dilate(table.astype(np.uint8), wide) > 0) & (cv2.erode(table.astype(np.uint8), wide) == 0))
 
 
 def hidden_region(

@@ -67,6 +67,8 @@ class LightOptions:
     """Brighter by less than this [logarithm] is not by a reflection."""
     floor_levels: float = 8.0
     """Added to colours before their ratios are taken: in dark channels those are noise."""
+    most_level: float = 1.05
+    """Of the brighter colours of the lit table: nowhere is its brightness taken to be more."""
     bright_quantile: float = 0.9
     """Of the lit table's colours over their mean: no brighter is what shadows are taken off."""
     deep: float = 0.55
@@ -174,7 +176,9 @@ def _seen(
     )
     picture = sums / np.maximum(share, 1e-3)[..., None]
     at = np.where(inside[..., None], uv - 0.5, -10).astype(np.float32)
-    colors = cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    colors = np.asarray(
+        cv2.remap(picture, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE), np.float32
+    )
     known = inside & (cv2.remap(free, at[..., 0], at[..., 1], cv2.INTER_LINEAR, borderValue=0) > 0.6)
     covered = inside & (cv2.remap(hidden.astype(np.float32), at[..., 0], at[..., 1], cv2.INTER_LINEAR) > 0)
     odd = odd_cells(colors, known, table_options)
@@ -264,7 +268,11 @@ def _level(seen: _Seen, rest: F32, entities: Sequence[Entity], fit: _Fit, o: Lig
     lit = seen.known & (np.expm1(cast).min(-1) > -o.shadow_share) & (seen.away > o.zone / 2)
     ratio = np.log((seen.colors + o.floor_levels) / (fit.base + o.floor_levels)) - cast
     level = fit.base * np.exp(_averaged(ratio, lit, o.light_scale * o.cells))
-    above = seen.colors[lit] / level[lit] if lit.any() else np.ones((1, 3), np.float32)
+    if not lit.any():
+        return level, np.ones(3, np.float32)
+    # A quadratic knows no bounds where nothing lit is seen.
+    level = np.minimum(level, o.most_level * np.quantile(seen.colors[lit], 0.95, axis=0)).astype(np.float32)
+    above = seen.colors[lit] / level[lit]
     return level, np.maximum(np.quantile(above, o.bright_quantile, axis=0), 1.0).astype(np.float32)
 
 
@@ -279,15 +287,16 @@ def _observed(
     colors, level = seen.colors + o.floor_levels, level + o.floor_levels
     more = _averaged(np.log(colors / level) - cast, seen.known, o.detail * o.cells)
     # Where that would leave the table brighter than it is elsewhere, the shadow is not so deep.
-    too_bright = np.maximum(np.log(colors / (level * most)) - cast - more, 0)
+    too_bright = np.clip(np.log(colors / (level * most)) - cast - more, 0, np.maximum(-cast - more, 0))
     more += _averaged(too_bright, seen.known, o.detail * o.cells / 2)
     reach = np.minimum(ndimage.distance_transform_edt(~dark) / o.cells, seen.away)
     # Nor does the photo tell of what is far from all that it shows, but for what is under the things.
     unseen = np.where(seen.away > 0, ndimage.distance_transform_edt(~seen.known) / o.cells, 0)
     inside = np.clip(1.5 - np.maximum(reach, unseen) / o.zone, 0, 1)[..., None]
     total = np.clip(cast + _spread(more, seen.known) * inside, np.log(o.least_kept), np.log(o.most_gain)) - cast
-    # Brighter than without the thing is a reflection, if by much; else the table's own.
-    total = np.where(cast + total > 0, np.maximum(cast + total - o.reflection, 0) - cast, total)
+    # Brighter than without the thing is a reflection, if by much and before the thing; else the table's own.
+    gain = np.where(_before(seen, rest, entities)[..., None], np.maximum(cast + total - o.reflection, 0), 0)
+    total = np.where(cast + total > 0, gain - cast, total)
     total = np.where(inside > 0, total, 0)
     # What is nearest to an entity's own shadow is its.
     apart = []
@@ -297,6 +306,20 @@ def _observed(
         apart.append(ndimage.distance_transform_edt(~mine) if mine.any() else np.full(mine.shape, np.inf))
     nearest = np.argmin(apart, axis=0)
     return np.stack([np.where((nearest == i)[..., None], total, 0) for i in range(len(entities))]).astype(np.float32)
+
+
+def _before(seen: _Seen, rest: F32, entities: Sequence[Entity]) -> Mask:
+    """Cells (R, C) between the camera, which stands at the world's origin, and the middle of a thing's foot."""
+    out = np.zeros(seen.known.shape, bool)
+    reach = np.maximum(np.linalg.norm(seen.points[..., :2], axis=-1), 1e-6)
+    for e in entities:
+        middle = rest[e.particles][:, :2].mean(0)
+        half = np.ptp(rest[e.particles][:, :2], axis=0).max() / 2
+        far = max(float(np.linalg.norm(middle)), 1e-6)
+        along = seen.points[..., :2] @ middle / far
+        aside = np.sqrt(np.maximum(reach**2 - along**2, 0))
+        out |= (along < far) & (aside < half)
+    return out
 
 
 def _own(caster: Caster, rest: F32, e: Entity) -> Shade:

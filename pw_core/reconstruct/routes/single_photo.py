@@ -21,6 +21,7 @@ from pw_core.reconstruct.background.lift import (
     fill,
     hidden_region,
     on_table,
+    seam,
 )
 from pw_core.reconstruct.background.light import LightOptions, estimate_light
 from pw_core.reconstruct.background.table import TableOptions
@@ -148,7 +149,8 @@ def lift_photo(
     foreground, background, psnr = fit_colors(
         scene.foreground, np.concatenate([k.pixels for k in skins]), background, free, pixels, camera,
         outline=np.concatenate([k.outline for k in skins]), hidden_colors=filled,
-        kept=None if lit is None else lit.kept, iterations=config.reconstruct.fit_iterations,
+        kept=None if lit is None else lit.kept, seam=seam(table, options=options.background),
+        iterations=config.reconstruct.fit_iterations,
         progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
         options=options.fit,
     )  # fmt: skip

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F32, SH_C0, Camera, Gaussians
-from pw_core.reconstruct.types import Rgb
+from pw_core.reconstruct.types import Mask, Rgb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,6 +39,7 @@ def fit_colors(
     outline: NDArray[np.bool_],
     hidden_colors: Rgb,
     kept: F32 | None = None,
+    seam: Mask | None = None,
     iterations: int,
     progress: Callable[[float], None] | None = None,
     options: PhotoFitOptions = PhotoFitOptions(),
@@ -53,10 +54,13 @@ def fit_colors(
 
     Args:
         kept: (H, W, 3), the share of the background's colours that shadows in the photo keep; None: all.
+        seam: (H, W), where two surfaces of the background meet: its colours stay among those around, or a turned view
+            would draw a bright or dark line there.
 
     Returns:
         foreground, background, and the PSNR [dB] over the whole picture.
     """
+    import cv2
     import torch
 
     from pw_core.render import rasterize
@@ -98,6 +102,11 @@ def fit_colors(
         return np.asarray(out)
 
     low, high = (np.clip(color[bound] + s, 0, 1) for s in (-reach[bound], reach[bound]))
+    if seam is not None:
+        at = np.flatnonzero((bound >= len(foreground)) & seam.reshape(-1)[pixels[bound]])
+        around = [f(hidden_colors, np.ones((5, 5))).reshape(-1, 3) / 255 for f in (cv2.erode, cv2.dilate)]
+        low[at] = np.maximum(low[at], around[0][pixels[bound[at]]])
+        high[at] = np.minimum(high[at], around[1][pixels[bound[at]]])
     error = residual()
     for i in range(iterations):
         color[bound] = np.clip(color[bound] + options.gain * error[pixels[bound]], low, high)

@@ -163,7 +163,9 @@ def _features(still: Still, features: NDArray[Any]) -> NDArray[Any]:
     """Features of both sets: the still one has none."""
     if features.shape[1] == 0:
         return np.empty((len(still.rec) + len(features), 0), still.rec.dtype)
-    return np.concatenate([np.zeros((len(still.rec), features.shape[1]), features.dtype), features])
+    both = np.zeros((len(still.rec) + len(features), features.shape[1]), features.dtype)  # pages that few tiles touch
+    both[len(still.rec) :] = features
+    return both
 
 
 def _forward_frame(args: Arrays, s: Settings, still: Still, both: NDArray[Any], into: Pictures, keep: bool) -> _Frame:

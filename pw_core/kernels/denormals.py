@@ -7,7 +7,7 @@ inherit it from the one that starts them, and then sums have other bits: Genesis
 `torch.set_flush_denormal` both. On other processors nothing is read or written: the bits are as the process has them.
 """
 
-# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc"
+# mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
 import platform

@@ -57,7 +57,7 @@ def contact_shape(entity: Entity) -> tuple[F64, F64]:
 
     mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces)
     inertia = np.asarray(mesh.moment_inertia, np.float64) * (entity.mass_kg / max(abs(float(mesh.volume)), 1e-12))
-    return np.asarray(mesh.convex_hull.vertices, np.float64), np.linalg.inv(inertia)
+    return np.asarray(mesh.convex_hull.vertices, np.float64), np.asarray(np.linalg.inv(inertia), np.float64)
 
 
 class RigidBody:

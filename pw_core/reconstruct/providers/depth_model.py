@@ -68,7 +68,7 @@ class DepthModel:
                 "Anything, DPT, ZoeDepth, Depth Pro ...)", code=ErrorCode.MISSING_WEIGHTS,
             )  # fmt: skip
         try:
-            from pw_core.torchvision_schemas import declare_operators
+            from pw_core.reconstruct.torchvision_schemas import declare_operators
 
             declare_operators()
             from transformers import AutoImageProcessor, AutoModelForDepthEstimation

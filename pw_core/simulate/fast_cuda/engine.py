@@ -187,7 +187,9 @@ class CudaEngine:
             "given": self._empty((worlds, 2, self.bodies, 6), torch.int64),
         }  # fmt: skip
         if shapes is not None:
-            named = {"shapes": shapes.rows, "samples": shapes.samples, "support": shapes.support, "rest": shapes.rest}
+            named: dict[str, NDArray[Any]] = {
+                "shapes": shapes.rows, "samples": shapes.samples, "support": shapes.support, "rest": shapes.rest
+            }  # fmt: skip
             self._tensors |= {k: self._tensor(v) for k, v in named.items()}
         self._problem = Problem.of(domain)
         numbers = {
@@ -265,7 +267,7 @@ class CudaEngine:
             )  # fmt: skip
         else:
             if steps not in self._graphs:
-                self._graphs[steps] = self._gpu.captured(lambda: [self._queue_step(n) for n in range(steps)])
+                self._graphs[steps] = self._gpu.captured(lambda: self._queue_steps(steps))
             self._graphs[steps]()
         self._tensors["time"] += steps
 
@@ -297,6 +299,10 @@ class CudaEngine:
     def status(self) -> NDArray[np.int32]:
         """What went wrong in each world (W,): 0, or a sum of UNSTABLE, SPREAD and EMPTY_PUSH. Waits for the GPU."""
         return self._tensors["status"].cpu().numpy()
+
+    def _queue_steps(self, steps: int) -> None:
+        for step in range(steps):
+            self._queue_step(step)
 
     def _queue_step(self, step: int) -> None:
         options, worlds, last = self.options, self.worlds, self.domain.substeps - 1

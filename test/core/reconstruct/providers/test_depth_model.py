@@ -38,7 +38,7 @@ def failed(made: Any, tmp_path: Path, match: str, code: ErrorCode = ErrorCode.RE
 @pytest.fixture(scope="module")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("transformers")
-    from pw_core.torchvision_schemas import declare_operators
+    from pw_core.reconstruct.torchvision_schemas import declare_operators
 
     declare_operators()
     import torch

@@ -12,7 +12,7 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
 from pw_core.reconstruct.segmentation.sam import config_name, follow, predictor, segment_with
 from pw_core.reconstruct.types import View
-from pw_core.torchvision_schemas import declare_operators
+from pw_core.reconstruct.torchvision_schemas import declare_operators
 from support.ball import config, shots
 
 pytest.importorskip("sam2")

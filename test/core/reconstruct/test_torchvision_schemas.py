@@ -13,7 +13,7 @@ def test_torchvision_is_there_after_its_operators_are_declared_twice() -> None:
     """Where there is none, nothing happens."""
     code = (
         "from importlib.util import find_spec\n"
-        "from pw_core.torchvision_schemas import declare_operators\n"
+        "from pw_core.reconstruct.torchvision_schemas import declare_operators\n"
         "declare_operators(); declare_operators()\n"
         "if find_spec('torchvision'): import torchvision.transforms\n"
     )

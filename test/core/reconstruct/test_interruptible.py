@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pw_core.interruptible import interruptible
+from pw_core.reconstruct.interruptible import interruptible
 
 
 class CalledOff(Exception):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pw_core.components import large_components, largest_component
+from pw_core.reconstruct.components import large_components, largest_component
 
 
 def parts() -> np.ndarray:

@@ -106,7 +106,7 @@ def _check_yaml(text: str, limits: Limits) -> None:
     opened: list[tuple[str | None, int]] = []  # anchor of each open list or mapping, and the count when it began
     sizes: dict[str, int] = {}
     for event in yaml.parse(text, Loader=_loader()):
-        where = f"line {event.start_mark.line + 1}"
+        where = f"line {event.start_mark.line + 1}" if event.start_mark else "somewhere"
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in sizes:
                 raise DocumentError(f"{where}: alias '{event.anchor}' stands for nothing before it")
@@ -135,7 +135,7 @@ def _loader() -> Any:
     """PyYAML's safe loader, in C where it was built so, that refuses a key that comes twice in a mapping."""
     base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
-    class Loader(base):  # type: ignore[misc]
+    class Loader(base):
         def flatten_mapping(self, node: yaml.MappingNode) -> None:
             seen: set[tuple[str, str]] = set()
             for key, _ in node.value:

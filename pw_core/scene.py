@@ -193,7 +193,7 @@ class Light:
     def of(cls, arrays: dict[str, NDArray[Any]]) -> Light:
         """From what `arrays` gave."""
         plain = {k: arrays[k].item() for k in ("softness", "step_m")}
-        return cls(**{**arrays, **plain})  # type: ignore[arg-type]
+        return cls(**{**arrays, **plain})
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.files import remove, written_aside
-from pw_core.reconstruct.interruptible import interruptible
 from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.inputs import Inputs, check
+from pw_core.reconstruct.interruptible import interruptible
 from pw_core.scene import Scene
 
 REPORT = "report.json"

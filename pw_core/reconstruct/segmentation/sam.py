@@ -12,8 +12,8 @@ import numpy as np
 
 from pw_core.config import EntityConfig, Sam2Settings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.types import Mask, Rgb, View
 from pw_core.reconstruct.torchvision_schemas import declare_operators
+from pw_core.reconstruct.types import Mask, Rgb, View
 
 _CONFIGS = {"tiny": "t", "small": "s", "base_plus": "b+", "large": "l"}
 _WHERE = "see 'Download Checkpoints' in the README of facebookresearch/sam2"

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from pw_core.reconstruct.components import large_components
 from pw_core.gaussians import F64, Camera, Gaussians
+from pw_core.reconstruct.components import large_components
 from pw_core.reconstruct.splatting.draw import draw_tensors, gaussian_tensors
 from pw_core.reconstruct.surface.inflate import pixel_centres
 from pw_core.reconstruct.types import Mask, Masks, View

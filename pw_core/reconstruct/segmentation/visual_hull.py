@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pw_core.reconstruct.components import largest_component
 from pw_core.gaussians import F64, I64, Camera
+from pw_core.reconstruct.components import largest_component
 from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, color_models, grabcut, mark_discs
 from pw_core.reconstruct.types import Mask, Posed, Rgb, View
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pw_core.reconstruct.components import large_components
 from pw_core.gaussians import F64
+from pw_core.reconstruct.components import large_components
 from pw_core.reconstruct.types import Mask, Masks, View
 
 

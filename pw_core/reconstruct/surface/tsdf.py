@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from pw_core.reconstruct.components import largest_component
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, I64, Camera
+from pw_core.reconstruct.components import largest_component
 from pw_core.reconstruct.surface.closing import largest_closed_part
 from pw_core.reconstruct.types import Mask
 from pw_core.scene import Mesh

@@ -44,9 +44,10 @@ class Prepared:
             rgb, alpha, depth = (torch.from_numpy(x) for x in (seen.rgb, seen.alpha, seen.depth))
         else:
             with torch.no_grad():
+                given: dict[str, Any] = {**self.parts, **self.options._asdict()}
                 drawn = rasterize(
                     viewmats=self.viewmat[None], Ks=self.K[None], width=self.width, height=self.height,
-                    sh_degree=self.sh_degree, render_depth="expected", **self.parts, **self.options._asdict(),
+                    sh_degree=self.sh_degree, render_depth="expected", **given,
                 )  # fmt: skip
             assert drawn.depth is not None
             rgb, alpha = drawn.rgb[0], drawn.alpha[0, ..., 0]

@@ -11,8 +11,8 @@ from pw_core.config import Sam2Settings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera
 from pw_core.reconstruct.segmentation.sam import config_name, follow, predictor, segment_with
-from pw_core.reconstruct.types import View
 from pw_core.reconstruct.torchvision_schemas import declare_operators
+from pw_core.reconstruct.types import View
 from support.ball import config, shots
 
 pytest.importorskip("sam2")

@@ -47,8 +47,9 @@ class StateTree:
         wanted = state_id or self.head
         if wanted not in self._states:
             why = (
-                f"was a what-if and has left: the oldest go when there are more than {self.max_uncommitted}, see "
-                "max_uncommitted_states" if wanted in self._dropped else "is not known"
+                f"was a what-if and has left: the oldest go when there are more than {self.max_uncommitted}. Set "
+                "max_uncommitted_states higher, or save or commit what is to stay; what a plan or evaluation named "
+                "stays until the next one ends" if wanted in self._dropped else "is not known"
             )  # fmt: skip
             raise SceneError(
                 f"state '{wanted}' {why}; there are: {', '.join(self._states)}", code=ErrorCode.UNKNOWN_STATE
@@ -131,7 +132,9 @@ class StateTree:
 
     def hold(self, results: Sequence[tuple[State, Trajectory]]) -> None:
         """Add what-ifs that a result names, in place of those of the result before. They are not dropped as old ones
-        until a newer result comes."""
+        until a newer result comes; one that names none leaves those of the result before."""
+        if not results:
+            return
         for state, trajectory in results:
             self._states[state.id] = state
             self._trajectories[trajectory.id] = trajectory

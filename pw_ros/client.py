@@ -15,7 +15,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -27,11 +27,14 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 
 from pw_core.actions import Action
 from pw_core.errors import ErrorCode, PWError
+from pw_core.plan.objective import Objective
+from pw_core.plan.template import Template
 from pw_msgs import srv
-from pw_msgs.action import Refine, Rollout
-from pw_msgs.msg import CameraView, PhysicalAction, StateInfo, TargetFrame, WorldStatus
+from pw_msgs.action import Evaluate, Plan, Refine, Rollout
+from pw_msgs.msg import CameraView, Candidate, PhysicalAction, StateInfo, TargetFrame, WorldStatus
 from pw_ros.convert.actions import action_to_message
 from pw_ros.convert.images import image_to_numpy, numpy_to_image
+from pw_ros.convert.plans import objective_to_text, template_to_text
 from pw_ros.interfaces.topics.publishers import LATCHED
 
 
@@ -52,8 +55,10 @@ class WorldClient:
         self.node = rclpy.create_node("world_client", context=self._context)
         self._world, self.timeout = "/" + world.strip("/"), timeout
         self._clients: dict[str, Any] = {}
-        self._action = ActionClient(self.node, Rollout, f"{self._world}/rollout")
-        self._refine = ActionClient(self.node, Refine, f"{self._world}/refine")
+        self._actions = {
+            name: ActionClient(self.node, kind, f"{self._world}/{name}")
+            for name, kind in (("rollout", Rollout), ("refine", Refine), ("evaluate", Evaluate), ("plan", Plan))
+        }
         self._goal: Any = None
         self._result: Any = None
         self._feedback: Any = None
@@ -83,8 +88,8 @@ class WorldClient:
             return
         self._executor.shutdown(timeout_sec=2.0)
         self._thread.join(2.0)
-        self._action.destroy()
-        self._refine.destroy()
+        for action in self._actions.values():
+            action.destroy()
         self.node.destroy_node()
         self._context.try_shutdown()
 
@@ -115,7 +120,11 @@ class WorldClient:
             status = self._status
             if status is not None and status.status == WorldStatus.ERROR:
                 raise PWError(status.error_msg, code=status.error_code)
-            if status is not None and status.status != WorldStatus.STARTING and self._action.server_is_ready():
+            if (
+                status is not None
+                and status.status != WorldStatus.STARTING
+                and self._actions["rollout"].server_is_ready()
+            ):
                 return
             time.sleep(0.02)
         raise PWError(f"{self._world} was not ready within {timeout:g} s", code=ErrorCode.NODE_UNKNOWN)
@@ -148,13 +157,41 @@ class WorldClient:
 
     def rollout(self, actions: Sequence[Action | PhysicalAction], duration: float, **fields: Any) -> None:
         """Start; fields are those of the goal (from_state, commit, frame_interval, return_views ...)."""
-        messages = [a if isinstance(a, PhysicalAction) else action_to_message(a) for a in actions]
-        self._start(self._action, Rollout.Goal(actions=messages, duration=float(duration), **fields))
+        goal = Rollout.Goal(actions=_messages(actions), duration=float(duration), **fields)
+        self._start(self._actions["rollout"], goal)
 
     def refine(self, frames: Sequence[TargetFrame] = (), **fields: Any) -> None:
         """Start a correction by what cameras saw; fields are those of the goal (trajectory_id, time_origin, provider,
         iterations, commit ...). It is followed and cancelled as a rollout is."""
-        self._start(self._refine, Refine.Goal(frames=list(frames), **fields))
+        self._start(self._actions["refine"], Refine.Goal(frames=list(frames), **fields))
+
+    def evaluate(
+        self, candidates: Sequence[Candidate | Sequence[Action | PhysicalAction]], duration: float, *,
+        objective: str | Mapping[str, Any] | Objective, keep: int = 1, **fields: Any,
+    ) -> None:  # fmt: skip
+        """Start to score action sequences; objective: text, plain fields or parsed; fields are those of the goal
+        (from_state, frame_interval, prune). It is followed and cancelled as a rollout is."""
+        messages = [c if isinstance(c, Candidate) else Candidate(actions=_messages(c)) for c in candidates]
+        goal = Evaluate.Goal(
+            candidates=messages, objective=objective_to_text(objective), duration=float(duration), keep=keep, **fields
+        )
+        self._start(self._actions["evaluate"], goal)
+
+    def plan(
+        self, template: str | Sequence[Mapping[str, Any]] | Template, duration: float, *,
+        objective: str | Mapping[str, Any] | Objective, max_candidates: int = 0, max_seconds: float = 0.0,
+        warm: Mapping[str, float] | None = None, **fields: Any,
+    ) -> None:  # fmt: skip
+        """Start a search for the template's free numbers within a budget; template and objective: text, plain fields
+        or parsed; warm: values to search near; fields are those of the goal (from_state, sampler, seed ...). A
+        cancelled one's result is the best so far."""
+        near = {k: float(v) for k, v in (warm or {}).items()}
+        goal = Plan.Goal(
+            template_yaml=template_to_text(template), objective=objective_to_text(objective), duration=float(duration),
+            max_candidates=max_candidates, max_seconds=float(max_seconds), warm_names=list(near),
+            warm_values=list(near.values()), **fields,
+        )  # fmt: skip
+        self._start(self._actions["plan"], goal)
 
     def _start(self, action: ActionClient, goal: Any) -> None:
         if not action.wait_for_server(self.timeout):
@@ -171,23 +208,22 @@ class WorldClient:
         self._feedback = message.feedback
 
     def is_done(self) -> bool:
-        """Whether the started rollout or refinement has ended."""
+        """Whether the started goal has ended."""
         return self._result is not None and self._result.done()
 
     def feedback(self) -> Any:
-        """The last of the started rollout; None before the first."""
+        """The last of the started goal; None before the first."""
         return self._feedback
 
     def result(self, timeout: float = 600.0) -> Any:
-        """Wait for the end of the started rollout or refinement. A cancelled one returns what there was, with CANCELED
-        as code."""
+        """Wait for the end of the started goal. A cancelled one returns what there was, with CANCELED as code."""
         if self._result is None:
             raise PWError("no goal was started", code=ErrorCode.ROLLOUT_UNKNOWN)
         answer = self._wait(self._result, timeout, "result")
         return answer.result if answer.status == GoalStatus.STATUS_CANCELED else _checked(answer.result)
 
     def cancel(self, timeout: float = 5.0) -> bool:
-        """Call the started rollout off; whether the node took it, which it does not when the rollout has just ended."""
+        """Call the started goal off; whether the node took it, which it does not when the goal has just ended."""
         if self._goal is None or self.is_done():
             return False
         return bool(self._wait(self._goal.cancel_goal_async(), timeout, "cancel").goals_canceling)
@@ -205,6 +241,10 @@ class WorldClient:
     def commit(self, state_id: str) -> str:
         """Make it the head; the head before."""
         return str(self.call("Commit", state_id=state_id).previous_head)
+
+
+def _messages(actions: Sequence[Action | PhysicalAction]) -> list[PhysicalAction]:
+    return [a if isinstance(a, PhysicalAction) else action_to_message(a) for a in actions]
 
 
 def _checked(response: Any) -> Any:

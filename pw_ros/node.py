@@ -17,6 +17,8 @@ from rclpy.signals import SignalHandlerOptions
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros import parameters
+from pw_ros.interfaces.actions.evaluate import EvaluateServer
+from pw_ros.interfaces.actions.plan import PlanServer
 from pw_ros.interfaces.actions.refine import RefineServer
 from pw_ros.interfaces.actions.rollout import RolloutServer
 from pw_ros.interfaces.frames import Frames
@@ -71,6 +73,8 @@ class WorldNode(Node):
         self.rollouts = RolloutServer(self)
         self.recorder = Recorder(self)
         self.refinements = RefineServer(self)
+        self.evaluations = EvaluateServer(self)
+        self.plans = PlanServer(self)
         readers = Readers(self)
         self.answers = (
             ReconstructServices(self, readers),
@@ -205,6 +209,8 @@ class WorldNode(Node):
         for parameter in changed:
             if parameter.name == "view_rate":
                 self._view_timer.timer_period_ns = int(1e9 / parameter.value)
+            elif parameter.name == "max_uncommitted_states":
+                self.worker.limit_states(parameter.value)
 
     def close(self) -> None:
         """End the worker and what waits for it. Twice is once."""

@@ -41,9 +41,8 @@ def declare(node: Node) -> None:
     _add(node, "config_dirs", scenes, "folders with scene configurations (*.yaml)", read_only=True)
     _add(node, "input_roots", [""], "folders below which input_uri may name a picture; empty: none", read_only=True)
     _add(node, "frame_id", "world", "frame in which scenes are known", read_only=True)
-    _add(
-        node, "max_uncommitted_states", 16, "what-ifs that are kept; the oldest leave first", (1, 1000), read_only=True
-    )
+    states = "what-ifs that are kept beside those that the last plan or evaluation names; the oldest leave first"
+    _add(node, "max_uncommitted_states", 16, states, (1, 1000))
     kept = "scenes that were replaced and are kept aside, of each id; the oldest go for good"
     _add(node, "keep_replaced", 10, kept, (0, 1000), read_only=True)
     _add(node, "image_reliability", "reliable", "QoS of the view topics", read_only=True)

@@ -65,6 +65,11 @@ class Evaluating:
         self._steps.close()  # type: ignore[attr-defined]
 
     @property
+    def best(self) -> Outcome | None:
+        """The best so far, with its frames; None before the first that did not fail, and where none is kept."""
+        return self._best.kept[0] if self._best.kept else None
+
+    @property
     def scores(self) -> list[Score | None]:
         """Of each candidate in its order; None for those that were not run."""
         return [self._best.scores.get(i) for i in range(len(self._candidates))]

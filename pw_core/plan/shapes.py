@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 from typing import Literal
 
@@ -126,7 +127,8 @@ def points_of(path: Path, *, count: int, term: str) -> F64:
 
     _check_size(path, term)
     try:
-        loaded = trimesh.load(path, process=False)
+        # Its bytes and not its path: what it refers to, materials or buffers in other files, is not read.
+        loaded = trimesh.load(BytesIO(path.read_bytes()), file_type=path.suffix.lstrip("."), process=False)
         if isinstance(loaded, trimesh.Scene):
             loaded = loaded.to_mesh()
         if isinstance(loaded, trimesh.Trimesh) and len(loaded.faces):

@@ -123,6 +123,7 @@ STATUS = {
     "compiling": WorldStatus.COMPILING,
     "rolling out": WorldStatus.ROLLING_OUT,
     "refining": WorldStatus.REFINING,
+    "planning": WorldStatus.PLANNING,
     "starting": WorldStatus.STARTING,
     "error": WorldStatus.ERROR,
 }

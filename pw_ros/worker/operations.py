@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pw_core.errors import ErrorCode, PWError
-from pw_ros.worker import looking, requests, states
+from pw_ros.worker import looking, plan, requests, states
 from pw_ros.worker.context import Context
 from pw_ros.worker.protocol import Noted, WorkerOptions
 from pw_ros.worker.reconstruct import reconstruct
@@ -23,6 +23,8 @@ HANDLERS: dict[type[requests.Request[Any]], Callable[[Context, Any], Any]] = {
     requests.ReconstructRequest: reconstruct,
     requests.RolloutRequest: rollout,
     requests.RefineRequest: refine,
+    requests.EvaluateRequest: plan.evaluate,
+    requests.PlanRequest: plan.plan,
     requests.RenderRequest: looking.render,
     requests.TrajectoryRequest: looking.trajectory,
     requests.ConfigRequest: looking.config,
@@ -31,6 +33,7 @@ HANDLERS: dict[type[requests.Request[Any]], Callable[[Context, Any], Any]] = {
     requests.ResetRequest: states.reset,
     requests.DeleteRequest: states.delete,
     requests.SaveRequest: states.save,
+    requests.LimitRequest: states.limit,
     requests.ScenesRequest: states.scenes,
     requests.SelectRequest: states.select,
     requests.ReplacedRequest: states.replaced,

@@ -19,7 +19,7 @@ from typing import Any, Generic, TypeVar
 
 from pw_core.errors import ErrorCode, PWError
 from pw_ros.worker.protocol import Answered, Event, Message, Noted, Ready, Snapshot, Told, WorkerOptions
-from pw_ros.worker.requests import Asked, Request
+from pw_ros.worker.requests import Asked, LimitRequest, Request
 from pw_ros.worker.server import main
 from pw_ros.worker.shared_memory import Receiver, Ring
 
@@ -125,6 +125,12 @@ class Worker:
         """Call it off: a rollout ends after its current frame, a reconstruction at its next progress report."""
         self._cancel.value = max(self._cancel.value, job.id)
 
+    def limit_states(self, most: int) -> None:
+        """Keep so many what-ifs from now on, also in a process that is started again."""
+        with self._lock:
+            self.options = replace(self.options, max_uncommitted_states=most)
+        self.submit(LimitRequest(most))
+
     def close(self, timeout: float = 2.0) -> None:
         """End the process; it has `timeout` [s] to leave by itself."""
         if self._closing:
@@ -186,7 +192,8 @@ class Worker:
         if isinstance(message, Snapshot):
             self.snapshot = message
             if message.scene_id:
-                self.options = replace(self.options, scene=message.scene_id)
+                with self._lock:
+                    self.options = replace(self.options, scene=message.scene_id)
             if self._on_snapshot is not None:
                 self._on_snapshot(message)
         elif isinstance(message, Ready):

@@ -80,6 +80,13 @@ class Picture(NamedTuple):
     time_s: float
 
 
+class Track(NamedTuple):
+    """Where all entities go: times [s] (T,) from the start, and an EntityPose of each entity at each of them."""
+
+    times: tuple[float, ...]
+    poses: tuple[tuple[Any, ...], ...]
+
+
 # --- events of a job --------------------------------------------------------------------------------------------------
 
 
@@ -114,7 +121,21 @@ class Committing:
     state_id: str
 
 
-Event = Union[Progressed, Began, FrameData, Viewed, Committing, "RefineStep"]
+@dataclass(frozen=True)
+class Scored:
+    """A candidate was run: how many were, of `total` (0: not known), the least cost and whose it is, the free numbers
+    that gave it, expected further time eta_s [s] (-1: not known), and the best one's track where it is a new one."""
+
+    evaluated: int
+    total: int
+    best_cost: float
+    best_index: int
+    values: dict[str, float]
+    eta_s: float
+    track: Track | None
+
+
+Event = Union[Progressed, Began, FrameData, Viewed, Committing, Scored, "RefineStep"]
 """What a job tells its owner while it runs."""
 
 

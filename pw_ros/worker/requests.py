@@ -17,11 +17,16 @@ from pw_core.actions import Action
 from pw_core.errors import ErrorCode
 from pw_core.gaussians import F64, Camera
 from pw_core.scene import Trajectory
-from pw_ros.worker.protocol import FrameData, Picture
+from pw_ros.worker.protocol import FrameData, Picture, Track
 
 if TYPE_CHECKING:
     from pw_core.calibrate.gauss_newton import Estimate
     from pw_core.config import SceneConfig
+    from pw_core.plan.candidates import Candidate, Score
+    from pw_core.plan.objective import Objective
+    from pw_core.plan.robust import RobustOptions
+    from pw_core.plan.search import Budget, SearchOptions
+    from pw_core.plan.template import Template
     from pw_core.reconstruct import Inputs
     from pw_core.store import ReplacedScene
     from pw_core.world import SceneEntry
@@ -166,6 +171,75 @@ class RefineRequest(Request[Refined]):
     commit: bool = False
 
 
+class KeptCandidate(NamedTuple):
+    """One of the best: its score, its end, and the way there."""
+
+    score: Score
+    state_id: str
+    trajectory_id: str
+    track: Track
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """How a batch ended: the score of each candidate (None: it was not run), and the best, the best first."""
+
+    scores: tuple[Score | None, ...] = ()
+    best: tuple[KeptCandidate, ...] = ()
+    canceled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateRequest(Request[Evaluated]):
+    """What each candidate costs: `duration` [s] of physics from state `start` (empty: the head); the best `keep` stay.
+    Files that the objective names are opened below the input roots. Tells Progressed, Scored."""
+
+    served = Served.JOB
+    unknown = ErrorCode.PLAN_UNKNOWN
+
+    candidates: Sequence[Candidate]
+    objective: Objective
+    duration: float
+    start: str = ""
+    frame_interval: float | None = None
+    keep: int = 1
+    prune: bool = False
+    robust: RobustOptions | None = None
+
+
+@dataclass(frozen=True)
+class Planned:
+    """How a search ended: the best actions and their free numbers, history of (candidates evaluated, seconds, best
+    cost) whenever that fell, what ended it; `best` is None where no candidate was run to its end."""
+
+    actions: tuple[Action, ...] = ()
+    values: dict[str, float] = field(default_factory=dict)
+    best: KeptCandidate | None = None
+    evaluated: int = 0
+    history: tuple[tuple[int, float, float], ...] = ()
+    why: str = ""
+    canceled: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlanRequest(Request[Planned]):
+    """The template's free numbers that cost least; `warm`: values to search near, by name. The rest is as in
+    EvaluateRequest. Tells Progressed, Scored."""
+
+    served = Served.JOB
+    unknown = ErrorCode.PLAN_UNKNOWN
+
+    template: Template
+    objective: Objective
+    duration: float
+    budget: Budget
+    options: SearchOptions
+    warm: dict[str, float] = field(default_factory=dict)
+    start: str = ""
+    frame_interval: float | None = None
+    robust: RobustOptions | None = None
+
+
 # --- what only looks --------------------------------------------------------------------------------------------------
 
 
@@ -265,6 +339,15 @@ class SaveRequest(Request[str]):
 
     state_id: str = ""
     label: str = ""
+
+
+@dataclass(frozen=True)
+class LimitRequest(Request[None]):
+    """Keep so many what-ifs from now on."""
+
+    served = Served.AT_ONCE
+
+    max_uncommitted_states: int
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pw_ros.worker.context import Context
 from pw_ros.worker.requests import (
     CommitRequest,
     DeleteRequest,
+    LimitRequest,
     Moved,
     ReplacedRequest,
     ResetRequest,
@@ -83,6 +84,12 @@ def save(context: Context, request: SaveRequest) -> str:
     """See SaveRequest."""
     _not_pending(context, request.state_id)
     return context.world.save(request.state_id, request.label).id
+
+
+def limit(context: Context, request: LimitRequest) -> None:
+    """See LimitRequest."""
+    with context.world.lock:
+        context.world.max_uncommitted_states = request.max_uncommitted_states
 
 
 def scenes(context: Context, request: ScenesRequest) -> list[SceneEntry]:

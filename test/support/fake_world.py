@@ -20,6 +20,7 @@ from pw_core.refine.types import Correction, RefineStep
 from pw_core.scene import PhysicsState
 from pw_core.world import World
 from support.ball_scene import ball_scene
+from support.sliding import Sliding
 
 COMPILE_S = {"slow compile": 2.0, "very slow compile": 8.0}
 
@@ -109,6 +110,22 @@ class FakeWorld(World):
             progress("compiling", 0.0)
         time.sleep(self._compile_s)
         return Drift()
+
+
+class SlidingWorld(FakeWorld):
+    """Bodies slide over the table under pushes. Candidates whose first action is named "slow" take 50 ms a frame."""
+
+    def _build(self, progress, parameters):
+        if self._simulation is None:
+            self._simulation = SlowSliding(self.scene)
+        self._simulation.set_constants(parameters)
+        return self._simulation
+
+
+class SlowSliding(Sliding):
+    def advance_to(self, time_s):
+        time.sleep(0.05 if self.actions and self.actions[0].name == "slow" else 0)
+        super().advance_to(time_s)
 
 
 class PhotoWorld(World):

@@ -25,6 +25,8 @@ T = TypeVar("T")
 
 DETACH_AFTER = 0.1
 """[s] a cancelled goal waits for the worker to notice; then it ends without it, and the worker goes on behind."""
+KEEP_WITHIN = 120.0
+"""[s] a cancelled goal that keeps its best waits for the worker to do so."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +108,7 @@ class GoalServer(Generic[T]):
 
     def follow(
         self, handle: ServerGoalHandle, running: Running[T], heard: Callable[[Event], None], *,
-        patience: float = DETACH_AFTER,
+        patience: Callable[[], float] = lambda: DETACH_AFTER,
     ) -> None:  # fmt: skip
         """Hand events to `heard` until the job is done, or was cancelled `patience` [s] ago. Then the worker goes on
         behind, and the gate is free: goals wait in the worker for it to end, services do not. A job that has begun to
@@ -130,7 +132,7 @@ class GoalServer(Generic[T]):
             if self.node.closing:
                 self.node.worker.cancel(running.job)
                 raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
-            if canceled_at and now - canceled_at > patience and not committing and running.events.empty():
+            if canceled_at and now - canceled_at > patience() and not committing and running.events.empty():
                 self.node.leave(running.held)
                 return
 

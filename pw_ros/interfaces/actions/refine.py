@@ -14,16 +14,13 @@ from pw_core.gaussians import Camera
 from pw_core.refine.types import RefineStep
 from pw_msgs.action import Refine
 from pw_ros.convert.refine import estimate_to_message, figures_of, goal_to_changes, seconds_of
-from pw_ros.interfaces.actions.goals import DETACH_AFTER, GoalServer
+from pw_ros.interfaces.actions.goals import DETACH_AFTER, KEEP_WITHIN, GoalServer
 from pw_ros.interfaces.actions.targets import frames_to_films, sources_of
 from pw_ros.interfaces.cameras import target_camera
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.worker.inputs import Allowed
 from pw_ros.worker.protocol import Event, Progressed
 from pw_ros.worker.requests import Film, Refined, RefineRequest
-
-KEEP_WITHIN = 120.0
-"""[s] a cancelled goal that keeps its best waits for the worker to write it back."""
 
 
 class RefineServer(GoalServer[Refined]):
@@ -68,7 +65,7 @@ class RefineServer(GoalServer[Refined]):
 
         try:
             patience = KEEP_WITHIN if request.keep_best_on_cancel else DETACH_AFTER
-            self.follow(handle, running, heard, patience=patience)
+            self.follow(handle, running, heard, patience=lambda: patience)
         finally:
             node.topics.show(None, stamp)
         result.iterations = polished

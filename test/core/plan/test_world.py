@@ -56,6 +56,8 @@ def test_a_newer_result_lets_the_older_ones_go_and_the_error_says_why(world) -> 
         world.state(gone)
     with pytest.raises(PWError, match="not known"):
         world.state("s-never")
+    list(world.evaluate(pushes(1), 0.1, objective=AIM, keep=0))  # names none, and lets none go
+    assert set(second) <= {s.id for s in world.states()}
     world.max_uncommitted_states = 10
     third = best(9, 10)
     assert set(second) | set(third) <= {s.id for s in world.states()}

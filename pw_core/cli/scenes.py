@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -52,7 +52,24 @@ def reconstruct(
                 f"{e.name}: {e.kind}, {e.material.model}, {e.volume_m3 * 1e6:.0f} cm³, {e.mass_kg:.3f} kg, "
                 f"{e.particles.stop - e.particles.start} particles, {e.gaussians.stop - e.gaussians.start} Gaussians"
             )
+        _tell(scene.provenance)
         typer.echo(f"scene '{scene.id}' in {store / scene.id}; next: pw rollout {scene.id}")
+
+
+GOOD_PSNR_DB = 28.0
+"""From here on a scene looks like its photo."""
+
+
+def _tell(provenance: dict[str, Any]) -> None:
+    """How well the scene came out, and what is doubtful of it."""
+    psnr = provenance.get("psnr_db")
+    if psnr is not None:
+        good = psnr >= GOOD_PSNR_DB
+        typer.secho(
+            f"looks like its photo to {psnr:.1f} dB (good from {GOOD_PSNR_DB:.0f})", fg="green" if good else "yellow"
+        )
+    for text in provenance.get("doubts", ()):
+        typer.secho(f"doubtful: {text}", fg="yellow", err=True)
 
 
 def rollout(

@@ -31,6 +31,7 @@ from pw_core.reconstruct.image import check_photo, working_size
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
+from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.prompt import prompted_masks
 from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
@@ -119,6 +120,10 @@ def lift_photo(
     )  # fmt: skip
     progress("masks", 0.05)
     masks = prompted_masks(pixels, config.entities, config.reconstruct.views, scale=width / original.shape[1])
+    doubts = [
+        text for mask, e in zip(masks, config.entities)
+        for text in mask_doubts(pixels, mask, e, scale=width / original.shape[1])
+    ]  # fmt: skip
     hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)
     table = on_table(config, camera)
     depth = None
@@ -133,6 +138,7 @@ def lift_photo(
     progress("background", 0.45)
     nothing = skins[0].gaussians[:0]
     things = assemble(config, bodies, bound, nothing)
+    doubts += size_doubts(things.entities, config.camera.height_m)
     covered = hidden_region(masks, [False] * len(masks), options=options.hidden)
     lit = estimate_light(
         pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
@@ -161,7 +167,7 @@ def lift_photo(
             "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
-            "seconds": round(time.perf_counter() - began, 2),
+            "doubts": doubts, "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
 

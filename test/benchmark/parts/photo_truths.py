@@ -22,6 +22,7 @@ from pw_core.gaussians import Camera
 from pw_core.reconstruct.image import load_photo, working_size
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.routes.single_photo import lift_photo
+from pw_core.reconstruct.segmentation.doubts import mask_doubts
 from pw_core.reconstruct.segmentation.prompt import segment
 from pw_core.render.cameras import orbit
 from pw_core.scene import PhysicsState, Scene
@@ -147,6 +148,9 @@ def _masks(name: str, config: SceneConfig, front: Truth, photo: Picture) -> None
         mask = segment(photo, loose, scale=1.0)
         iou = float((mask & true).sum() / (mask | true).sum())
         record(f"{name}: IoU of {e.name}, loose box and a point", iou, "", ">= 0.95", iou >= 0.95)
+        told = mask_doubts(photo, mask, loose, scale=1.0)
+        right = bool(told) if iou < 0.9 else not told
+        record(f"{name}: doubts about {e.name}", len(told), "", "if IoU < 0.9", right, "; ".join(told))
 
 
 def _volumes(name: str, scene: Scene) -> None:

@@ -1,0 +1,186 @@
+"""What looks wrong with an entity of one photo, in sentences that say what would help: its mask, its size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from pw_core.config import EntityConfig
+from pw_core.reconstruct.types import Mask, Rgb
+from pw_core.scene import Entity
+
+
+@dataclass(frozen=True, kw_only=True)
+class DoubtOptions:
+    """When a mask or a size is doubted."""
+
+    box_margin_px: float = 2.0
+    """So near to its box a mask touches it."""
+    cut_share: float = 0.2
+    """Of the mask's extent along a side of its box: touching on more than this it is cut by the box."""
+    across_px: int = 3
+    """Colours are compared so far inside and outside of the box ..."""
+    across_levels: float = 45.0
+    """... and go on where they differ by less than this."""
+    body_ratio: float = 0.5
+    """Of the mask's largest inscribed circle: what is narrower sticks out."""
+    part_share: float = 0.05
+    """Of a mask: smaller parts are not told of."""
+    part_levels: float = 35.0
+    """How far the mean colour of what sticks out is from the rest's at the least."""
+    hue_gap: float = 0.06
+    """Between shares of red, green and blue: a shadow's from the thing's at the least."""
+    hue_ratio: float = 0.35
+    """So much nearer a shadow is to the hue beside it than to the thing's."""
+    ring_ratio: float = 0.08
+    """Of the square root of the mask's area: width of the rims inside and outside that are compared."""
+    alike_levels: float = 14.0
+    """Rims whose colours differ by less than this are alike."""
+    alike_share: float = 0.4
+    """Of the outline: alike along more than this, the mask hardly stands out."""
+    most_litres: float = 30.0
+    """What stands on a table is hardly larger."""
+    most_kg: float = 20.0
+    """Nor heavier."""
+    likely_m: float = 0.2
+    """Extent that a remedy for too large a thing aims at."""
+
+
+def mask_doubts(
+    photo: Rgb, mask: Mask, entity: EntityConfig, *, scale: float, options: DoubtOptions = DoubtOptions()
+) -> list[str]:
+    """What is doubtful of a mask (H, W) of the photo (H, W, 3), whose prompts are in pixels of the original, 1 / scale
+    times as large."""
+    if not mask.any():
+        return []
+    return [
+        f"entity '{entity.name}': {text}"
+        for text in (
+            *_cut(photo, mask, entity, scale, options), *_lobes(photo, mask, scale, options),
+            *_shadow(photo, mask, scale, options), *_alike(photo, mask, scale, options),
+        )
+    ]  # fmt: skip
+
+
+def _cut(photo: Rgb, mask: Mask, entity: EntityConfig, scale: float, o: DoubtOptions) -> list[str]:
+    """Sides of the box along which the mask ends though its colours go on."""
+    out = []
+    left, top, right, bottom = (v * scale for v in entity.prompt.box)
+    height, width = mask.shape
+    turns = (("left", 0, left), ("top", 1, top), ("right", 2, width - right), ("bottom", 3, height - bottom))
+    for name, turn, gap in turns:
+        if gap <= o.box_margin_px + o.across_px:  # the picture's own border cuts nothing off
+            continue
+        m, p = (np.rot90(a, turn) for a in (mask, photo))  # the side is now the left one
+        rows = np.flatnonzero(m.any(axis=1))
+        first = np.argmax(m[rows], axis=1)
+        touching = first < gap + o.box_margin_px
+        at, rows = first[touching], rows[touching]
+        steps = (o.across_px, -o.across_px)
+        within, beyond = (p[rows, np.clip(at + d, 0, m.shape[1] - 1)].astype(float) for d in steps)
+        on = np.linalg.norm(within - beyond, axis=1) < o.across_levels
+        share = on.sum() / max(len(first), 1)
+        if share > o.cut_share:
+            out.append(
+                f"its mask is cut off by its box, along {share:.0%} of its extent at the {name} side: draw the box "
+                "wider there, or put a negative point on what does not belong to it"
+            )
+    return out
+
+
+def _lobes(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
+    """Parts of another colour that stick out of what is wide."""
+    inside = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
+    radius = o.body_ratio * inside.max()
+    body = mask & (ndimage.distance_transform_edt(inside <= radius) <= radius + 1)
+    parts, count = ndimage.label(ndimage.binary_opening(mask & ~body, iterations=2))
+    area, out = int(mask.sum()), []
+    for k in range(1, count + 1):
+        part = parts == k
+        share = part.sum() / area
+        away = float(np.linalg.norm(photo[part].mean(0) - photo[body].mean(0)))
+        if share > o.part_share and away > o.part_levels:
+            v, u = np.unravel_index(int(np.argmax(np.where(part, inside, 0))), mask.shape)
+            out.append(
+                f"{share:.0%} of its mask sticks out of the rest and has other colours: if it does not belong to it, "
+                f"add the negative point {_pixel(u, v, scale)}"
+            )
+    return out
+
+
+def _shadow(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
+    """A part along the outline that has the hue of what is outside of it rather than that of the thing: its shadow."""
+    import cv2
+
+    inside, outside = (np.asarray(ndimage.distance_transform_edt(m)) for m in (mask, ~mask))
+    wide = max(3.0, 2 * o.ring_ratio * float(np.sqrt(mask.sum())))
+    hue = photo / np.maximum(photo.sum(-1, keepdims=True, dtype=np.float32), 30)
+    rim = ((outside > 1) & (outside < 1 + wide)).astype(np.float32)
+    weight, sums = (cv2.GaussianBlur(a, (0, 0), wide) for a in (rim, hue * rim[..., None]))
+    ground = sums / np.maximum(weight, 1e-3)[..., None]
+    core = inside > 0.6 * inside.max()
+    own = np.median(hue[core], axis=0)
+    like_ground, like_own = (np.linalg.norm(hue - c, axis=-1) for c in (ground, own))
+    strange = mask & (weight > 0.05) & (like_ground < o.hue_ratio * like_own) & (like_own > o.hue_gap)
+    parts, count = ndimage.label(ndimage.binary_opening(strange, iterations=2))
+    if not count:
+        return []
+    sizes = ndimage.sum_labels(strange, parts, np.arange(1, count + 1))
+    share = sizes.max() / mask.sum()
+    if share < o.part_share:
+        return []
+    part = parts == int(np.argmax(sizes)) + 1
+    v, u = np.unravel_index(int(np.argmax(np.where(part, ndimage.distance_transform_edt(part), 0))), mask.shape)
+    return [
+        f"{share:.0%} of its mask along the outline has the hue of what is beside it, as its shadow would: if it is "
+        f"one, add the negative point {_pixel(u, v, scale)}"
+    ]
+
+
+def _alike(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
+    """Whether the same colours go on outside."""
+    import cv2
+
+    wide = max(2.0, o.ring_ratio * float(np.sqrt(mask.sum())))
+    inside, outside = (np.asarray(ndimage.distance_transform_edt(m)) for m in (mask, ~mask))
+    rims = [((d > 1) & (d < 1 + wide)).astype(np.float32) for d in (inside, outside)]
+    means = []
+    for rim in rims:
+        weight = cv2.GaussianBlur(rim, (0, 0), wide)
+        sums = cv2.GaussianBlur(photo * rim[..., None], (0, 0), wide)
+        means.append(sums / np.maximum(weight, 1e-3)[..., None])
+    outline = mask & (inside < 1.5)
+    gap = np.linalg.norm(means[0] - means[1], axis=-1)
+    alike = outline & (gap < o.alike_levels)
+    share = float(alike.sum() / max(outline.sum(), 1))
+    if share < o.alike_share:
+        return []
+    v, u = np.argwhere(alike)[np.argmin(gap[alike])]
+    return [
+        f"the same colours go on outside of {share:.0%} of its outline, most alike at {_pixel(u, v, scale)}: look at "
+        "its mask, and add points on it and negative points beside it"
+    ]
+
+
+def size_doubts(
+    entities: Sequence[Entity], camera_height_m: float, *, options: DoubtOptions = DoubtOptions()
+) -> list[str]:
+    """What is doubtful of sizes and masses, which grow with the camera's height [m] and its third power."""
+    out = []
+    for e in entities:
+        litres, extent = e.volume_m3 * 1e3, float(np.ptp(e.mesh.vertices, axis=0).max())
+        if litres > options.most_litres or e.mass_kg > options.most_kg:
+            out.append(
+                f"entity '{e.name}': {litres:.0f} litres and {e.mass_kg:.0f} kg, {extent:.2f} m across, is much for a "
+                f"thing on a table: if it is about {options.likely_m} m across, camera.height_m is "
+                f"{camera_height_m * options.likely_m / extent:.2g}, not {camera_height_m:g}; if its size is right, "
+                "look at density_kg_m3"
+            )
+    return out
+
+
+def _pixel(u: float | np.number, v: float | np.number, scale: float) -> str:
+    return f"({(float(u) + 0.5) / scale:.0f}, {(float(v) + 0.5) / scale:.0f})"

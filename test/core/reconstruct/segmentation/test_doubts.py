@@ -1,0 +1,60 @@
+"""Sentences about masks and sizes that look wrong."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
+from support.ball_photo import ball_config, ball_mask, ball_photo
+from support.ball_scene import ball_scene
+
+
+def test_a_good_mask_is_not_doubted_in_its_tight_box() -> None:
+    assert mask_doubts(ball_photo(), ball_mask(), ball_config().entities[0], scale=1.0) == []
+
+
+def test_a_mask_that_its_box_cuts_off_is() -> None:
+    rows, columns = np.nonzero(ball_mask())
+    middle = float(columns.mean())
+    box = [columns.min() - 5.0, rows.min() - 5.0, middle, rows.max() + 5.0]
+    entity = ball_config(prompt={"box": box}).entities[0]
+    cut = ball_mask() & (np.arange(ball_mask().shape[1]) < middle)
+    (text,) = mask_doubts(ball_photo(), cut, entity, scale=1.0)
+    assert "cut off by its box" in text and "right side" in text
+
+
+def test_what_sticks_out_in_another_colour_is_told_with_a_negative_point() -> None:
+    photo, mask = ball_photo(), ball_mask()
+    rows, columns = np.nonzero(mask)
+    ear = np.zeros(mask.shape, np.uint8)
+    cv2.circle(ear, (int(columns.max()) + 6, int(rows.mean())), 11, 1, -1)
+    extra = (ear > 0) & ~mask
+    photo[extra] = (40, 60, 200)
+    box = [columns.min() - 2.0, rows.min() - 2.0, columns.max() + 30.0, rows.max() + 3.0]
+    texts = mask_doubts(photo, mask | extra, ball_config(prompt={"box": box}).entities[0], scale=0.5)
+    assert len(texts) == 1 and "negative point" in texts[0]
+    x, y = (float(v) * 0.5 for v in texts[0].rsplit("(", 1)[1].rstrip(")").split(","))
+    assert extra[int(y), int(x)]
+
+
+def test_a_shadow_in_the_mask_is_taken_for_one() -> None:
+    photo, mask = ball_photo(), ball_mask()
+    rows, columns = np.nonzero(mask)
+    dark = np.zeros(mask.shape, np.uint8)
+    cv2.ellipse(dark, (int(columns.mean()), int(rows.max()) - 2), (40, 9), 0, 0, 360, 1, -1)
+    shadow = (dark > 0) & ~mask
+    photo[shadow] = (0.6 * photo[shadow]).astype(np.uint8)
+    box = [columns.min() - 20.0, rows.min() - 2.0, columns.max() + 20.0, rows.max() + 20.0]
+    texts = mask_doubts(photo, mask | shadow, ball_config(prompt={"box": box}).entities[0], scale=1.0)
+    assert any("shadow" in t for t in texts)
+
+
+def test_too_large_a_thing_is_told_with_the_camera_height_that_would_do() -> None:
+    entity = ball_scene().entities[0]
+    assert size_doubts([entity], 0.2) == []
+    mesh = replace(entity.mesh, vertices=entity.mesh.vertices * 10)
+    (text,) = size_doubts([replace(entity, volume_m3=entity.volume_m3 * 1000, mesh=mesh)], 2.0)
+    assert "litres" in text and "camera.height_m is 0.4" in text

@@ -1,4 +1,7 @@
-"""The main job: a node in its own process, a client over DDS, one photo, the scene's rounds; out/demo/index.html.
+"""The main job: one photo, a goal, and a world that nobody sees into; out/demo/index.html.
+
+A node makes a scene of the photo. Then, twice: a plan towards the goal; the hidden world acts on it and is filmed; the
+node predicts the same, is corrected by the film, and its prediction before and after stands beside what happened.
 
 python examples/demo.py [--scene play_doh] [--width 640] [--out out/demo]
 """
@@ -7,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import math
 import os
 import shutil
@@ -16,26 +20,55 @@ import sys
 import threading
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import yaml
+from hidden_world import HiddenWorld
 from page import Section, write_page
 from rich.console import Console
 
+from pw_core.actions import Action, parse_action
 from pw_core.config import SceneConfig
 from pw_core.export.film import write_film
 from pw_core.gaussians import Camera
+from pw_core.loop.films import camera_fields
+from pw_core.plan.samplers.cem import CEM
 from pw_core.render.cameras import orbit
+from pw_core.store import Store
 from pw_msgs.msg import CameraView
 from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
-from pw_ros.convert.images import compressed_to_numpy, image_to_numpy
+from pw_ros.convert.images import image_to_numpy
 
 ROOT = Path(__file__).resolve().parents[1]
 CONSOLE = Console()
+PARTICLES = 2000
+"""Half of the scene's: a candidate then takes half a second on a core."""
+ROUNDS, DURATION_S, INTERVAL_S = 2, 0.4, 0.02
+GENERATIONS, POPULATION = 2, 10
+FILM_PX = 320
+"""Width of the films that correct."""
+
+
+@dataclass
+class Spent:
+    """Seconds of drawing and sending pictures, and the films under way, whose results are seconds of encoding."""
+
+    drawn: float = 0.0
+    films: list[Future[float]] = field(default_factory=list)
+
+
+@dataclass
+class Goal:
+    """Where the entity's middle is to be, x and y [m]."""
+
+    entity: str
+    mass_kg: float
+    place: np.ndarray
 
 
 def main() -> int:
@@ -51,10 +84,9 @@ def main() -> int:
     shutil.rmtree(args.out, ignore_errors=True)
     args.out.mkdir(parents=True)
     scenes, out = ROOT / "config" / "scenes", args.out.resolve()
-    if args.width is not None:
-        scenes = _as_wide_as(args.width, scenes / f"{args.scene}.yaml", out / "configs")
+    scenes = _for_the_demo(args.width, scenes / f"{args.scene}.yaml", out / "configs")
     config = SceneConfig.load(scenes / f"{args.scene}.yaml")
-    parameters = [f"store:={out / 'store'}", f"config_dirs:=['{scenes}']"]
+    parameters = [f"store:={out / 'store'}", f"config_dirs:=['{scenes}']", f"input_roots:=['{out}']"]
     command = [sys.executable, "-m", "pw_ros.node", "--ros-args", *(x for p in parameters for x in ("-p", p))]
     with (args.out / "node.log").open("w") as log:
         node = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT)
@@ -83,69 +115,142 @@ def run(world: WorldClient, config: SceneConfig, out: Path, memory: Memory) -> l
     drawn_at = time.perf_counter()
     shape = world.render().shape
     sections = [_scene_section(world, config, out, shape, reconstructed.seconds, response)]
-    shown = time.perf_counter() - drawn_at  # of all pictures: the scene's, then each round's
+    spent = Spent(drawn=time.perf_counter() - drawn_at)
+    with step("a hidden world begins as the scene does"):
+        scene = Store(out / "store").load_scene(config.name)
+        hidden = HiddenWorld(scene)
+    entity = next(e for e in scene.entities if e.kind == "deformable")
+    goal = Goal(entity.name, entity.mass_kg, entity.origin[:2] + np.array([0.02, 0.04]))
+    photo = scene.cameras[0]
+    front = photo.resized(FILM_PX, round(photo.height * FILM_PX / photo.width))
     # Films are written beside the next round: encoding needs the core that physics leaves free.
-    films = ThreadPoolExecutor(1)
-    written: list[Future[float]] = []
-    for number, round_ in enumerate(config.rounds, 1):
-        with step(f"round {number}: {round_.name}") as timing:
-            world.rollout(round_.actions, round_.duration, commit=True, return_views=True)
-            simulated_at = 0.0
-            with CONSOLE.status("") as status:
-                while not world.is_done():
-                    feedback = world.feedback()
-                    if feedback is not None:
-                        status.update(f"{feedback.stage} {feedback.fraction:.0%}")
-                        if not simulated_at and feedback.fraction >= 1:
-                            simulated_at = time.perf_counter()
-                    time.sleep(0.02)
-            result = world.result()
-            shown += time.perf_counter() - simulated_at if simulated_at else 0.0
-        last = f"round_{number}.png"
-        written.append(films.submit(_write_round, result.views, out, number, config.playback_fps))
-        rows = [
-            ("simulated", f"{result.simulated_time:.2f} s in {timing.seconds:.1f} s of wall time"),
-            ("frames", str(len(result.views))),
-            ("state", result.state_id),
-        ]
-        for track in result.tracks:
-            a, b = (np.array([p.position.x, p.position.y, p.position.z]) for p in (track.poses[0], track.poses[-1]))
-            moved = ", ".join(f"{v * 1e3:+.0f}" for v in b - a)
-            rows.append((track.name, f"moved ({moved}) mm in x, y, z"))
-        media = [(f"round_{number}.mp4", "as predicted"), (last, "where it ends; the next round starts here")]
-        sections.append(Section(f"Round {number}: {round_.name}", media=media, rows=rows))
-    with step("the last film"):
-        encoding = sum(f.result() for f in written)
-    films.shutdown()
+    with ThreadPoolExecutor(1) as films:
+        for number in range(1, ROUNDS + 1):
+            sections.append(_round(number, world, hidden, goal, front, out, films, spent))
+        with step("the last film"):
+            encoded = sum(f.result() for f in spent.films)
     total = time.perf_counter() - began
     states = world.states()
     sections.append(Section("All in all", rows=[
         ("states", " → ".join(s.state_id for s in states if s.committed)),
         ("wall time", f"{total:.0f} s"),
-        ("rendering and sending pictures", f"{shown:.1f} s, {shown / total:.0%}"),
-        ("encoding films, beside the next round", f"{encoding:.1f} s, {encoding / total:.0%}"),
+        ("rendering and sending pictures", f"{spent.drawn:.1f} s, {spent.drawn / total:.0%}"),
+        ("encoding films, beside the next round", f"{encoded:.1f} s, {encoded / total:.0%}"),
         ("most memory", f"{memory.peak_gb:.1f} GB in node, worker and client together"),
     ]))  # fmt: skip
     return sections
 
 
-def _as_wide_as(width: int, source: Path, folder: Path) -> Path:
-    """The folder, with a copy of the scene's file in it that has another working width [px]."""
+def _round(
+    number: int, world: WorldClient, hidden: HiddenWorld, goal: Goal, front: Camera, out: Path,
+    films: ThreadPoolExecutor, spent: Spent,
+) -> Section:  # fmt: skip
+    """Plan, predict, act, correct; what is shown of it."""
+    with step(f"round {number}: a plan of {GENERATIONS * POPULATION} candidates") as planned:
+        action, promised = plan(world, goal, seed=number)
+    with step(f"round {number}: predicted, acted, filmed"):
+        world.rollout([action], DURATION_S, frame_interval=INTERVAL_S, commit=True)
+        predicted = world.result()
+        before = _drawn(world, predicted.trajectory_id, front, spent)
+        happened = hidden.act([action], DURATION_S, frame_interval=INTERVAL_S)
+        film = hidden.film(front)
+        folder = out / "films" / f"round-{number}"
+        folder.mkdir(parents=True)
+        np.savez(folder / "front.npz", stamps=happened.times, frames=np.stack(film))
+        camera = camera_fields(front) | {"name": "front"}
+        (folder / "cameras.json").write_text(json.dumps([camera]), encoding="utf-8")
+    with step(f"round {number}: corrected by the film") as corrected:
+        world.refine(frames_uri=f"file://{folder.resolve()}", trajectory_id=predicted.trajectory_id, commit=True)
+        figures = world.result()
+        state = next(s for s in world.states() if s.state_id == figures.state_id)
+        after = _drawn(world, state.trajectory_id, front, spent)
+    own = hidden.scene.entity(goal.entity).particles
+    real = float(np.linalg.norm(happened.positions[-1][own].mean(0)[:2] - goal.place))
+    name = f"round_{number}"
+    spent.films.append(films.submit(_write_beside, out / name, [before, film, after], goal, front))
+    return Section(
+        f"Round {number}: plan, act, look, correct",
+        media=[(f"{name}.mp4", "as predicted, as it happened in the hidden world, as corrected by its film; the cross "
+                               "is the goal"), (f"{name}.png", "the last instant")],
+        rows=[
+            ("the plan", f"{action.magnitude:.1f} N towards ({action.direction[0]:+.2f}, {action.direction[1]:+.2f}), "
+                         f"the best of {GENERATIONS * POPULATION} in {planned.seconds:.1f} s"),
+            ("promised", f"{promised * 1e3:.0f} mm from the goal"),
+            ("happened", f"{real * 1e3:.0f} mm from the goal"),
+            ("silhouette, before and after", f"{figures.before.mask_iou:.3f} → {figures.after.mask_iou:.3f}"),
+            ("PSNR inside it", f"{figures.before.psnr_masked:.1f} → {figures.after.psnr_masked:.1f} dB"),
+            ("corrected in", f"{corrected.seconds:.1f} s, by {figures.after.mean_correction * 1e3:.1f} mm on average"),
+        ],
+    )  # fmt: skip
+
+
+def plan(world: WorldClient, goal: Goal, *, seed: int) -> tuple[Action, float]:
+    """The push that brings the entity nearest to its goal, and how near [m]: a search by what-if rollouts."""
+    world.rollout([], 0.02)
+    start = _middle(world.result(), goal.entity, 0)
+    weight = goal.mass_kg * 9.81
+    best: tuple[float, Action] | None = None
+    sampler = CEM(2, population=POPULATION, seed=seed, spread=0.3)
+    heading = math.atan2(*(goal.place - start[:2])[::-1])
+    for _ in range(GENERATIONS):
+        points = sampler.ask()
+        costs = np.zeros(len(points))
+        for i, (turn, force) in enumerate(points):
+            angle = heading + (turn - 0.5) * math.pi
+            action = parse_action({
+                "type": "push", "name": "planned", "entity": goal.entity, "duration": 0.15, "radius": 0.06,
+                "center": start.tolist(), "direction": [math.cos(angle), math.sin(angle), 0.0],
+                "magnitude": weight * (0.5 + 1.3 * force),
+            })  # fmt: skip
+            world.rollout([action], DURATION_S, frame_interval=DURATION_S)
+            costs[i] = np.linalg.norm(_middle(world.result(), goal.entity, -1)[:2] - goal.place)
+            if best is None or costs[i] < best[0]:
+                best = (float(costs[i]), action)
+        sampler.tell(points, costs)
+    assert best is not None
+    return best[1], best[0]
+
+
+def _middle(result: Any, entity: str, frame: int) -> np.ndarray:
+    place = next(t for t in result.tracks if t.name == entity).poses[frame].position
+    return np.array([place.x, place.y, place.z])
+
+
+def _drawn(world: WorldClient, trajectory: str, camera: Camera, spent: Spent) -> list[np.ndarray]:
+    """Pictures of a trajectory's frames."""
+    began = time.perf_counter()
+    view = CameraView(camera_info=camera_to_info(camera), pose=viewmat_to_pose(camera.viewmat))
+    times = np.arange(0, DURATION_S + INTERVAL_S / 2, INTERVAL_S)
+    pictures = [np.array(world.render(view=view, trajectory_id=trajectory, time=float(t))) for t in times]
+    spent.drawn += time.perf_counter() - began
+    return pictures
+
+
+def _write_beside(stem: Path, columns: list[list[np.ndarray]], goal: Goal, camera: Camera) -> float:
+    """Films side by side, the goal marked, and their last picture; the seconds that took."""
+    began = time.perf_counter()
+    uv, _ = camera.project(np.array([[*goal.place, 0.0]]))
+    place = tuple(round(float(v)) for v in uv[0])
+    pictures = []
+    for row in zip(*columns, strict=True):
+        marked = [cv2.drawMarker(np.ascontiguousarray(p), place, (220, 30, 30), cv2.MARKER_CROSS, 12, 2) for p in row]
+        pictures.append(np.hstack(marked))
+    write_film(stem.with_suffix(".mp4"), pictures, fps=25)
+    cv2.imwrite(str(stem.with_suffix(".png")), pictures[-1][..., ::-1])
+    return time.perf_counter() - began
+
+
+def _for_the_demo(width: int | None, source: Path, folder: Path) -> Path:
+    """The folder, with a copy of the scene's file in it: on the fast engine, with another working width [px]."""
     fields = yaml.safe_load(source.read_text(encoding="utf-8"))
     fields["photo"] = str((source.parent / fields["photo"]).resolve())
-    fields["reconstruct"] = {**fields.get("reconstruct", {}), "width_px": width}
+    fields["simulation"] = {**fields.get("simulation", {}), "engine": "fast", "particles": PARTICLES}
+    fields["refine"] = {**fields.get("refine", {}), "width_px": FILM_PX, "iterations": 40}
+    if width is not None:
+        fields["reconstruct"] = {**fields.get("reconstruct", {}), "width_px": width}
     folder.mkdir()
     (folder / source.name).write_text(yaml.safe_dump(fields), encoding="utf-8")
     return folder
-
-
-def _write_round(views: list[Any], out: Path, number: int, fps: float) -> float:
-    """Film and last picture of a round; the seconds that took."""
-    began = time.perf_counter()
-    pictures = [compressed_to_numpy(v.image) for v in views]
-    write_film(out / f"round_{number}.mp4", pictures, fps=fps)
-    cv2.imwrite(str(out / f"round_{number}.png"), pictures[-1][..., ::-1])
-    return time.perf_counter() - began
 
 
 def _scene_section(

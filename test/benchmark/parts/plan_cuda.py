@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from parts.plan_cuda_world import through_world
 from parts.records import record, write
 from pw_core.simulate.fast_cuda.engine import CudaEngine
 from pw_core.simulate.fast_cuda.tables import ACTION_SIZE, ALL, FOREVER, MODELS, ROW_SIZE, STEADY, Domain
@@ -94,6 +95,7 @@ def plan_cuda() -> None:
     batches(card)
     candidates(card)
     same_bits(card)
+    through_world(card)
 
 
 def one_world(card: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,14 +43,24 @@ class TogetherOptions:
 
 @dataclass(eq=False)
 class _Run:
-    """One candidate on its way."""
+    """One candidate on its way: in which world it is, and how many frames of it were good."""
 
     index: int
     candidate: Candidate
     scorer: Scorer
     setting: WorldSetting
-    frames: list[Frame] = field(default_factory=list)
+    good: int = 0
     done: Outcome | None = None
+
+
+@dataclass(frozen=True)
+class _Shot:
+    """All worlds at a frame: positions [m] and velocities [m/s] of all particles (W, J, 3)."""
+
+    time_s: float
+    snapshot: Snapshot
+    positions: F32
+    velocities: F32
 
 
 class Together:
@@ -120,79 +130,107 @@ class Together:
         if self._worlds is None or self._worlds.count != len(runs):
             self._worlds = None  # its memory first
             self._worlds = CudaWorlds(job.scene, settings, count=len(runs), bodies=self._shapes)
-        worlds = self._worlds
-        worlds.set_worlds([r.setting for r in runs])
-        worlds.reset(job.start.physics)
-        steps, told = 0, 0
-        names = () if any(t.sees_deformation for t in job.objective.terms) else ("positions", "velocities")
-        for k, time_s in enumerate(job.times):
+        self._worlds.set_worlds([r.setting for r in runs])
+        self._worlds.reset(job.start.physics)
+        batch = _Batch(job, runs, self._worlds, settings)
+        yield from batch.run(bound, worth, stopped)
+
+
+class _Batch:
+    """Candidates that run at the same time, each in its world, until all have ended."""
+
+    def __init__(self, job: Job, runs: list[_Run], worlds: CudaWorlds, settings: SimulationSettings) -> None:
+        self._job, self._runs, self._worlds, self._settings = job, runs, worlds, settings
+        terms = job.objective.terms
+        self._names = () if any(t.sees_deformation for t in terms) else ("positions", "velocities")
+        # Who looks at the end alone need not be asked before; where a goal ends a candidate, its whole state at that
+        # frame is fetched, so the GPU may not have gone on.
+        self._watch = bool(job.objective.stop_when) or any(t.when != "end" for t in terms)
+        self._ahead = not job.objective.stop_when
+        self._film: list[_Shot] = []
+        self._steps = 0
+
+    def run(
+        self, bound: Callable[[], float] | None, worth: Callable[[], float] | None, stopped: Callable[[], None] | None
+    ) -> Iterator[Outcome]:
+        """Their outcomes in order, see `Executor.run`."""
+        told, times = 0, self._job.times
+        self._advance(times[0])
+        for k, time_s in enumerate(times):
             if stopped is not None:
                 stopped()
-            wanted = math.ceil(time_s / settings.step_s - 0.5)
-            worlds.advance(wanted - steps)
-            steps = wanted
-            snapshot = worlds.snapshot(names)
-            positions, velocities = worlds.placed(snapshot)
-            for world, run in enumerate(runs):
-                if run.done is None:
-                    physics = _physics(job, worlds, snapshot, world, positions[world], velocities[world])
-                    _look(job, worlds, run, world, Frame(k, time_s, time_s / job.times[-1], physics), settings,
-                          int(snapshot.faults[world]), bound)  # fmt: skip
-            while told < len(runs) and (outcome := runs[told].done) is not None:
+            snapshot = self._worlds.snapshot(self._names)
+            if self._ahead and k + 1 < len(times):
+                self._advance(times[k + 1])
+            self._film.append(_Shot(time_s, snapshot, *self._worlds.placed(snapshot)))
+            self._look(k, bound)
+            while told < len(self._runs) and (outcome := self._runs[told].done) is not None:
                 yield outcome
                 told += 1
-            if told == len(runs):
+            if told == len(self._runs):
                 return
-        for world, run in enumerate(runs[told:], told):
+            if not self._ahead and k + 1 < len(times):
+                self._advance(times[k + 1])
+        for world, run in enumerate(self._runs[told:], told):
             if stopped is not None:
                 stopped()
-            yield run.done or _ended(worlds, run, world, reached=False, worth=worth)
+            yield run.done or self._ended(run, world, reached=False, worth=worth)
 
+    def _advance(self, time_s: float) -> None:
+        wanted = math.ceil(time_s / self._settings.step_s - 0.5)
+        self._worlds.advance(wanted - self._steps)
+        self._steps = wanted
 
-def _physics(
-    job: Job, worlds: CudaWorlds, snapshot: Snapshot, world: int, positions: F32, velocities: F32
-) -> PhysicsState:
-    """A world's state at a frame; what was not fetched is that of the start."""
-    if len(snapshot.deformed) > 2:
-        return worlds.physics(snapshot, world)
-    arrays = job.start.physics.particles.arrays() | {"positions": positions, "velocities": velocities}
-    return PhysicsState(Particles(**arrays), worlds.bodies(snapshot, world))
+    def _look(self, k: int, bound: Callable[[], float] | None) -> None:
+        """Take one more frame in."""
+        shot = self._film[k]
+        suspects = shot.snapshot.suspects(self._settings.inside)
+        last = k + 1 == len(self._job.times)
+        for world, run in enumerate(self._runs):
+            if run.done is not None:
+                continue
+            try:
+                if suspects[world]:
+                    self._judge(run, world, shot)
+                run.good = k + 1
+                if not (self._watch or last):
+                    continue
+                frame = self._frame(k, world)
+                moment = Moment(shot.time_s, shot.positions[world], shot.velocities[world], frame.physics)
+                if run.scorer.see(moment):
+                    run.done = self._ended(run, world, reached=True, worth=None)
+                elif bound is not None and (least := run.scorer.least(len(self._job.times))) > bound():
+                    run.done = Outcome(Score(run.index, least, time_s=shot.time_s, pruned=True))
+            except PWError as error:
+                run.done = failed(run.index, error, time_s=self._film[run.good - 1].time_s if run.good else 0.0)
 
+    def _judge(self, run: _Run, world: int, shot: _Shot) -> None:
+        from pw_core.simulate.fast_cuda.worlds import judge
 
-def _look(
-    job: Job, worlds: CudaWorlds, run: _Run, world: int, frame: Frame, settings: SimulationSettings, fault: int,
-    bound: Callable[[], float] | None,
-) -> None:  # fmt: skip
-    """Take one more frame of a candidate in; `done` where it ends."""
-    from pw_core.simulate.fast_cuda.worlds import judge
-
-    p = frame.physics.particles
-    try:
+        when = f"{shot.time_s:.4g} s into the rollout"
+        judge_positions(shot.positions[world], self._job.scene, self._settings, when=when)
         try:
-            judge(fault, run.candidate.actions)
+            judge(int(shot.snapshot.faults[world]), run.candidate.actions)
         except Diverged as error:
-            raise unstable(frame.time_s, settings) from error
-        finally:
-            judge_positions(p.positions, job.scene, settings, when=f"{frame.time_s:.4g} s into the rollout")
-        run.frames.append(frame)
-        reached = run.scorer.see(Moment(frame.time_s, p.positions, p.velocities, frame.physics))
-    except PWError as error:
-        run.done = failed(run.index, error, time_s=run.frames[-1].time_s if run.frames else 0.0)
-        return
-    if reached:
-        run.done = _ended(worlds, run, world, reached=True, worth=None)
-    elif bound is not None and (least := run.scorer.least(len(job.times))) > bound():
-        run.done = Outcome(Score(run.index, least, time_s=frame.time_s, pruned=True))
-    if run.done is not None:
-        run.frames = []
+            raise unstable(shot.time_s, self._settings) from error
 
+    def _frame(self, k: int, world: int) -> Frame:
+        """What is not fetched of it is that of the start."""
+        shot = self._film[k]
+        if len(shot.snapshot.deformed) > 2:
+            physics = self._worlds.physics(shot.snapshot, world)
+        else:
+            seen = {"positions": shot.positions[world], "velocities": shot.velocities[world]}
+            arrays = self._job.start.physics.particles.arrays() | seen
+            physics = PhysicsState(Particles(**arrays), self._worlds.bodies(shot.snapshot, world))
+        return Frame(k, shot.time_s, shot.time_s / self._job.times[-1], physics)
 
-def _ended(worlds: CudaWorlds, run: _Run, world: int, *, reached: bool, worth: Callable[[], float] | None) -> Outcome:
-    """The outcome of a candidate whose last frame this is; its end is fetched whole where it is worth it."""
-    terms = run.scorer.costs()
-    cost = float(np.sum(list(terms.values())))
-    last = run.frames[-1]
-    score = Score(run.index, cost, terms, last.time_s, reached)
-    if (worth is not None and cost > worth()) or not math.isfinite(cost):
-        return Outcome(score)
-    return Outcome(score, (*run.frames[:-1], replace(last, physics=worlds.whole(world))))
+    def _ended(self, run: _Run, world: int, *, reached: bool, worth: Callable[[], float] | None) -> Outcome:
+        """The outcome of a candidate whose last frame this is; its end is fetched whole where it is worth it."""
+        terms = run.scorer.costs()
+        cost = float(np.sum(list(terms.values())))
+        score = Score(run.index, cost, terms, self._film[run.good - 1].time_s, reached)
+        if (worth is not None and cost > worth()) or not math.isfinite(cost):
+            return Outcome(score)
+        frames = [self._frame(k, world) for k in range(run.good)]
+        return Outcome(score, (*frames[:-1], replace(frames[-1], physics=self._worlds.whole(world))))

@@ -27,6 +27,8 @@ GRID_KERNELS = ["begin", "scatter_first", "exchange", "gather_last", "nodes", "b
 STATE = {"positions": (0, (3,)), "velocities": (3, (3,)), "C": (6, (3, 3)), "F": (15, (3, 3)), "Jp": (24, ())}
 """First row and shape of each part of a particle's state (transfer.cu: State)."""
 STATE_SIZE = 25
+MOTION, MOTION_SIZE = ("positions", "velocities"), 6
+"""What comes first of it."""
 UNSTABLE, SPREAD, EMPTY_PUSH = 1, 2, 4
 """What `status` is made of (transfer.cu: Fault)."""
 NODE_BYTES = 16
@@ -148,6 +150,7 @@ class CudaEngine:
         self.bodies = len(shapes.rows) if shapes is not None else 0
         self._stride = -(-max(1, self.particles) // 32) * 32
         self._order = np.arange(self.particles)
+        self._back = self._tensor(self._order)
         self._entity = np.asarray(entity, np.int32)
         self.method = method if method != "auto" else self._choose()
         block = self.method == "block"
@@ -271,26 +274,39 @@ class CudaEngine:
             self._graphs[steps]()
         self._tensors["time"] += steps
 
-    def read(self, names: Sequence[str] = (), *, world: int = -1) -> dict[str, torch.Tensor]:
-        """The state of all worlds on the GPU, copies: positions (W, J, 3) and so on, as in `Particles`.
+    def read(self) -> dict[str, torch.Tensor]:
+        """The whole state of all worlds on the GPU, copies: positions (W, J, 3) and so on, as in `Particles`."""
+        out = {}
+        for name, (first, shape) in STATE.items():
+            part = self._tensors["state"][:, first : first + int(np.prod(shape)), : self.particles]
+            out[name] = part[:, :, self._back].swapaxes(1, 2).reshape(self.worlds, self.particles, *shape).clone()
+        out["active"] = self._tensors["active"][:, : self.particles][:, self._back].clone()
+        return out
+
+    def fetch(self, names: Sequence[str] = (), *, world: int = -1) -> dict[str, NDArray[Any]]:
+        """What `read` reads, on the host, in one transfer; the arrays are views of one. Waits for the GPU.
 
         Args:
             names: of what; empty: the whole.
             world: that one alone; -1: all.
         """
-        import torch
-
-        back = torch.as_tensor(np.argsort(self._order), device=self._device)
-        out = {}
+        rows = MOTION_SIZE if names and set(names) <= set(MOTION) else STATE_SIZE
         which = slice(world, world + 1) if world >= 0 else slice(None)
-        for name, (first, shape) in STATE.items():
-            if names and name not in names:
-                continue
-            part = self._tensors["state"][which, first : first + int(np.prod(shape)), : self.particles]
-            out[name] = part[:, :, back].swapaxes(1, 2).reshape(len(part), self.particles, *shape).contiguous()
+        part = self._tensors["state"][which, :rows, : self.particles].index_select(2, self._back)
+        values = part.swapaxes(1, 2).contiguous().cpu().numpy()
+        out = {
+            name: values[..., first : first + int(np.prod(shape))].reshape(*values.shape[:2], *shape)
+            for name, (first, shape) in STATE.items()
+            if (not names or name in names)
+        }
         if not names or "active" in names:
-            out["active"] = self._tensors["active"][which, : self.particles][:, back]
+            out["active"] = self._tensors["active"][which, : self.particles].index_select(1, self._back).cpu().numpy()
         return out
+
+    def extremes(self) -> tuple[F32, F32]:
+        """The lowest and the highest coordinates [m] of particles in each world (W, 3); not a number where one is."""
+        x = self._tensors["state"][:, :3, : self.particles]
+        return x.amin(2).cpu().numpy(), x.amax(2).cpu().numpy()
 
     def read_bodies(self) -> NDArray[np.float64]:
         """States of the rigid bodies in all worlds (W, B, BODY_SIZE). Waits for the GPU."""
@@ -360,6 +376,8 @@ class CudaEngine:
             first = np.asarray(positions).reshape(-1, self.particles, 3)[0]
             x, y, z = np.floor(first / self.domain.cell_m - 0.5).T
             self._order = np.lexsort((z, y, x))
+
+        self._back = self._tensor(np.argsort(self._order))
 
     def _empty(self, shape: tuple[int, ...], kind: torch.dtype, fill: float = 0) -> torch.Tensor:
         import torch

@@ -46,11 +46,21 @@ class WorldSetting:
 @dataclass(frozen=True)
 class Snapshot:
     """All worlds at one instant, on the host: arrays under the names of `Particles` (W, J', ...) of what deforms;
-    states of the rigid ones (W, B, BODY_SIZE); faults (W,)."""
+    states of the rigid ones (W, B, BODY_SIZE); faults (W,); lowest and highest coordinates [m] of what
+    deforms (W, 3)."""
 
     deformed: Mapping[str, NDArray[Any]]
     bodies: F64
     faults: NDArray[np.int32]
+    low: F32
+    high: F32
+
+    def suspects(self, inside: tuple[F64, F64]) -> NDArray[np.bool_]:
+        """Which worlds have a fault, something at no finite place, or something that deforms not between these corners
+        [m] (W,)."""
+        near = 1e-6  # as `judge_positions`
+        fits = (self.low > inside[0] + near).all(1) & (self.high < inside[1] - near).all(1)
+        return (self.faults != 0) | ~fits | ~np.isfinite(self.bodies[..., :13]).all((1, 2))
 
 
 class CudaWorlds:
@@ -128,13 +138,13 @@ class CudaWorlds:
 
     def snapshot(self, names: Sequence[str] = ()) -> Snapshot:
         """All worlds as they are, or the arrays of these names alone. Waits for the GPU."""
-        found = self.engine.read(names)
-        deformed = {k: v.cpu().numpy() for k, v in found.items()}
-        return Snapshot(deformed, self.engine.read_bodies(), self.engine.status())
+        engine = self.engine
+        deformed = engine.fetch(names)
+        return Snapshot(deformed, engine.read_bodies(), engine.status(), *engine.extremes())
 
     def whole(self, world: int) -> PhysicsState:
         """One world as it is."""
-        deformed = {k: v.cpu().numpy()[0] for k, v in self.engine.read(world=world).items()}
+        deformed = {k: v[0] for k, v in self.engine.fetch(world=world).items()}
         return self._assembled(deformed, self.engine.read_bodies()[world])
 
     def physics(self, snapshot: Snapshot, world: int) -> PhysicsState:
@@ -153,17 +163,20 @@ class CudaWorlds:
         given = self._state.particles
         if not self._shapes.names and len(self._index) == len(given.positions):
             return snapshot.deformed["positions"], snapshot.deformed["velocities"]
-        many = (self.count, 1, 1)
-        positions, velocities = np.tile(given.positions, many), np.tile(given.velocities, many)
+        positions, velocities = (np.empty((self.count, len(given.positions), 3), np.float32) for _ in range(2))
+        positions[:], velocities[:] = given.positions, given.velocities
         positions[:, self._index] = snapshot.deformed["positions"]
         velocities[:, self._index] = snapshot.deformed["velocities"]
         for row, name in enumerate(self._shapes.names):
             entity, states = self.scene.entity(name), snapshot.bodies[:, row]
             turns = states[:, TURN : TURN + 9].reshape(-1, 3, 3)
-            arms = np.einsum("wij,rj->wri", turns, self.scene.rest[entity.particles] - entity.origin)
-            spins = np.cross(states[:, None, SPIN : SPIN + 3], arms)
-            positions[:, entity.particles] = arms + states[:, None, :3]
-            velocities[:, entity.particles] = states[:, None, LINEAR : LINEAR + 3] + spins
+            x, y, z = states[:, SPIN : SPIN + 3].T
+            zero = np.zeros_like(x)
+            rates = np.array([[zero, -z, y], [z, zero, -x], [-y, x, zero]]).transpose(2, 0, 1) @ turns
+            rest = (self.scene.rest[entity.particles] - entity.origin).astype(np.float32)
+            for out, matrix, at in ((positions, turns, 0), (velocities, rates, LINEAR)):
+                arms = rest @ matrix.transpose(0, 2, 1).astype(np.float32)
+                out[:, entity.particles] = arms + states[:, None, at : at + 3].astype(np.float32)
         return positions, velocities
 
     def bodies(self, snapshot: Snapshot, world: int) -> dict[str, Body]:
@@ -199,6 +212,7 @@ class CudaWorld:
             tables.constants(scene, settings), scene.config.simulation.floor_friction, np.zeros(3)
         )
         self._worlds.set_worlds([self._setting])
+        self._seen: Snapshot | None = None
 
     def _change(self, **changes: Any) -> None:
         self._setting = replace(self._setting, **changes)
@@ -217,6 +231,7 @@ class CudaWorld:
 
     def reset(self, physics: PhysicsState) -> None:
         """See `Runner`."""
+        self._seen = None
         self._worlds.reset(physics)
 
     def set_actions(self, actions: Sequence[Action], *, wind: F64) -> None:
@@ -229,16 +244,22 @@ class CudaWorld:
 
     def advance(self, steps: int) -> None:
         """See `Runner`."""
+        self._seen = None
         self._worlds.advance(steps)
 
     def wait(self) -> None:
         """See `Runner`."""
-        judge(int(self._worlds.engine.status()[0]), self._setting.actions)
+        judge(int(self._look().faults[0]), self._setting.actions)
+
+    def _look(self) -> Snapshot:
+        if self._seen is None:
+            self._seen = self._worlds.snapshot()
+        return self._seen
 
     def positions(self) -> F32:
         """See `Runner`."""
-        return self._worlds.placed(self._worlds.snapshot(["positions", "velocities"]))[0][0]
+        return self._worlds.placed(self._look())[0][0]
 
     def read(self) -> PhysicsState:
         """See `Runner`."""
-        return self._worlds.physics(self._worlds.snapshot(), 0)
+        return self._worlds.physics(self._look(), 0)

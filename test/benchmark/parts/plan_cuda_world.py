@@ -13,6 +13,8 @@ from pw_core.actions import Action, parse_action
 from pw_core.config import SceneConfig
 from pw_core.plan.objective import Objective
 from pw_core.scene import Scene, Trajectory
+from pw_core.simulate.fast_cuda import tables
+from pw_core.simulate.fast_cuda.worlds import CudaWorlds, WorldSetting
 from pw_core.simulate.settings import choose_settings
 from pw_core.world import World
 
@@ -65,6 +67,7 @@ def through_world(card: str) -> None:
         assert scene is not None
         settings = choose_settings(scene)
         note = f"{card}; {settings.particles} particles, substep {settings.substep_s * 1e3:.3f} ms"
+        _bare(name, scene, note)
         _rollout(name, world, scene, note)
         _candidates(name, world, scene, note)
         _agreement(name, world, scene, note)
@@ -80,6 +83,26 @@ def _rollout(name: str, world: World, scene: Scene, note: str) -> None:
         rate = SECONDS / took
         record(f"{name}: {which} rollout of 0.5 s through World on the GPU", rate, "x real time",
                ">= 5" if which == "next" else "reported", rate >= 5 if which == "next" else None, note)  # fmt: skip
+
+
+def _bare(name: str, scene: Scene, note: str) -> None:
+    """The engine alone under one world's actions, and under 256 worlds': what of the time above is the GPU's."""
+    settings = choose_settings(scene)
+    rows = tables.constants(scene, settings)
+    for count in (1, 256):
+        worlds = CudaWorlds(scene, settings, count=count)
+        worlds.set_worlds([WorldSetting(rows, 1.0, np.zeros(3), tuple(candidate(scene, k))) for k in range(count)])
+        worlds.reset(scene.initial_physics())
+        worlds.advance(100)
+        steps, begin, end = 100, torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
+        begin.record()
+        worlds.advance(steps)
+        end.record()
+        torch.cuda.synchronize()
+        took = begin.elapsed_time(end) * 1e-3 / (steps * settings.substeps)
+        record(f"{name}: a substep of {count} on the GPU", 1e6 * took, "µs", "<= 20" if count == 1 else "reported",
+               took <= 2e-5 if count == 1 else None,
+               f"{count * settings.particles / took * 1e-9:.2f} G particle-substeps/s; {note}")  # fmt: skip
 
 
 def _candidates(name: str, world: World, scene: Scene, note: str) -> None:

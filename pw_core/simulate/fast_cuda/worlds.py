@@ -77,6 +77,9 @@ class CudaWorlds:
         self.scene, self.settings, self.count = scene, settings, count
         self._gpu, self._options = gpu, options
         self._index = deformable_particles(scene)
+        first, many = (int(self._index[0]) if len(self._index) else 0), len(self._index)
+        together = np.array_equal(self._index, np.arange(first, first + many))
+        self._where = slice(first, first + many) if together else self._index
         self._shapes = bodies or shapes(scene, settings)
         self._frictions: dict[int, float] = {}
         self._room = (0, 0, 0)
@@ -164,9 +167,10 @@ class CudaWorlds:
         if not self._shapes.names and len(self._index) == len(given.positions):
             return snapshot.deformed["positions"], snapshot.deformed["velocities"]
         positions, velocities = (np.empty((self.count, len(given.positions), 3), np.float32) for _ in range(2))
-        positions[:], velocities[:] = given.positions, given.velocities
-        positions[:, self._index] = snapshot.deformed["positions"]
-        velocities[:, self._index] = snapshot.deformed["velocities"]
+        if len(self._index) + len(self._shapes.rest) < len(given.positions):
+            positions[:], velocities[:] = given.positions, given.velocities
+        positions[:, self._where] = snapshot.deformed["positions"]
+        velocities[:, self._where] = snapshot.deformed["velocities"]
         for row, name in enumerate(self._shapes.names):
             entity, states = self.scene.entity(name), snapshot.bodies[:, row]
             turns = states[:, TURN : TURN + 9].reshape(-1, 3, 3)

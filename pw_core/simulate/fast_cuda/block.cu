@@ -132,10 +132,10 @@ struct Bodies {
     FN void copy(const Problem& p, double* to, const double* from) const {
         for (int n = threadIdx.x; n < p.bodies * BODY_SIZE; n += blockDim.x) to[n] = from[n];
     }
-    // Between substep n and the next, a thread each: the last threads, which have the fewest particles.
+    // Between substep n and the next, by the last warp, which has no particles where it can be spared.
     FN void between(const Problem& p, const Cluster& cluster, int world, int n) const {
-        int b = blockDim.x - 1 - threadIdx.x;
-        if (b < p.bodies)
+        if (threadIdx.x >> 5 != (blockDim.x >> 5) - 1) return;
+        for (int b = 0; b < p.bodies; ++b)
             go_on(p, cluster, world, b, n >= 0, sums(p, n) + 6 * b, sums(p, n + 1) + 6 * b, rows + b * BODY_SIZE, near[b]);
     }
     // After the last substep n; -1 where there was no particle: then they go all substeps alone.
@@ -143,13 +143,10 @@ struct Bodies {
         if (threadIdx.x >= 32) return;
         for (int b = 0; b < p.bodies; ++b) {
             double* body = rows + b * BODY_SIZE;
-            if (threadIdx.x == 0) {
-                if (n >= 0) receive(p, cluster, world, sums(p, n) + 6 * b, body);
-                else
-                    for (int s = 0; s < p.substeps; ++s)
-                        go_on(p, cluster, world, b, false, sums(p, 1) + 6 * b, sums(p, 0) + 6 * b, body, near[b]);
-            }
-            __syncwarp();
+            if (n >= 0) receive(p, cluster, world, sums(p, n) + 6 * b, body);
+            else
+                for (int s = 0; s < p.substeps; ++s)
+                    go_on(p, cluster, world, b, false, sums(p, 1) + 6 * b, sums(p, 0) + 6 * b, body, near[b]);
             settle(p, b, body);
         }
     }

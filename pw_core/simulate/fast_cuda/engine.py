@@ -31,7 +31,7 @@ MOTION, MOTION_SIZE = ("positions", "velocities"), 6
 """What comes first of it."""
 UNSTABLE, SPREAD, EMPTY_PUSH = 1, 2, 4
 """What `status` is made of (transfer.cu: Fault)."""
-NODE_BYTES = 16
+NODE_BYTES, WARP = 16, 32
 STATIC_SHARED = 5632
 """Bytes that a block of `advance_worlds` has beside its grid, rounded up."""
 Method = Literal["auto", "block", "grid"]
@@ -354,8 +354,8 @@ class CudaEngine:
     def _block_threads(self) -> int:
         """One for each particle of a block, within bounds: idle threads only make its barriers longer."""
         options = self.options
-        share = -(-self.particles // self.cluster)
-        return min(options.block_threads, max(options.least_block_threads, -(-share // 32) * 32))
+        share = -(-self.particles // self.cluster) + (WARP if self.bodies else 0)  # a warp moves the bodies meanwhile
+        return min(options.block_threads, max(options.least_block_threads, -(-share // WARP) * WARP))
 
     def _cluster_size(self, processors: int) -> int:
         size = self.options.largest_cluster

@@ -125,14 +125,13 @@ extern "C" __global__ void bodies(const __grid_constant__ Problem p, int substep
     long long *old = given + (~substep & 1) * 6 * p.bodies, *fresh = given + (substep & 1) * 6 * p.bodies;
     if (p.status[world] & (UNSTABLE | SPREAD)) return;
     if (substep < p.substeps) {
-        for (int b = threadIdx.x; b < p.bodies; b += 32)
+        for (int b = 0; b < p.bodies; ++b)
             go_on(p, alone, world, b, substep > 0, old + 6 * b, fresh + 6 * b, rows + b * BODY_SIZE,
                   p.near[world * p.bodies + b]);
         return;
     }
     for (int b = 0; b < p.bodies; ++b) {
-        if (threadIdx.x == 0) receive(p, alone, world, old + 6 * b, rows + b * BODY_SIZE);
-        __syncwarp();
+        receive(p, alone, world, old + 6 * b, rows + b * BODY_SIZE);
         settle(p, b, rows + b * BODY_SIZE);
     }
 }

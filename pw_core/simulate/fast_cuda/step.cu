@@ -79,27 +79,35 @@ FN void hand_over(const Problem& p, const Given& given, long long* sums) {
     }
 }
 
-// Force [N] and torque [N m] of a substep into a body's row, from its six sums in the blocks of a cluster.
+// Force [N] and torque [N m] of a substep into a body's row, from its six sums in the blocks of a cluster: by a warp.
 FN void receive(const Problem& p, const Cluster& cluster, int world, long long* sums, double* body) {
-    double scale = 1.0 / (impulse_units(p.units + world * UNITS_SIZE) * (p.step / p.substeps));
-    for (int n = 0; n < 6; ++n) {
+    const double scale = 1.0 / (impulse_units(p.units + world * UNITS_SIZE) * (p.step / p.substeps));
+    const int n = threadIdx.x & 31;
+    if (n < 6) {
         long long sum = cluster.size == 1 ? sums[n] : 0;
-        if (cluster.size > 1)
+        if (cluster.size > 1) {
+#pragma unroll 8
             for (int other = 0; other < cluster.size; ++other) sum += *cluster.of(other, sums + n);
+        }
         body[B_FORCE + n] = (double)sum * scale;
     }
+    __syncwarp();
 }
 
-// One thread's body between two substeps: what it was given acts, and nodes find it where it then is.
+// A warp's body between two substeps: what it was given acts, and nodes find it where it then is.
 FN void go_on(const Problem& p, const Cluster& cluster, int world, int b, bool begun, long long* old, long long* fresh,
               double* body, Near& near) {
     const double* shape = p.shapes + b * SHAPE_SIZE;
+    const int lane = threadIdx.x & 31;
     if (begun) receive(p, cluster, world, old, body);
-    else
-        for (int n = 0; n < 6; ++n) body[B_FORCE + n] = 0.0;
-    for (int n = 0; n < 6; ++n) fresh[n] = 0;
-    integrate(body, shape, body + B_FORCE, body + B_TORQUE, p.step / p.substeps);
-    look(body, shape, near);
+    else if (lane < 6) body[B_FORCE + lane] = 0.0;
+    if (lane < 6) fresh[lane] = 0;
+    __syncwarp();
+    if (lane == 0) {
+        integrate(body, shape, body + B_FORCE, body + B_TORQUE, p.step / p.substeps);
+        look(body, shape, near);
+    }
+    __syncwarp();
 }
 
 // A block begins a world's step for particles `from` to `to`: what is in force (slots, count), impulses on single

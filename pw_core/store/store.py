@@ -1,7 +1,8 @@
 """Scenes, states and trajectories on disk, each written aside and renamed, so that a crash leaves the old or the new.
 
 `<store>/<scene>/`: scene.yaml, background.safetensors, entities.safetensors, light.safetensors (of one photo),
-meshes/*.ply, cameras.json, tree.json, states/<id>.safetensors, trajectories/<id>.npz. No pickle anywhere, and no name leaves the store.
+meshes/*.ply, cameras.json, tree.json, states/<id>.safetensors, trajectories/<id>.npz. No pickle anywhere, and no name
+leaves the store.
 `<store>/.replaced/<scene>-<time>/` is a scene whose place another took, `.locks/` says which process writes which,
 `.store.json` holds the store's id.
 """

@@ -176,7 +176,7 @@ class SimulationConfig(Part):
     margin_m: float = Field(default=0.12, gt=0, le=1000, description="free room about the entities on every side")
     floor_friction: float = Field(default=0.5, ge=0, le=1000)
     engine: Literal["genesis", "fast"] = Field(
-        default="genesis", description="fast: this project's own kernels (CPU); what they cannot do goes to Genesis"
+        default="fast", description="this project's own kernels; what they do not cover goes to Genesis, and is said"
     )
 
     @field_validator("substep_s")

@@ -95,4 +95,17 @@ else
   mkdir -p log && mv colcon.log log/colcon_build.txt
   echo "$files" > "$built"
 fi
+
+# --- the kernels ------------------------------------------------------------------------------------------------------
+# numba keeps what it compiles beside the sources, for this processor: the first scene then waits for nothing.
+warm=install/.pw_warm
+sources=$({ cat pw_core/kernels/*.py pw_core/simulate/fast/*.py; cat "$stamp"
+            grep -m1 'model name' /proc/cpuinfo 2>/dev/null || uname -m; } | sha256sum | cut -d' ' -f1)
+if [ "$(cat "$warm" 2>/dev/null)" = "$sources" ]; then
+  echo "==> physics kernels are up to date"
+else
+  stage "compiling the physics kernels (once, about half a minute)"
+  PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m pw_core.simulate.fast.warm
+  echo "$sources" > "$warm"
+fi
 stage "ready"

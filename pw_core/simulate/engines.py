@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import numpy as np
+
 from pw_core.errors import RolloutError
 from pw_core.scene import Scene
 from pw_core.simulate.engine import Runner
@@ -11,6 +13,8 @@ from pw_core.simulate.settings import SimulationSettings
 from pw_core.simulate.stepping import Stepping
 
 EngineName = Literal["genesis", "fast"]
+OFF_CENTRE = 0.02
+"""How far from a body's origin its centre of mass may lie, in its mesh's diagonals; reconstruction puts it there."""
 
 
 def make_runner(name: EngineName, scene: Scene, settings: SimulationSettings, *, device: str) -> Runner:
@@ -51,4 +55,19 @@ def engine_for(scene: Scene, wanted: EngineName, *, device: str) -> tuple[Engine
                 f"the fast engine takes {MOST_BODIES} rigid bodies at most on a GPU, and this scene has {bodies}: "
                 "Genesis takes over"
             )
+    if wanted == "fast" and (why := _uncovered(scene)):
+        return "genesis", f"{why}, and the fast engine turns bodies about their origins: Genesis takes over"
     return wanted, ""
+
+
+def _uncovered(scene: Scene) -> str:
+    """What of a scene the fast engine would do wrong; empty where there is nothing."""
+    import trimesh
+
+    for entity in scene.entities:
+        if entity.kind != "deformable" and len(entity.mesh.faces):
+            mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces, process=False)
+            apart = float(np.linalg.norm(mesh.center_mass))
+            if mesh.is_watertight and apart > OFF_CENTRE * mesh.scale:
+                return f"body '{entity.name}' has its origin {1e3 * apart:.1f} mm from its centre of mass"
+    return ""

@@ -62,31 +62,46 @@ def _grid_of(data: bytes, options: DistanceOptions) -> DistanceGrid:
 
 
 @njit(inline="always")
+def _dot(a, b):
+    return a[0] * b[0] + a[1] * b[1] + a[2] * b[2]
+
+
+@njit(inline="always")
+def _less(a, b):
+    return a[0] - b[0], a[1] - b[1], a[2] - b[2]
+
+
+@njit(inline="always")
+def _along(a, u, s, v, t):
+    return a[0] + u[0] * s + v[0] * t, a[1] + u[1] * s + v[1] * t, a[2] + u[2] * s + v[2] * t
+
+
+@njit(error_model="numpy")
 def _nearest(p, a, b, c):
-    """The point of a triangle nearest to p, by its Voronoi regions (Ericson 2005, 5.1.5)."""
-    ab, ac, ap = b - a, c - a, p - a
-    d1, d2 = (ab * ap).sum(), (ac * ap).sum()
+    """The point of a triangle nearest to p, by its Voronoi regions (Ericson 2005, 5.1.5); all are triples."""
+    ab, ac, ap = _less(b, a), _less(c, a), _less(p, a)
+    d1, d2 = _dot(ab, ap), _dot(ac, ap)
     if d1 <= 0 and d2 <= 0:
         return a
-    bp = p - b
-    d3, d4 = (ab * bp).sum(), (ac * bp).sum()
+    bp = _less(p, b)
+    d3, d4 = _dot(ab, bp), _dot(ac, bp)
     if d3 >= 0 and d4 <= d3:
         return b
-    cp = p - c
-    d5, d6 = (ab * cp).sum(), (ac * cp).sum()
+    cp = _less(p, c)
+    d5, d6 = _dot(ab, cp), _dot(ac, cp)
     if d6 >= 0 and d5 <= d6:
         return c
     vc = d1 * d4 - d3 * d2
     if vc <= 0 and d1 >= 0 and d3 <= 0:
-        return a + ab * (d1 / (d1 - d3))
+        return _along(a, ab, d1 / (d1 - d3), ac, 0.0)
     vb = d5 * d2 - d1 * d6
     if vb <= 0 and d2 >= 0 and d6 <= 0:
-        return a + ac * (d2 / (d2 - d6))
+        return _along(a, ab, 0.0, ac, d2 / (d2 - d6))
     va = d3 * d6 - d5 * d4
     if va <= 0 and d4 - d3 >= 0 and d5 - d6 >= 0:
-        return b + (c - b) * ((d4 - d3) / ((d4 - d3) + (d5 - d6)))
+        return _along(b, _less(c, b), (d4 - d3) / ((d4 - d3) + (d5 - d6)), ac, 0.0)
     whole = 1.0 / (va + vb + vc)
-    return a + ab * (vb * whole) + ac * (vc * whole)
+    return _along(a, ab, vb * whole, ac, vc * whole)
 
 
 @njit(nogil=True, cache=True, error_model="numpy")
@@ -99,13 +114,12 @@ def _measure(corners, lower, cell, distance, gradient):
             middle[f, a] = (corners[f, 0, a] + corners[f, 1, a] + corners[f, 2, a]) / 3
         for k in range(3):
             reach[f] = max(reach[f], math.sqrt(((corners[f, k] - middle[f]) ** 2).sum()))
-    p = np.zeros(3)
     inside = np.zeros(nz, np.bool_)
     for i in range(nx):
         for j in range(ny):
-            p[0], p[1] = lower[0] + i * cell[0], lower[1] + j * cell[1]
+            px, py = lower[0] + i * cell[0], lower[1] + j * cell[1]
             # A node is inside where an odd number of faces lies above it; a little aside, so as to meet no edge.
-            x, y = p[0] + 1.234567e-7 * cell[0], p[1] + 2.718281e-7 * cell[1]
+            x, y = px + 1.234567e-7 * cell[0], py + 2.718281e-7 * cell[1]
             inside[:] = False
             for f in range(faces):
                 t = corners[f]
@@ -121,7 +135,7 @@ def _measure(corners, lower, cell, distance, gradient):
                             inside[k] = not inside[k]
             before = 0.0
             for k in range(nz):
-                p[2] = lower[2] + k * cell[2]
+                p = px, py, lower[2] + k * cell[2]
                 # From one node to the next the distance changes by no more than the way: most faces are too far.
                 best, nearest, face = (before + 1.0001 * cell[2] if k else 1e30), p, 0
                 for f in range(faces):
@@ -130,16 +144,21 @@ def _measure(corners, lower, cell, distance, gradient):
                     )
                     if far - reach[f] >= best:
                         continue
-                    q = _nearest(p, corners[f, 0], corners[f, 1], corners[f, 2])
-                    d = math.sqrt(((p - q) ** 2).sum())
+                    t = corners[f]
+                    q = _nearest(
+                        p, (t[0, 0], t[0, 1], t[0, 2]), (t[1, 0], t[1, 1], t[1, 2]), (t[2, 0], t[2, 1], t[2, 2])
+                    )
+                    away = _less(p, q)
+                    d = math.sqrt(_dot(away, away))
                     if d < best:
                         best, nearest, face = d, q, f
                 before = best
                 sign = -1.0 if inside[k] else 1.0
                 distance[i, j, k] = sign * best
-                out = sign * (p - nearest)
+                out = _less(p, nearest)
+                size = sign * best
                 if best < 1e-12:
-                    out = np.cross(corners[face, 1] - corners[face, 0], corners[face, 2] - corners[face, 0])
-                size = math.sqrt((out**2).sum())
+                    normal = np.cross(corners[face, 1] - corners[face, 0], corners[face, 2] - corners[face, 0])
+                    out, size = (normal[0], normal[1], normal[2]), math.sqrt((normal**2).sum())
                 for a in range(3):
                     gradient[i, j, k, a] = out[a] / size

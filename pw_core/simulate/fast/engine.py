@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F64
@@ -63,6 +64,15 @@ class Pace:
         self._seconds[threads] = 0.7 * before + 0.3 * seconds
 
 
+def _most_threads() -> int:
+    """As many as torch takes, which is not loaded for that alone: it is the half of a first frame's time."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
+    asked = os.environ.get("OMP_NUM_THREADS", "")
+    return int(asked) if asked.isdecimal() and int(asked) > 0 else os.cpu_count() or 1
+
+
 class FastBody:
     """A row of the solver's bodies, see `engine.BodyHandle`."""
 
@@ -107,7 +117,7 @@ class FastBody:
 class FastEngine:
     """This project's own MPM kernels, see `engine.Engine`. Bits do not depend on the number of threads.
 
-    It runs on `torch.get_num_threads()` threads, as the renderer does.
+    It runs on torch's number of threads, as the renderer does.
     """
 
     bodies: Mapping[str, FastBody]
@@ -180,7 +190,7 @@ class FastEngine:
 
     def step(self) -> None:
         """See `Engine`."""
-        threads = self._pace.threads(len(self._solver.positions), torch.get_num_threads())
+        threads = self._pace.threads(len(self._solver.positions), _most_threads())
         begun = time.perf_counter()
         try:
             self._solver.advance(self._substeps, threads=threads)

@@ -1,4 +1,7 @@
-"""Compile the engine's kernels ahead of the first rollout: `python -m pw_core.simulate.fast.warm`, a minute once."""
+"""Compile the engine's kernels ahead of the first rollout: `python -m pw_core.simulate.fast.warm`, a minute once.
+
+`make setup` does it.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ def compile_kernels() -> float:
     """Compile, or load from the cache, all that the engine needs; returns the seconds it took."""
     import numpy as np
 
+    from pw_core.simulate.fast.distance import distance_grid
     from pw_core.simulate.fast.particles import Solver
 
     start = time.perf_counter()
@@ -17,6 +21,8 @@ def compile_kernels() -> float:
     )
     solver.set_entity(0, "elastic", lam=1e4, mu=1e4, threshold=1.0, viscosity=1.0, mass=1e-3)
     solver.F[:] = np.eye(3).reshape(9)
+    corners = 0.01 * np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
+    distance_grid(corners, np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
     solver.advance(1)
     return time.perf_counter() - start
 

@@ -141,3 +141,19 @@ def test_building_takes_no_scene_into_the_kernels(make_ball) -> None:
     for model in ("elastic", "liquid"):
         Simulation.build(make_ball(model, count=200), engine="fast").step()
     assert len(kernel.signatures) == 1
+
+
+def test_a_body_whose_origin_is_not_its_centre_goes_to_genesis_and_says_so(build_pin) -> None:
+    from pw_core.simulate.engines import engine_for
+
+    scene, _ = build_pin("fast")
+    assert engine_for(scene, "fast", device="cpu") == ("fast", "")
+    ball, pin = scene.entities
+    moved = replace(scene, entities=(ball, replace(pin, origin=pin.origin + np.array([0, 0.01, 0]))))
+    name, why = engine_for(moved, "fast", device="cpu")
+    assert name == "genesis" and "'pin'" in why and "10.0 mm" in why
+    assert engine_for(moved, "genesis", device="cpu") == ("genesis", "")
+
+
+def test_the_engine_of_a_config_that_names_none(scene) -> None:
+    assert scene.config.simulation.engine == "fast"

@@ -22,7 +22,7 @@ def test_state_after_twelve_milliseconds(model, tmp_path):
     if compiler is None:
         pytest.skip("no C++ compiler here")
     scene = ball_scene(model, count=600)
-    simulation = Simulation.build(scene)
+    simulation = Simulation.build(scene, engine="genesis")
     physics = scene.initial_physics()
     rng = np.random.default_rng(0)
     physics.particles.velocities[:] = [0.4, -0.2, -1.5] + 0.1 * rng.normal(size=(600, 3))

@@ -60,6 +60,7 @@ class ErrorCode(IntEnum):
     NO_SCENE = 903
     SHUTTING_DOWN = 904
     CANCELED = 905
+    TOO_LARGE = 906
 
 
 class PWError(Exception):

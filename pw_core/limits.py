@@ -41,6 +41,8 @@ class Limits:
     """Of a picture to draw (4096 x 4096): drawing takes 40 bytes a pixel."""
     picture_pixels: int = 120_000_000
     """Of a picture that is given: cameras have up to 108 Mpx."""
+    list_items: int = 10_000
+    """Of any other list in a request: of pictures, views, candidates."""
     request_pixels: int = 1_000_000_000
     """Of all pictures of a request: 3 GB as RGB. Eighty photos of a telephone."""
     request_bytes: int = 1_000_000_000

@@ -127,7 +127,13 @@ class WorldClient:
             ):
                 return
             time.sleep(0.02)
-        raise PWError(f"{self._world} was not ready within {timeout:g} s", code=ErrorCode.NODE_UNKNOWN)
+        status = self._status
+        missing = (
+            "nothing was heard of it" if status is None
+            else "its worker is starting" if status.status == WorldStatus.STARTING
+            else "its action servers were not found"
+        )  # fmt: skip
+        raise PWError(f"{self._world} was not ready within {timeout:g} s: {missing}", code=ErrorCode.NODE_UNKNOWN)
 
     def status(self) -> WorldStatus | None:
         """The last report."""

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import rclpy
@@ -21,6 +24,7 @@ from pw_ros.interfaces.actions.evaluate import EvaluateServer
 from pw_ros.interfaces.actions.plan import PlanServer
 from pw_ros.interfaces.actions.refine import RefineServer
 from pw_ros.interfaces.actions.rollout import RolloutServer
+from pw_ros.interfaces.calls import Calls
 from pw_ros.interfaces.frames import Frames
 from pw_ros.interfaces.gate import Gate, Pass
 from pw_ros.interfaces.services.answering import Readers
@@ -37,6 +41,12 @@ from pw_ros.worker.protocol import Snapshot, WorkerOptions
 THREADS = 20
 """Of the executor: five goals (one runs, four wait), a reconstruction, six readers, and room for what must answer."""
 
+NEW_FOR = 5.0
+"""[s] in which a node that meets another of its name is the second one: longer than discovery takes."""
+
+ANSWERS_WITHIN = 1.5
+"""[s] in which a node that ends answers who waits; then it ends without."""
+
 CLOCK_PERIOD = 0.1
 """[s] of wall time after which /clock is repeated, for who came late."""
 
@@ -49,7 +59,10 @@ class WorldNode(Node):
         parameters.declare(self)
         self.group = ReentrantCallbackGroup()
         self.closing = False
-        self.gate = Gate()
+        self.refused = ""
+        self.gate, self.calls = Gate(), Calls()
+        self.limits = parameters.limits_of(self)
+        self._began = time.monotonic()
         self._status_lock = threading.Lock()
         self._status: dict[str, Any] = {"status": "starting"}
         self.frames = Frames(self, self._value("frame_id"))
@@ -156,6 +169,16 @@ class WorldNode(Node):
             self._status = {**self._status, "eta": None, **fields}
         self._publish_status()
 
+    @property
+    def fault(self) -> str:
+        """The last error that the status told; empty: none since."""
+        return str(self._status.get("error_msg", "")) if self._status.get("error_code") else ""
+
+    def second(self, text: str) -> None:
+        """Another node has this one's name: whoever began last gives way, where the parameter says so."""
+        if self.get_parameter("refuse_second").value and time.monotonic() - self._began < NEW_FOR:
+            self.refused = text
+
     def _publish_status(self) -> None:
         if self.closing or not self._built.is_set():
             return
@@ -212,6 +235,20 @@ class WorldNode(Node):
             elif parameter.name == "max_uncommitted_states":
                 self.worker.limit_states(parameter.value)
 
+    def end(self, spin: Callable[[], None]) -> None:
+        """Answer every client that waits (SHUTTING_DOWN), which needs the executor to be spun meanwhile, and close."""
+        self.closing = True
+        ending = threading.Thread(target=self.worker.close, args=(0.5,), name="ending")
+        ending.start()
+        until = time.monotonic() + ANSWERS_WITHIN
+        while (self.calls.count or ending.is_alive()) and time.monotonic() < until:
+            spin()
+        sent = time.monotonic() + 0.2  # answers are there: let them out
+        while time.monotonic() < sent:
+            spin()
+        ending.join(1.0)
+        self.close()
+
     def close(self) -> None:
         """End the worker and what waits for it. Twice is once."""
         self.closing = True
@@ -233,13 +270,16 @@ def main(args: list[str] | None = None) -> int:
         executor.add_node(node)
         node.get_logger().info(transport)
         node.get_logger().info(f"scenes are in {node.get_parameter('store').value}")
-        while rclpy.ok() and not stop.is_set():
+        while rclpy.ok() and not stop.is_set() and not node.refused:
             try:
                 executor.spin_once(timeout_sec=0.2)
             except ExternalShutdownException:
                 break
             except Exception as error:  # a bug in one callback is no reason to take the world down
                 node.get_logger().error(f"{type(error).__name__}: {error}")
+        if node.refused:
+            raise ValueError(node.refused)
+        node.end(lambda: _spin(executor))
     except ValueError as error:
         print(f"world_node: {error}")
         return 2
@@ -253,6 +293,11 @@ def main(args: list[str] | None = None) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # Python puts ours back to "die" while it leaves; this one it keeps
     return 0
+
+
+def _spin(executor: MultiThreadedExecutor) -> None:
+    with suppress(Exception):  # told by the callback's own guard; the end goes on
+        executor.spin_once(timeout_sec=0.05)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,25 @@ from rcl_interfaces.msg import FloatingPointRange, IntegerRange, ParameterDescri
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 
+from pw_core.limits import LIMITS, Limits
+
 CHOICES = {
     "busy_policy": ("wait", "reject"),
     "image_reliability": ("reliable", "best_effort"),
     "device": ("cpu", "cuda"),
 }
+
+
+LIMITED = (
+    "text_chars", "entities", "prompt_points", "actions", "poses", "request_poses", "list_items", "document_bytes",
+    "request_bytes",
+)  # fmt: skip
+"""Fields of `Limits` that have parameters; they may be lowered."""
+
+
+def limits_of(node: Node) -> Limits:
+    """The limits as the parameters have them."""
+    return replace(LIMITS, **{name: node.get_parameter(f"limits.{name}").value for name in LIMITED})
 
 
 def config_folder() -> Path:
@@ -55,6 +70,13 @@ def declare(node: Node) -> None:
     _add(node, "refine_preview_every", 10, shown, (1, 1000))
     _add(node, "record_memory_mb", 512, "[MB] of pictures that ~/record keeps; then it stops", (1, 65536))
     _add(node, "record_duration", 60.0, "[s] after which ~/record stops by itself", (0.1, 3600.0))
+    for limit in LIMITED:
+        most = getattr(LIMITS, limit)
+        text = "what a request may hold at most; docs/ros.md has the table"
+        _add(node, f"limits.{limit}", most, text, (1, most), read_only=True)
+    _add(node, "refuse_second", False, "end at the start where another node has this one's name", read_only=True)
+    gone = "[s] after which a goal ends whose action has no client left; 0: goals outlive their clients"
+    _add(node, "end_orphans_after", 5.0, gone, (0.0, 3600.0))
     _add(node, "world_factory", "pw_core.world:World", "module:class of the world, for tests", read_only=True)
     _refuse_own_clock(node.get_parameter("publish_clock").value, node.get_parameter("use_sim_time").value)
     publishes = bool(node.get_parameter("publish_clock").value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pw_core.config import SceneConfig
+from pw_core.documents import DocumentError, parse_yaml
 from pw_core.errors import ErrorCode, PWError
 
 NOT_BY_MESSAGE = (
@@ -21,12 +22,10 @@ def yaml_to_config(text: str) -> SceneConfig:
     Raises:
         PWError (INVALID_CONFIG): no YAML, a fault in it, or a field of NOT_BY_MESSAGE.
     """
-    import yaml
-
     try:
-        fields = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise PWError(f"config_yaml is no YAML: {error}", code=ErrorCode.INVALID_CONFIG) from None
+        fields = parse_yaml(text)
+    except DocumentError as error:
+        raise PWError(f"config_yaml: {error}", code=ErrorCode.INVALID_CONFIG) from None
     config = SceneConfig.parse(fields, source="config_yaml").model_copy(update={"photo": ""})
     named = [path for path in NOT_BY_MESSAGE if _is_set(config, path)]
     if named:

@@ -8,7 +8,9 @@ from typing import Any, Protocol
 from builtin_interfaces.msg import Time
 
 from pw_core.gaussians import Camera
+from pw_core.limits import Limits
 from pw_msgs.msg import PhysicalAction
+from pw_ros.interfaces.calls import Calls
 from pw_ros.interfaces.frames import Frames
 from pw_ros.interfaces.gate import Gate, Pass
 from pw_ros.worker.process import Worker
@@ -25,8 +27,8 @@ class Predictions(Protocol):
     def predict(self, frame: FrameData, began: Time, shown: dict[str, Any], *, drawn: bool = False) -> None:
         """An instant of a running or played trajectory whose t = 0 is at `began`."""
 
-    def show(self, shown: dict[str, Any] | None, began: Time) -> None:
-        """What the predicted views show from now on; None: nothing."""
+    def show(self, shown: dict[str, Any] | None, began: Time, *, again: bool = False) -> None:
+        """What the predicted views show from now on; None: nothing. `again`: the same instant may be drawn anew."""
 
     def play(
         self, frames: Sequence[FrameData], actions: Sequence[PhysicalAction], trajectory: str, *, rate: float,
@@ -54,6 +56,8 @@ class NodeContext(Protocol):
     """The world's node. What is not explained here is of `rclpy.node.Node`."""
 
     closing: bool
+    limits: Limits
+    calls: Calls
     group: Any
     gate: Gate
     frames: Frames
@@ -85,6 +89,15 @@ class NodeContext(Protocol):
     def report(self, **fields: Any) -> None:
         """Change the status and publish it: status, stage, fraction, eta, error_code, error_msg."""
 
+    @property
+    def fault(self) -> str:
+        """The last error that the status told; empty: none since."""
+
+    def second(self, text: str) -> None:
+        """Another node has this one's name."""
+
+    def get_node_names_and_namespaces(self) -> list[tuple[str, str]]: ...
+
     def get_parameter(self, name: str) -> Any: ...
 
     def get_logger(self) -> Any: ...
@@ -92,6 +105,10 @@ class NodeContext(Protocol):
     def get_clock(self) -> Any: ...
 
     def get_name(self) -> str: ...
+
+    def get_namespace(self) -> str: ...
+
+    def count_subscribers(self, topic: str) -> int: ...
 
     def create_service(self, kind: Any, name: str, callback: Any, *, callback_group: Any = None) -> Any: ...
 

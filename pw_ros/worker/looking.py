@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.errors import ErrorCode, PWError
+from pw_core.rollout import frames_between, nearest_frame
 from pw_core.scene import PhysicsState, Scene, Trajectory
 from pw_ros.worker.context import Context
 from pw_ros.worker.protocol import FrameData, Picture, Snapshot
@@ -85,13 +87,15 @@ def render(context: Context, request: RenderRequest) -> Picture:
     physics, at = None, 0.0
     if request.trajectory:
         found = world.trajectory(request.trajectory)
-        at = float(found.times[np.argmin(np.abs(found.times - request.time_s))])
+        at = float(found.times[nearest_frame(found, request.time_s)])
         physics, state = world.physics_at(found, at), _appearance_of(context, found)
     elif request.live and context.live is not None:
         at, physics, state = context.live
     correcting = context.correcting
     if request.live and correcting is not None:
         return correcting(request.camera)
+    if request.live and physics is None:  # the head in its place would pass for the prediction
+        raise PWError("what was to be drawn is over", code=ErrorCode.BUSY)
     view = world.render(request.camera, physics=physics, state=state)
     seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if request.depth else None
     return Picture(view.rgb, seen, at)
@@ -112,5 +116,7 @@ def trajectory(context: Context, request: TrajectoryRequest) -> Frames:
         found, scene = world.trajectory(request.trajectory), world.scene
     assert scene is not None
     end = float(found.times[-1]) or 1.0
-    frames = [frame_of(scene, t, t / end, world.physics_at(found, t)) for t in map(float, found.times)]
+    chosen = frames_between(found, request.start, request.end, stride=request.stride)
+    times = [float(found.times[k]) for k in chosen]
+    frames = [frame_of(scene, t, t / end, world.physics_at(found, t)) for t in times]
     return Frames(found, frames)

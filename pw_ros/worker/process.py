@@ -10,6 +10,7 @@ import itertools
 import multiprocessing
 import signal
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
@@ -25,6 +26,8 @@ from pw_ros.worker.shared_memory import Receiver, Ring
 
 T = TypeVar("T")
 MAX_FAILED_STARTS = 3
+MAX_LOST = 1000
+"""Ids of what-ifs that went with a worker, told apart from ones that never were."""
 
 
 @dataclass
@@ -73,6 +76,7 @@ class Worker:
         self._ready = threading.Event()
         self._closing = False
         self._failed_starts = 0
+        self._lost: deque[str] = deque(maxlen=MAX_LOST)
         self._spawn()
         self._reader = threading.Thread(target=self._read, name="worker-reader", daemon=True)
         self._reader.start()
@@ -215,7 +219,7 @@ class Worker:
             if isinstance(message, Answered):
                 job.future.set_result(message.value)
             else:
-                job.future.set_exception(PWError(message.text, code=message.code))
+                job.future.set_exception(PWError(self._said(message.text), code=message.code))
 
     def _restart(self) -> bool:
         self._process.join(5.0)
@@ -224,6 +228,9 @@ class Worker:
             jobs, self._jobs = list(self._jobs.values()), {}
         again = not self._closing
         if again:
+            kept = self.snapshot.committed
+            gone = [s for s in self.snapshot.states if s.id not in kept and not s.label]
+            self._lost += [i for s in gone for i in (s.id, s.trajectory_id) if i]
             self._failed_starts += not self._ready.is_set()
             if self._failed_starts >= MAX_FAILED_STARTS:
                 self._change("failed", f"the worker ended {self._failed_starts} times while starting ({how})")
@@ -242,6 +249,11 @@ class Worker:
                     else PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
                 )
         return again
+
+    def _said(self, text: str) -> str:
+        """An error of the worker's; where it names a what-if that went with a worker before, that is said."""
+        lost = next((i for i in self._lost if f"'{i}'" in text), "")
+        return f"{text}; '{lost}' was a what-if and went when the worker process ended" if lost else text
 
     def _change(self, state: str, why: str) -> None:
         self.state = state

@@ -268,11 +268,14 @@ class Frames(NamedTuple):
 
 @dataclass(frozen=True)
 class TrajectoryRequest(Request[Frames]):
-    """By id; empty: the last committed."""
+    """By id; empty: the last committed. Its frames from `start` to `end` [s] (0: to the last), every `stride`-th."""
 
     served = Served.READ
 
     trajectory: str = ""
+    start: float = 0.0
+    end: float = 0.0
+    stride: int = 1
 
 
 @dataclass(frozen=True)

@@ -262,7 +262,11 @@ def test_render_view_answers_while_a_goal_runs(world) -> None:
     assert code_of(world.reconstruct, "ball", replace=True) == ErrorCode.BUSY
     assert world.cancel()
     moved = world.result(5)
-    assert not np.array_equal(world.render("photo", trajectory_id=moved.trajectory_id, time=9.0), still)
+    end = {"trajectory_id": moved.trajectory_id, "time": moved.simulated_time}
+    assert not np.array_equal(world.render("photo", **end), still)
+    for time_s in (9.0, -1.0, float("nan")):
+        of = {"trajectory_id": moved.trajectory_id, "time": time_s}
+        assert code_of(world.render, "photo", **of) == ErrorCode.INVALID_TIME
 
 
 def test_render_view_answers_while_kernels_compile(world) -> None:

@@ -15,6 +15,8 @@ from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
 
 from pw_core.errors import ErrorCode, PWError
+from pw_core.limits import shortened
+from pw_ros.convert.limits import check_request
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.gate import Pass
 from pw_ros.worker.process import Job
@@ -64,19 +66,26 @@ class GoalServer(Generic[T]):
         raise NotImplementedError
 
     def _execute(self, handle: ServerGoalHandle) -> Any:
+        with self.node.calls:
+            return self._done(handle)
+
+    def _done(self, handle: ServerGoalHandle) -> Any:
         began, stamp = time.monotonic(), self.node.now()
         result = self.kind.Result()
         try:
+            check_request(handle.request, limits=self.node.limits)
             self.run(handle, result, stamp)
         except PWError as error:
             result.error_code, result.error_msg = int(error.code), str(error)
         except Exception as error:
-            self.node.get_logger().error(f"{self.name}: {type(error).__name__}: {error}")
-            result.error_code = int(self._unknown)
-            result.error_msg = f"{type(error).__name__}: {error}"
+            text = shortened(f"{type(error).__name__}: {error}")
+            self.node.get_logger().error(f"{self.name} {goal_id(handle)}: {text}")
+            result.error_code, result.error_msg = int(self._unknown), text
         # The job may have ended, and idle been said, while this thread still told of its steps.
         self.node.settle()
         result.wall_time = time.monotonic() - began
+        why = f"error {result.error_code}: {result.error_msg}" if result.error_code else "succeeded"
+        self.node.get_logger().info(f"{self.name} {goal_id(handle)} ended after {result.wall_time:.3f} s: {why}")
         if result.error_code not in (ErrorCode.CANCELED, ErrorCode.BUSY):
             self.node.report(error_code=result.error_code, error_msg=result.error_msg)
         if result.error_code == ErrorCode.CANCELED:
@@ -115,9 +124,10 @@ class GoalServer(Generic[T]):
         commit is waited for, so that its result says how that went.
 
         Raises:
-            PWError: SHUTTING_DOWN.
+            PWError: SHUTTING_DOWN; CANCELED where no client is left to hear of it.
         """
         canceled_at, committing = 0.0, False
+        alone = _Alone(self.node, self.name)
         while True:
             with contextlib.suppress(queue.Empty):
                 event = running.events.get(timeout=0.02)
@@ -129,12 +139,40 @@ class GoalServer(Generic[T]):
             if handle.is_cancel_requested and not canceled_at:
                 canceled_at = now
                 self.node.worker.cancel(running.job)
+            if alone.too_long(now):
+                self.node.worker.cancel(running.job)
+                self.node.leave(running.held)
+                raise PWError("ended: its client is gone", code=ErrorCode.CANCELED)
             if self.node.closing:
                 self.node.worker.cancel(running.job)
                 raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
             if canceled_at and now - canceled_at > patience() and not committing and running.events.empty():
                 self.node.leave(running.held)
                 return
+
+
+class _Alone:
+    """Whether an action's clients are all gone: each subscribes to its feedback as long as it lives."""
+
+    def __init__(self, node: NodeContext, name: str, *, every: float = 0.5) -> None:
+        self._node, self._topic, self._every = node, f"{node.get_name()}/{name}/_action/feedback", every
+        self._asked = time.monotonic()
+        self._since = 0.0
+        if node.get_namespace() != "/":
+            self._topic = f"{node.get_namespace().strip('/')}/{self._topic}"
+        self._topic = f"/{self._topic}"
+
+    def too_long(self, now: float) -> bool:
+        """Whether that is so for longer than the parameter says; asked for twice a second at most."""
+        if now - self._asked < self._every:
+            return False
+        self._asked = now
+        patience = float(self._node.get_parameter("end_orphans_after").value)
+        if patience == 0 or self._node.count_subscribers(self._topic):
+            self._since = 0.0
+        elif not self._since:
+            self._since = now
+        return bool(self._since) and now - self._since >= patience
 
 
 def goal_id(handle: ServerGoalHandle) -> str:

@@ -59,7 +59,7 @@ class RefineServer(GoalServer[Refined]):
                 )  # fmt: skip
                 handle.publish_feedback(feedback)
                 if event.iteration % every == 0:  # drawn if someone looks
-                    node.topics.show({"live": True}, stamp)
+                    node.topics.show({"live": True}, stamp, again=True)
                 eta = event.eta_s if event.eta_s >= 0 else None
                 node.report(status="refining", stage=event.stage, fraction=event.fraction, eta=eta)
 

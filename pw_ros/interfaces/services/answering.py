@@ -7,7 +7,9 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from pw_core.errors import ErrorCode, PWError
+from pw_core.limits import shortened
 from pw_msgs import srv
+from pw_ros.convert.limits import check_request
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.gate import Pass
 from pw_ros.worker.protocol import Snapshot
@@ -43,11 +45,13 @@ class ServiceGroup:
             try:
                 if self.node.closing:
                     raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
-                handler(request, response)
+                check_request(request, limits=self.node.limits)
+                with self.node.calls:
+                    handler(request, response)
             except PWError as error:
                 response.error_code, response.error_msg = int(error.code), str(error)
             except Exception as error:
-                text = f"{handler.__name__}: {type(error).__name__}: {error}"
+                text = shortened(f"{handler.__name__}: {type(error).__name__}: {error}")
                 self.node.get_logger().error(text)
                 response.error_code, response.error_msg = int(ErrorCode.NODE_UNKNOWN), text
             return response

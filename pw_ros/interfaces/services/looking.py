@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from pw_core.errors import ErrorCode, PWError
 from pw_ros.convert.actions import action_to_message
 from pw_ros.convert.cameras import camera_to_info
@@ -18,6 +16,9 @@ from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.frames import optical_frame
 from pw_ros.interfaces.services.answering import Readers, ServiceGroup
 from pw_ros.worker.requests import RenderRequest, TrajectoryRequest
+
+SLOWEST = 1e-4
+"""Of playing back [simulated seconds a second]: the longest trajectory then takes a week."""
 
 
 class LookingServices(ServiceGroup):
@@ -73,9 +74,9 @@ class LookingServices(ServiceGroup):
                     f"entity '{request.entity}' is none of {', '.join(slices)}", code=ErrorCode.UNKNOWN_ENTITY
                 )
             chosen = slices[request.entity]
-        trajectory, frames = self._readers.read(TrajectoryRequest(request.trajectory_id))
-        end = request.end or float("inf")
-        frames = [f for f in frames if request.start - 1e-9 <= f.time_s <= end + 1e-9][:: max(request.stride, 1)]
+        trajectory, frames = self._readers.read(
+            TrajectoryRequest(request.trajectory_id, float(request.start), float(request.end), int(request.stride))
+        )
         stamp, frame_id = node.now(), node.frames.frame_id
         response.times = [f.time_s for f in frames]
         response.frames = [
@@ -100,8 +101,9 @@ class LookingServices(ServiceGroup):
         if request.stop:
             node.topics.stop()
             return
-        if not (np.isfinite(request.rate) and request.rate >= 0):
-            raise PWError(f"rate must be a number >= 0, got {request.rate}", code=ErrorCode.INVALID_DURATION)
+        if not (request.rate == 0 or SLOWEST <= request.rate <= 1 / SLOWEST):
+            text = f"rate must be 0 or a number from {SLOWEST:g} to {1 / SLOWEST:g}, got {request.rate}"
+            raise PWError(text, code=ErrorCode.INVALID_DURATION)
         if node.gate.running == "rollout":
             raise PWError("a rollout uses the prediction topics", code=ErrorCode.BUSY)
         self.scene()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 import uuid
@@ -11,7 +12,9 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
+from rclpy.exceptions import InvalidTopicNameException
 from rclpy.qos import QoSProfile, ReliabilityPolicy
+from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
 from pw_core.errors import ErrorCode, PWError
@@ -25,6 +28,8 @@ from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.services.answering import ServiceGroup
 from pw_ros.worker.requests import Film
 
+SMALLEST = 1e-6
+"""Of rates [Hz] and durations [s] that are taken for meant."""
 SENSOR = QoSProfile(depth=10, reliability=ReliabilityPolicy.BEST_EFFORT)
 """Best effort hears every publisher, reliable ones too."""
 
@@ -91,8 +96,11 @@ class Recorder(ServiceGroup):
             raise PWError(text, code=ErrorCode.INVALID_TARGET)
         for what in ("max_rate", "max_duration"):
             value = getattr(request, what)
-            if not (np.isfinite(value) and value >= 0):
-                raise PWError(f"{what}: found {value}, expected 0 or more", code=ErrorCode.INVALID_TARGET)
+            if not (value == 0 or SMALLEST <= value <= 1 / SMALLEST):
+                text = f"{what}: found {value}, expected 0 or {SMALLEST:g} to {1 / SMALLEST:g}"
+                raise PWError(text, code=ErrorCode.INVALID_TARGET)
+        for source in sources:
+            _check(source)
         self._stop()
         with self._lock:
             self._sources, self._tracks = sources, {s.camera: Track(s) for s in sources}
@@ -214,6 +222,23 @@ class Recorder(ServiceGroup):
         height, width = shape[:2]
         K = intrinsics.K if intrinsics is not None else scene.resized(width, height).K  # type: ignore[union-attr]
         return Camera(source.camera, K, viewmat, width, height)
+
+
+def _check(source: RecordSource) -> None:
+    """That its topics can be subscribed to, and its name and pose used later. PWError: INVALID_TARGET."""
+    if not re.fullmatch(r"[\w-][\w. -]{0,99}", source.camera):
+        text = f"sources: camera '{source.camera}' is not a name: use up to 100 letters, digits, '_', '-', '.'"
+        raise PWError(text, code=ErrorCode.INVALID_TARGET)
+    for what in ("image_topic", "camera_info_topic"):
+        topic = getattr(source, what)
+        try:
+            if topic:
+                validate_topic_name(topic.removeprefix("~/"))
+        except InvalidTopicNameException as error:
+            text = f"sources: {what} '{topic}' of camera '{source.camera}': {error}"
+            raise PWError(text, code=ErrorCode.INVALID_TARGET) from None
+    if source.pose.header.frame_id:
+        pose_to_viewmat(source.pose.pose, what=f"pose of '{source.camera}'")
 
 
 def _report(track: Track) -> RecordedCamera:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -103,11 +104,11 @@ class Publishers:
         if not drawn:
             self.show(shown, began)
 
-    def show(self, shown: dict[str, Any] | None, began: Time) -> None:
-        """What the predicted views show from now on; None: nothing."""
+    def show(self, shown: dict[str, Any] | None, began: Time, *, again: bool = False) -> None:
+        """What the predicted views show from now on; None: nothing. `again`: the same instant may be drawn anew."""
         with self._lock:
             for view in self._predicted:
-                view.show(shown, began)
+                view.show(shown, began, again=again)
 
     def play(self, frames: Sequence[FrameData], actions: Sequence[PhysicalAction], trajectory: str,
              *, rate: float, loop: bool) -> None:  # fmt: skip
@@ -167,17 +168,44 @@ class Publishers:
     def diagnose(self) -> None:
         """Called once a second."""
         node = self.node
+        problem = self._second_of_its_name() or node.fault
         level = {"failed": DiagnosticStatus.ERROR, "starting": DiagnosticStatus.WARN}.get(
-            node.worker.state, DiagnosticStatus.OK
+            node.worker.state, DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK
         )
         values = {
             "worker": node.worker.state, "worker pid": node.worker.pid, "worker starts": node.worker.starts,
             "job": node.gate.running or "none", "waiting": node.gate.waiting,
             "scene": node.worker.snapshot.scene_id or "none", "states": len(node.worker.snapshot.states),
+            "calls": node.calls.count, "store": node.get_parameter("store").value,
+            "memory MB": _memory_mb(node.worker.pid), "pictures skipped": sum(v.skipped for v in self._predicted),
+            "last fault": node.fault or "none",
         }  # fmt: skip
-        status = DiagnosticStatus(level=level, name=f"{node.get_name()}: world", message=node.worker.state)
+        status = DiagnosticStatus(level=level, name=f"{node.get_name()}: world", message=problem or node.worker.state)
         status.hardware_id = str(node.get_parameter("device").value)
         status.values = [KeyValue(key=k, value=str(v)) for k, v in values.items()]
         message = DiagnosticArray(status=[status])
         message.header.stamp = node.now()
         self._diagnostics.publish(message)
+
+    def _second_of_its_name(self) -> str:
+        """What is to be said where another node has this one's name; empty where none has."""
+        node = self.node
+        mine = (node.get_name(), node.get_namespace())
+        count = node.get_node_names_and_namespaces().count(mine)
+        if count < 2:
+            return ""
+        text = f"{count} nodes are called {mine[1].rstrip('/')}/{mine[0]}: they answer by turns; give each its own name"
+        node.get_logger().error(text, throttle_duration_sec=10.0)
+        node.second(text)
+        return text
+
+
+def _memory_mb(worker: int) -> str:
+    """Resident memory of the node and of its worker [MB]."""
+    import psutil
+
+    sizes = []
+    for pid in (os.getpid(), worker):
+        with contextlib.suppress(psutil.Error):
+            sizes.append(f"{psutil.Process(pid).memory_info().rss / 1e6:.0f}")
+    return " + ".join(sizes)

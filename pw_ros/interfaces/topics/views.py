@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
+from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros.convert.cameras import camera_to_info
 from pw_ros.convert.geometry import time_after
@@ -34,6 +36,8 @@ class ViewTopics:
         self.depth = node.create_publisher(Image, f"{base}/depth", qos)
         self._version, self._pending, self._gone = 0, False, False
         self._have: tuple[int, Picture] | None = None
+        self._of = 0
+        """Counts what is shown one after the other: a picture that was asked for before belongs to the last."""
 
     def destroy(self) -> None:
         """The topics go; what is still being drawn is not shown."""
@@ -78,17 +82,20 @@ class ViewTopics:
         have = self._have
         if self._pending or (have is not None and have[0] == self._version and self._deep_enough(have[1])):
             return
-        self._pending, version = True, self._version
-        self.ask(**request).future.add_done_callback(lambda f: self.node.topics.later(self._drawn, f, version))
+        self._pending, version, of = True, self._version, self._of
+        self.ask(**request).future.add_done_callback(lambda f: self.node.topics.later(self._drawn, f, version, of))
 
     def _deep_enough(self, picture: Picture) -> bool:
         return picture.depth is not None or not self.depth.get_subscription_count()
 
-    def _drawn(self, future: Any, version: int) -> None:
+    def _drawn(self, future: Any, version: int, of: int) -> None:
         self._pending = False
         if self._gone:
             return
-        if future.exception() is None:
+        error = future.exception()
+        if of != self._of or (isinstance(error, PWError) and error.code == ErrorCode.BUSY):
+            self.passed_over()
+        elif error is None:
             self._have = (version, future.result())
             self.drawn()
         else:
@@ -96,6 +103,9 @@ class ViewTopics:
 
     def drawn(self) -> None:
         """A new picture is there."""
+
+    def passed_over(self) -> None:
+        """A picture came when what it shows was over."""
 
 
 class HeadView(ViewTopics):
@@ -118,31 +128,54 @@ class PredictedView(ViewTopics):
         super().__init__(node, camera, prefix)
         self._request: dict[str, Any] | None = None
         self._began = Time()
+        self._again = False
+        self._last = -math.inf
+        self._heard: tuple[int, ...] = ()
+        self.skipped = 0
+        """Instants that were shown while someone subscribed and of which no picture went out."""
 
-    def show(self, request: dict[str, Any] | None, began: Time) -> None:
-        """What to draw from now on (see do_render of the worker), of a prediction whose t = 0 is at `began`."""
-        self._request, self._began = request, began
+    def show(self, request: dict[str, Any] | None, began: Time, *, again: bool = False) -> None:
+        """What to draw from now on (see RenderRequest), of a prediction whose t = 0 is at `began`.
+
+        Stamps of a prediction's pictures rise; `again`: several pictures of the same instant may follow each other.
+        """
+        if began != self._began or request is None:
+            self._of, self._have, self._last = self._of + 1, None, -math.inf
+        self._request, self._began, self._again = request, began, again
         self.changed()
+        self.skipped += request is not None and self.watched  # until a picture of it went out
         if request is not None and self.watched:
             self.refresh(**request)
 
     def drawn(self) -> None:
         """Publish, and go on where a newer instant is there."""
-        self._send()
+        have = self._have
+        if have is not None and (have[1].time_s > self._last or (self._again and have[1].time_s == self._last)):
+            self.skipped -= 1
+            self._send()
+        self.passed_over()
+
+    def passed_over(self) -> None:
+        """Go on with what is shown now."""
         if self._request is not None and self.watched:
             self.refresh(**self._request)
 
     def tick(self) -> None:
-        """Again what was last shown, for who came late."""
+        """Again what was last shown, where someone came late."""
         if self._request is None or not self.watched:
             return
-        if self._have is not None and self._have[0] == self._version:
+        late = any(now > then for now, then in zip(self._subscribers(), self._heard or (0, 0, 0)))
+        if late and self._have is not None and self._have[0] == self._version:
             self._send()
         self.refresh(**self._request)
+
+    def _subscribers(self) -> tuple[int, ...]:
+        return tuple(p.get_subscription_count() for p in (self.raw, self.compressed, self.depth))
 
     def _send(self) -> None:
         if self._have is not None and self._request is not None:
             picture = self._have[1]
+            self._last, self._heard = picture.time_s, self._subscribers()
             send(self.messages(picture), time_after(self._began, picture.time_s))
 
 

@@ -1,0 +1,131 @@
+"""Fuzzed requests to every service and action of a node, and what must hold of each answer."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import rclpy
+from hypothesis import HealthCheck, Phase, given, seed, settings
+from rclpy.action import ActionClient
+from rclpy.executors import SingleThreadedExecutor
+
+from campaign.messages import messages
+from pw_core.limits import LIMITS
+from pw_msgs import action, srv
+
+WITHIN = 30.0
+"""[s] in which each answer must be there, on a machine that does other work too."""
+
+
+def kinds(module: Any) -> list[str]:
+    """The names of a module's types."""
+    return sorted(name for name in vars(module) if name[0].isupper() and "_" not in name)
+
+
+@dataclass
+class Counts:
+    """What came of the requests."""
+
+    asked: int = 0
+    hung: list[str] = field(default_factory=list)
+    unknown: list[str] = field(default_factory=list)
+    long: list[str] = field(default_factory=list)
+    codes: dict[int, int] = field(default_factory=dict)
+
+    def take(self, name: str, answer: Any, request: Any) -> None:
+        """Judge one answer; None: there was none in time."""
+        self.asked += 1
+        shown = f"{name} {request}"[:400]
+        if answer is None:
+            self.hung.append(shown)
+            return
+        code, text = answer.error_code, answer.error_msg
+        self.codes[code] = self.codes.get(code, 0) + 1
+        if code and code % 100 == 0:
+            self.unknown.append(f"{code} {text[:300]} <- {shown}")
+        if len(text.encode("utf-8", "replace")) > LIMITS.error_bytes:
+            self.long.append(shown)
+
+
+class Fuzzer:
+    """A client that asks for anything."""
+
+    def __init__(self, world: str = "perpetual_wonder") -> None:
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context)
+        self.node = rclpy.create_node("fuzzer", context=self.context)
+        self.world, self.counts = world, Counts()
+        self._executor = SingleThreadedExecutor(context=self.context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
+        self._thread.start()
+        self._clients: dict[str, Any] = {}
+
+    def close(self) -> None:
+        """Leave."""
+        self._executor.shutdown(timeout_sec=2.0)
+        self._thread.join(5)
+        for name, client in self._clients.items():
+            if name in kinds(action):
+                client.destroy()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+
+    def targets(self) -> Iterator[tuple[str, Any]]:
+        """All that can be asked for, by name, and the types of its requests."""
+        for name in kinds(srv):
+            yield name, getattr(srv, name).Request
+        for name in kinds(action):
+            yield name, getattr(action, name).Goal
+
+    def served(self, name: str) -> bool:
+        """Whether the node has it; some types may have no server yet."""
+        client = self._client(name)
+        wait = client.wait_for_server if name in kinds(action) else client.wait_for_service
+        return bool(wait(10.0))
+
+    def _client(self, name: str) -> Any:
+        if name not in self._clients:
+            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
+            topic = f"/{self.world}/{snake}"
+            if name in kinds(action):
+                self._clients[name] = ActionClient(self.node, getattr(action, name), topic)
+            else:
+                self._clients[name] = self.node.create_client(getattr(srv, name), topic)
+        return self._clients[name]
+
+    def ask(self, name: str, request: Any) -> Any:
+        """The answer; None: it did not come in time. Goals are called off: a random one may run for a minute."""
+        client = self._client(name)
+        if name not in kinds(action):
+            return _wait(client.call_async(request))
+        handle = _wait(client.send_goal_async(request))
+        if handle is None or not handle.accepted:
+            return None
+        result = handle.get_result_async()
+        handle.cancel_goal_async()
+        found = _wait(result)
+        return None if found is None else found.result
+
+    def run(self, name: str, kind: Any, *, examples: int, at: int = 0) -> None:
+        """So many requests of one type, drawn by that seed."""
+
+        @seed(at)
+        @settings(
+            max_examples=examples, deadline=None, database=None, phases=[Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        )  # fmt: skip
+        @given(request=messages(kind))
+        def tried(request: Any) -> None:
+            self.counts.take(name, self.ask(name, request), request)
+
+        tried()
+
+
+def _wait(future: Any) -> Any:
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    return future.result() if done.wait(WITHIN) else None

@@ -1,0 +1,49 @@
+"""What a week of real use would find: `make bench BENCH=reliability` writes out/bench/reliability.json.
+
+    python test/benchmark/reliability.py [--requests 20000] [--kills 200] [--faults 100] [--cancels 60]
+        [--clients-s 300] [--soak-s 3600] [part]...
+
+Parts: fuzz, kills, faults, cancel, clients, soak. The node is a process of its own whose world has a stand-in for the
+simulator: what is measured is everything round it. Shorter forms measure the same, and each record says how long.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "test"))
+os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "test"), os.environ.get("PYTHONPATH", "")])
+
+from parts import reliability  # noqa: E402  (its node imports the stand-in from there)
+from parts.records import write  # noqa: E402
+
+
+def main() -> None:
+    """All parts, or those named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("parts", nargs="*", metavar="part")
+    parser.add_argument("--requests", type=int, default=20_000)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--faults", type=int, default=100)
+    parser.add_argument("--cancels", type=int, default=60)
+    parser.add_argument("--clients-s", type=float, default=300.0)
+    parser.add_argument("--soak-s", type=float, default=3600.0)
+    given = parser.parse_args()
+    work = {
+        "fuzz": lambda: reliability.fuzz(given.requests), "kills": lambda: reliability.kills(given.kills),
+        "faults": lambda: reliability.faults(given.faults), "cancel": lambda: reliability.cancels(given.cancels),
+        "clients": lambda: reliability.clients(given.clients_s), "soak": lambda: reliability.soak(given.soak_s),
+    }  # fmt: skip
+    if unknown := sorted(set(given.parts) - set(work)):
+        parser.error(f"no part {', '.join(unknown)}: name some of {', '.join(work)}, or none for all")
+    for name in given.parts or work:
+        work[name]()
+    write("reliability", keep=bool(given.parts))
+
+
+if __name__ == "__main__":
+    main()

@@ -27,8 +27,8 @@ class Limits:
     """In a sequence; 31 of them at the same time."""
     poses: int = 10_000
     """Of a tool's path: 100 Hz for 100 s, longer than a rollout may be."""
-    request_poses: int = 20_000
-    """Of all paths in a request: each takes some 10 us to convert."""
+    request_poses: int = 100_000
+    """Of all paths in a request, such as 500 candidates' of 200 poses: each takes some 50 us to convert."""
     rounds: int = 1000
     """In a scene's story."""
     document_bytes: int = 1_000_000
@@ -41,7 +41,7 @@ class Limits:
     """Of a picture to draw (4096 x 4096): drawing takes 40 bytes a pixel."""
     picture_pixels: int = 120_000_000
     """Of a picture that is given: cameras have up to 108 Mpx."""
-    list_items: int = 10_000
+    list_items: int = 20_000
     """Of any other list in a request: of pictures, views, candidates."""
     request_pixels: int = 1_000_000_000
     """Of all pictures of a request: 3 GB as RGB. Eighty photos of a telephone."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.limits import LIMITS, Limits
 
 LISTS = {"actions": "actions", "poses": "poses", "entities": "entities", "points": "prompt_points"}
 """Which limit a list of that name has; others may hold `list_items`."""
-DOCUMENTS = ("config_yaml",)
-"""Fields that hold a whole text of YAML."""
+DOCUMENTS = ("config_yaml", "objective", "template_yaml")
+"""Fields that hold a whole text of YAML or JSON."""
 
 
 def check_request(message: Any, *, limits: Limits = LIMITS) -> None:
@@ -33,7 +33,7 @@ class _Request:
     poses: int = field(default=0, init=False)
 
     def check(self, message: Any, where: str) -> None:
-        for name, kind, sequence in _fields(type(message)):
+        for name, kind, sequence in _fields(cast(Hashable, type(message))):
             value, path = getattr(message, name), f"{where}.{name}" if where else name
             if not sequence:
                 self._one(value, kind, path)
@@ -75,13 +75,13 @@ def _refuse(path: str, found: str, limit: str, most: int | float) -> None:
 
 
 @cache
-def _fields(kind: type) -> tuple[tuple[str, str, bool], ...]:
+def _fields(kind: Any) -> tuple[tuple[str, str, bool], ...]:
     """Name, "text", "message" or "number", and whether it is a list, of all fields that may be large."""
     return tuple(_large(kind))
 
 
-def _large(kind: type) -> Iterator[tuple[str, str, bool]]:
-    for name, declared in kind.get_fields_and_field_types().items():  # type: ignore[attr-defined]
+def _large(kind: Any) -> Iterator[tuple[str, str, bool]]:
+    for name, declared in kind.get_fields_and_field_types().items():
         of = re.sub(r"^sequence<(.*?)(, \d+)?>$", r"\1", declared)
         sequence = of != declared
         of = re.sub(r"\[\d+\]$", "", of)

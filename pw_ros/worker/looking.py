@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import traceback
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
@@ -9,7 +10,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.errors import ErrorCode, PWError
 from pw_core.rollout import frames_between, nearest_frame
 from pw_core.scene import PhysicsState, Scene, Trajectory
 from pw_ros.worker.context import Context
@@ -94,8 +94,8 @@ def render(context: Context, request: RenderRequest) -> Picture:
     correcting = context.correcting
     if request.live and correcting is not None:
         return correcting(request.camera)
-    if request.live and physics is None:  # the head in its place would pass for the prediction
-        raise PWError("what was to be drawn is over", code=ErrorCode.BUSY)
+    if request.live and physics is None:  # what was to be drawn is over, or has not begun: the head, and no time of it
+        at = math.nan
     view = world.render(request.camera, physics=physics, state=state)
     seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if request.depth else None
     return Picture(view.rgb, seen, at)

@@ -73,7 +73,8 @@ class FrameData(NamedTuple):
 
 class Picture(NamedTuple):
     """rgb uint8 (H, W, 3); depth [m] float32 (H, W), NaN where nothing is, if it was asked for. time_s [s] of what it
-    shows, from the start of its rollout or trajectory; 0 for a state."""
+    shows, from the start of its rollout or trajectory; 0 for a state; NaN where a live one was asked for and none ran:
+    then it shows the head."""
 
     rgb: NDArray[np.uint8]
     depth: NDArray[np.float32] | None

@@ -11,7 +11,6 @@ from builtin_interfaces.msg import Time
 from rclpy.qos import QoSProfile, ReliabilityPolicy
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros.convert.cameras import camera_to_info
 from pw_ros.convert.geometry import time_after
@@ -93,7 +92,7 @@ class ViewTopics:
         if self._gone:
             return
         error = future.exception()
-        if of != self._of or (isinstance(error, PWError) and error.code == ErrorCode.BUSY):
+        if of != self._of or (error is None and math.isnan(future.result().time_s)):
             self.passed_over()
         elif error is None:
             self._have = (version, future.result())
@@ -161,11 +160,11 @@ class PredictedView(ViewTopics):
             self.refresh(**self._request)
 
     def tick(self) -> None:
-        """Again what was last shown, where someone came late."""
+        """Again what was last shown, for who came late; while it runs, a frame has one picture, but for newcomers."""
         if self._request is None or not self.watched:
             return
         late = any(now > then for now, then in zip(self._subscribers(), self._heard or (0, 0, 0)))
-        if late and self._have is not None and self._have[0] == self._version:
+        if (late or not self._request.get("live")) and self._have is not None and self._have[0] == self._version:
             self._send()
         self.refresh(**self._request)
 

@@ -94,6 +94,6 @@ def test_state_info() -> None:
 def test_status_names_cover_the_message() -> None:
     constants = {
         name: getattr(WorldStatus, name)
-        for name in ("IDLE", "RECONSTRUCTING", "COMPILING", "ROLLING_OUT", "REFINING", "STARTING", "ERROR")
+        for name in ("IDLE", "RECONSTRUCTING", "COMPILING", "ROLLING_OUT", "REFINING", "PLANNING", "STARTING", "ERROR")
     }
     assert {name.replace(" ", "_").upper(): value for name, value in reports.STATUS.items()} == constants

@@ -8,14 +8,20 @@ from typing import Any
 import pytest
 
 from pw_core.errors import ErrorCode
+from pw_core.limits import LIMITS
+from pw_msgs.action import Rollout
 from pw_ros.interfaces.actions.goals import GoalServer
+from pw_ros.interfaces.calls import Calls
 from pw_ros.interfaces.gate import Gate, Pass
 from pw_ros.node import WorldNode
 
 
 def node() -> Any:
     """As much of a node as a goal needs; `said` holds the statuses."""
-    out = SimpleNamespace(gate=Gate(), worker=SimpleNamespace(state="ready"), said=[], now=lambda: None)
+    out = SimpleNamespace(
+        gate=Gate(), worker=SimpleNamespace(state="ready"), said=[], now=lambda: None, calls=Calls(), limits=LIMITS,
+        get_logger=lambda: SimpleNamespace(info=print, error=print),
+    )  # fmt: skip
     out.report = lambda **fields: out.said.append(fields["status"]) if "status" in fields else None
     out.settle = lambda: WorldNode.settle(out)
     out.leave = lambda held: WorldNode.leave(out, held)
@@ -44,6 +50,7 @@ def test_a_step_told_late_does_not_leave_the_world_busy(other: str) -> None:
     if other:  # another goal got the gate meanwhile
         leave = world.leave
         world.leave = lambda held: (leave(held), world.gate.enter(Pass(other), wait=False))
-    server._execute(SimpleNamespace(succeed=lambda: ended.append(1)))
+    goal = {"request": Rollout.Goal(), "goal_id": SimpleNamespace(uuid=bytes(16))}
+    server._execute(SimpleNamespace(succeed=lambda: ended.append(1), **goal))
     assert ended == [1]
     assert world.said == (["idle", "refining"] if other else ["idle", "refining", "idle"])

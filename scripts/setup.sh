@@ -104,7 +104,7 @@ sources=$({ cat pw_core/kernels/*.py pw_core/simulate/fast/*.py; cat "$stamp"
 if [ "$(cat "$warm" 2>/dev/null)" = "$sources" ]; then
   echo "==> physics kernels are up to date"
 else
-  stage "compiling the physics kernels (once, about half a minute)"
+  stage "compiling the physics kernels (once, about a minute)"
   PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m pw_core.simulate.fast.warm
   echo "$sources" > "$warm"
 fi

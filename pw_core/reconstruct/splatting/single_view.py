@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +27,41 @@ class PhotoFitOptions:
     """Where thing and background differ by less, the outline's opacity moves less."""
     least_opacity: float = 0.02
     """Of the outline's Gaussians."""
+
+
+def _residual(
+    both: Gaussians, photo: Rgb, camera: Camera, *, things: int, hidden_colors: Rgb, kept: F32 | None
+) -> Callable[[NDArray[Any], NDArray[Any]], F32]:
+    """Of opacities (N,) and colours (N, 3): what the photo has more than the scene drawn with them (H * W, 3).
+
+    The first `things` Gaussians stand before the background, which shadows darken to the share `kept` (H, W, 3).
+    """
+    import torch
+
+    from pw_core.render import rasterize
+
+    target = photo.reshape(-1, 3).astype(np.float32) / 255
+    means, quats = torch.from_numpy(both.means), torch.from_numpy(both.quats)
+    scales = torch.exp(torch.from_numpy(both.log_scales))
+    view = torch.from_numpy(camera.viewmat.astype(np.float32))[None]
+    K = torch.from_numpy(camera.K.astype(np.float32))[None]
+    is_thing = torch.zeros(len(both), 1)
+    is_thing[:things] = 1
+    dark = None if kept is None else hidden_colors.reshape(-1, 3).astype(np.float32) / 255 * (1 - kept.reshape(-1, 3))
+
+    def residual(opacity: NDArray[Any], color: NDArray[Any]) -> F32:
+        o, c = torch.from_numpy(opacity), torch.from_numpy(color)
+        with torch.no_grad():
+            drawn = rasterize(
+                means, quats, scales, o, c, view, K, camera.width, camera.height,
+                features=None if dark is None else is_thing,
+            )  # fmt: skip
+        out = target - drawn.rgb[0].numpy().reshape(-1, 3)
+        if dark is not None and drawn.features is not None:
+            out += (1 - drawn.features[0].numpy().reshape(-1, 1)) * dark
+        return np.asarray(out)
+
+    return residual
 
 
 def fit_colors(
@@ -61,9 +97,6 @@ def fit_colors(
         foreground, background, and the PSNR [dB] over the whole picture.
     """
     import cv2
-    import torch
-
-    from pw_core.render import rasterize
 
     both = Gaussians.concatenate([foreground, background])
     pixels = np.concatenate([foreground_pixels, background_pixels])
@@ -74,45 +107,24 @@ def fit_colors(
     if kept is not None:  # the deeper a shadow, the less a photo tells of what it lies on
         behind = np.flatnonzero((np.arange(len(both)) >= len(foreground)) & (pixels >= 0))
         reach[behind] *= np.minimum(kept.min(-1).reshape(-1, 1)[pixels[behind]], 1) ** 2
-    target = photo.reshape(-1, 3).astype(np.float32) / 255
     color = 0.5 + SH_C0 * both.sh[:, 0]
     opacity = 1 / (1 + np.exp(-both.opacities))
     most = opacity[mixed]
     between = color[mixed] - hidden_colors.reshape(-1, 3)[pixels[mixed]].astype(np.float32) / 255
     between /= np.maximum((between**2).sum(axis=1), options.least_contrast**2)[:, None]
-    means, quats = torch.from_numpy(both.means), torch.from_numpy(both.quats)
-    scales = torch.exp(torch.from_numpy(both.log_scales))
-    view = torch.from_numpy(camera.viewmat.astype(np.float32))[None]
-    K = torch.from_numpy(camera.K.astype(np.float32))[None]
-
-    things = torch.zeros(len(both), 1)
-    things[: len(foreground)] = 1
-    dark = None if kept is None else hidden_colors.reshape(-1, 3).astype(np.float32) / 255 * (1 - kept.reshape(-1, 3))
-
-    def residual() -> NDArray[np.float32]:
-        o, c = torch.from_numpy(opacity), torch.from_numpy(color)
-        with torch.no_grad():
-            drawn = rasterize(
-                means, quats, scales, o, c, view, K, camera.width, camera.height,
-                features=None if dark is None else things,
-            )  # fmt: skip
-        out = target - drawn.rgb[0].numpy().reshape(-1, 3)
-        if dark is not None and drawn.features is not None:
-            out += (1 - drawn.features[0].numpy().reshape(-1, 1)) * dark
-        return np.asarray(out)
-
+    residual = _residual(both, photo, camera, things=len(foreground), hidden_colors=hidden_colors, kept=kept)
     low, high = (np.clip(color[bound] + s, 0, 1) for s in (-reach[bound], reach[bound]))
     if seam is not None:
         at = np.flatnonzero((bound >= len(foreground)) & seam.reshape(-1)[pixels[bound]])
         around = [f(hidden_colors, np.ones((5, 5))).reshape(-1, 3) / 255 for f in (cv2.erode, cv2.dilate)]
         low[at] = np.maximum(low[at], around[0][pixels[bound[at]]])
         high[at] = np.minimum(high[at], around[1][pixels[bound[at]]])
-    error = residual()
+    error = residual(opacity, color)
     for i in range(iterations):
         color[bound] = np.clip(color[bound] + options.gain * error[pixels[bound]], low, high)
         step = options.gain * (error[pixels[mixed]] * between).sum(axis=1)
         opacity[mixed] = np.clip(opacity[mixed] + step, options.least_opacity, most)
-        error = residual()
+        error = residual(opacity, color)
         if progress is not None:
             progress((i + 1) / iterations)
     psnr = float(-10 * np.log10(max(float((error**2).mean()), 1e-12)))

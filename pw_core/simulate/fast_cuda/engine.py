@@ -158,14 +158,8 @@ class CudaEngine:
         shared = min(of_processor // options.blocks_per_sm, most)
         self._shared_nodes = _spread_over_banks((shared - options.reserved_shared_bytes) // (2 * NODE_BYTES))
         self._shared_bytes = 2 * NODE_BYTES * self._shared_nodes if block else 0
-        self._module = gpu.module(kernel_source(options))
-        names = ["advance_worlds"] if block else GRID_KERNELS
-        clusters = block and gpu.clusters
-        self._kernels = {
-            n: self._module.function(n, shared_bytes=most - STATIC_SHARED if block else 0, clusters=clusters)
-            for n in names
-        }
-        self.cluster = self._cluster_size(gpu.processors) if clusters else 1
+        self._load_kernels(shared_bytes=most - STATIC_SHARED if block else 0)
+        self.cluster = self._cluster_size(gpu.processors) if block and gpu.clusters else 1
         self._holders = min(worlds, max(1, gpu.processors * options.blocks_per_sm // self.cluster))
         nodes = int(np.prod(domain.nodes))
         spare = min(max(nodes - self._shared_nodes, 1), options.spare_nodes) if block else nodes
@@ -204,6 +198,15 @@ class CudaEngine:
             setattr(self._problem, name, value)
         self._graphs: dict[int, Callable[[], None]] = {}
         self.set_constants(rows, friction)
+
+    def _load_kernels(self, *, shared_bytes: int) -> None:
+        self._module = self._gpu.module(kernel_source(self.options))
+        block = self.method == "block"
+        clusters = block and self._gpu.clusters
+        names = ["advance_worlds"] if block else GRID_KERNELS
+        self._kernels = {
+            n: self._module.function(n, shared_bytes=shared_bytes, clusters=clusters) for n in names
+        }
 
     def memory_bytes(self) -> int:
         """Device memory of all worlds together."""

@@ -16,9 +16,9 @@ from rclpy.action.server import ServerGoalHandle
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.limits import shortened
-from pw_ros.convert.limits import check_request
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.gate import Pass
+from pw_ros.interfaces.limits import check_request
 from pw_ros.worker.process import Job
 from pw_ros.worker.protocol import Committing, Event
 from pw_ros.worker.requests import Request

@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 from pw_core.errors import ErrorCode, PWError
 from pw_core.limits import shortened
 from pw_msgs import srv
-from pw_ros.convert.limits import check_request
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.gate import Pass
+from pw_ros.interfaces.limits import check_request
 from pw_ros.worker.protocol import Snapshot
 from pw_ros.worker.requests import Request
 

@@ -13,7 +13,7 @@ from pw_core.limits import LIMITS, Limits
 from pw_msgs.action import Evaluate, Plan, Rollout
 from pw_msgs.msg import EntityPrompt, PhysicalAction
 from pw_msgs.srv import Commit, Reconstruct
-from pw_ros.convert.limits import check_request
+from pw_ros.interfaces.limits import check_request
 
 
 def tool(count: int) -> PhysicalAction:

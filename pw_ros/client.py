@@ -55,10 +55,7 @@ class WorldClient:
         self.node = rclpy.create_node("world_client", context=self._context)
         self._world, self.timeout = "/" + world.strip("/"), timeout
         self._clients: dict[str, Any] = {}
-        self._actions = {
-            name: ActionClient(self.node, kind, f"{self._world}/{name}")
-            for name, kind in (("rollout", Rollout), ("refine", Refine), ("evaluate", Evaluate), ("plan", Plan))
-        }
+        self._actions: dict[type, ActionClient] = {Rollout: self._action_client(Rollout)}
         self._goal: Any = None
         self._result: Any = None
         self._feedback: Any = None
@@ -123,7 +120,7 @@ class WorldClient:
             if (
                 status is not None
                 and status.status != WorldStatus.STARTING
-                and self._actions["rollout"].server_is_ready()
+                and self._actions[Rollout].server_is_ready()
             ):
                 return
             time.sleep(0.02)
@@ -164,12 +161,12 @@ class WorldClient:
     def rollout(self, actions: Sequence[Action | PhysicalAction], duration: float, **fields: Any) -> None:
         """Start; fields are those of the goal (from_state, commit, frame_interval, return_views ...)."""
         goal = Rollout.Goal(actions=_messages(actions), duration=float(duration), **fields)
-        self._start(self._actions["rollout"], goal)
+        self._start(Rollout, goal)
 
     def refine(self, frames: Sequence[TargetFrame] = (), **fields: Any) -> None:
         """Start a correction by what cameras saw; fields are those of the goal (trajectory_id, time_origin, provider,
         iterations, commit ...). It is followed and cancelled as a rollout is."""
-        self._start(self._actions["refine"], Refine.Goal(frames=list(frames), **fields))
+        self._start(Refine, Refine.Goal(frames=list(frames), **fields))
 
     def evaluate(
         self, candidates: Sequence[Candidate | Sequence[Action | PhysicalAction]], duration: float, *,
@@ -181,7 +178,7 @@ class WorldClient:
         goal = Evaluate.Goal(
             candidates=messages, objective=objective_to_text(objective), duration=float(duration), keep=keep, **fields
         )
-        self._start(self._actions["evaluate"], goal)
+        self._start(Evaluate, goal)
 
     def plan(
         self, template: str | Sequence[Mapping[str, Any]] | Template, duration: float, *,
@@ -197,9 +194,16 @@ class WorldClient:
             max_candidates=max_candidates, max_seconds=float(max_seconds), warm_names=list(near),
             warm_values=list(near.values()), **fields,
         )  # fmt: skip
-        self._start(self._actions["plan"], goal)
+        self._start(Plan, goal)
 
-    def _start(self, action: ActionClient, goal: Any) -> None:
+    def _action_client(self, kind: type) -> ActionClient:
+        """Made when it is first used: each is nine readers and writers that every participant must hear of."""
+        return ActionClient(self.node, kind, f"{self._world}/{kind.__name__.lower()}")
+
+    def _start(self, kind: type, goal: Any) -> None:
+        if kind not in self._actions:
+            self._actions[kind] = self._action_client(kind)
+        action = self._actions[kind]
         if not action.wait_for_server(self.timeout):
             raise PWError(f"there is no node {self._world}", code=ErrorCode.NODE_UNKNOWN)
         self._feedback = self._result = None

@@ -147,7 +147,8 @@ def test_cancelled_while_poses_are_found_and_started_again(tmp_path: Path) -> No
         told.clear()
 
         def stop(now: str, fraction: float) -> None:
-            told.append(now)
+            if told[-1:] != [now]:
+                told.append(now)
             if now == stage:
                 raise StopError
 
@@ -159,8 +160,8 @@ def test_cancelled_while_poses_are_found_and_started_again(tmp_path: Path) -> No
     for stage in ("features", "matching", "poses"):
         run_to(stage)
         assert not (tmp_path / "sfm" / "model").exists()  # nothing that a next run would take for whole
-    assert run_to("plane")[:4] == ["features", "matching", "poses", "plane"]
-    assert run_to("plane") == ["plane"]  # the poses are there, and are not sought again
+    assert run_to("plane")[:5] == ["reading", "features", "matching", "poses", "plane"]
+    assert run_to("plane") == ["reading", "plane"]  # the poses are there, and are not sought again
     # The fit corrects masks that its own scale came from: what is done after it finds the scale that it was made in.
     small = ViewsSettings(width_px=120, steps=60, bind_steps=9, voxels=32)
     asked = config(seen=camera(0.0, enlarged=2))

@@ -15,6 +15,7 @@ from pw_core.errors import ErrorCode, PlanError, PWError
 from pw_core.plan.candidates import Candidate, Job, Outcome
 from pw_core.plan.executors.building import with_constants
 from pw_core.plan.executors.serial import Serial
+from pw_core.plan.executors.types import same_scene
 from pw_core.scene import Scene
 
 if TYPE_CHECKING:
@@ -168,8 +169,3 @@ def _serve(conn: Connection, build: Build) -> None:
                 conn.send(error)
     except (EOFError, OSError, KeyboardInterrupt):
         pass
-
-
-def same_scene(a: Scene, b: Scene) -> bool:
-    """Whether a simulation of one serves the other."""
-    return a.id == b.id and a.config == b.config and a.rest.tobytes() == b.rest.tobytes()

@@ -12,7 +12,7 @@ import numpy as np
 from pw_core.errors import PWError
 from pw_core.gaussians import F32
 from pw_core.plan.candidates import Candidate, Job, Outcome, Score, failed
-from pw_core.plan.executors.processes import same_scene
+from pw_core.plan.executors.types import same_scene
 from pw_core.plan.moment import Moment, Setting
 from pw_core.plan.objective import Scorer
 from pw_core.rollout import Frame

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 from pw_core.plan.candidates import Candidate, Job, Outcome
+from pw_core.scene import Scene
 
 
 class Executor(Protocol):
@@ -29,3 +30,8 @@ class Executor(Protocol):
 
     def close(self) -> None:
         """End what was started. Twice is once."""
+
+
+def same_scene(a: Scene, b: Scene) -> bool:
+    """Whether a simulation of one serves the other."""
+    return a.id == b.id and a.config == b.config and a.rest.tobytes() == b.rest.tobytes()

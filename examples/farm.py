@@ -1,6 +1,6 @@
 """A thousand candidates over a Ray cluster; without an address, over the cores of this machine as a cluster of one.
 
-    python examples/farm.py [--address HOST:PORT] [--candidates 1000] [--gpus]
+    python examples/farm.py [--address HOST:PORT] [--candidates 1000] [--gpus] [--out FOLDER]
 """
 
 from __future__ import annotations
@@ -34,13 +34,14 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=1000)
     parser.add_argument("--particles", type=int, default=1500)
     parser.add_argument("--gpus", action="store_true", help="an actor a GPU, with the engine on CUDA")
+    parser.add_argument("--out", type=Path, default=Path("out/many"), help="for the scene's store")
     args = parser.parse_args()
     if args.address:
         ray.init(address=args.address, log_to_driver=False)
     else:
         ray.init(include_dashboard=False, log_to_driver=False)
 
-    world = World("out/farm/store")
+    world = World(args.out / "store")
     config = SceneConfig.load(Path(__file__).resolve().parents[1] / "config" / "scenes" / "play_doh.yaml")
     fast = config.simulation.model_copy(update={"engine": "fast", "particles": args.particles})
     scene = world.reconstruct(config.model_copy(update={"simulation": fast}), replace=True)

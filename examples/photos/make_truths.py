@@ -21,13 +21,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-
-HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE))
-
-from make_photos import SCENES, clean, describe_camera, say, write_png  # noqa: E402
-from studio import Eye, Stage, Studio, develop  # noqa: E402
-from truth_stages import STAGES  # noqa: E402
+from make_photos import SCENES, clean, describe_camera, say, write_png
+from studio import Eye, Stage, Studio, develop
+from truth_stages import STAGES
 
 ANGLES_DEG = (-20, 20)
 SLID_M = (0.0, 0.05, 0.0)
@@ -90,7 +86,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--scene", choices=names, action="append", help="only this scene (may be repeated)")
     parser.add_argument("--spp", type=int, default=32, help="samples per pixel")
     parser.add_argument("--width", type=int, default=640, help="picture width in px; 20:11")
-    parser.add_argument("--out", type=Path, default=HERE.parents[1] / "out" / "truths", help="folder to write to")
+    parser.add_argument("--out", type=Path, default=Path("out/truths"), help="folder to write to")
     args = parser.parse_args(argv)
     try:
         import mitsuba

@@ -10,6 +10,7 @@ import contextvars
 import queue
 import threading
 from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
 
@@ -27,8 +28,7 @@ class _Work(Generic[T]):
     said: queue.SimpleQueue[tuple[str, float] | None] = field(default_factory=queue.SimpleQueue)
     answers: queue.SimpleQueue[BaseException | None] = field(default_factory=queue.SimpleQueue)
     off: BaseException | None = None
-    result: T | None = None
-    error: BaseException | None = None
+    made: Future[T] = field(default_factory=Future)
 
     def progress(self, stage: str, fraction: float) -> None:
         """What the work tells: it waits for the answer, so that what the callback raises comes up just there."""
@@ -42,9 +42,9 @@ class _Work(Generic[T]):
 
     def run(self, work: Callable[[Progress], T]) -> None:
         try:
-            self.result = work(self.progress)
+            self.made.set_result(work(self.progress))
         except BaseException as error:
-            self.error = error
+            self.made.set_exception(error)
         finally:
             _one_at_a_time.release()
             self.said.put(None)
@@ -95,9 +95,7 @@ def interruptible(work: Callable[[Progress], T], progress: Progress, *, every_s:
         else:
             going.answers.put(None)
     thread.join()
-    if going.error is not None:
-        raise going.error
-    return going.result  # type: ignore[return-value]
+    return going.made.result()
 
 
 def _ask(going: _Work[T], progress: Progress, last: tuple[str, float]) -> None:

@@ -12,14 +12,9 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "test"))
-os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "test"), os.environ.get("PYTHONPATH", "")])
-
-from parts import reliability  # noqa: E402  (its node imports the stand-in from there)
-from parts.records import write  # noqa: E402
+from parts import reliability
+from parts.records import ROOT, write
 
 
 def main() -> None:
@@ -33,6 +28,9 @@ def main() -> None:
     parser.add_argument("--clients-s", type=float, default=300.0)
     parser.add_argument("--soak-s", type=float, default=3600.0)
     given = parser.parse_args()
+    # Its node and its workers import the stand-in for the simulator from there.
+    sys.path.insert(0, str(ROOT / "test"))
+    os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "test"), os.environ.get("PYTHONPATH", "")])
     work = {
         "fuzz": lambda: reliability.fuzz(given.requests), "kills": lambda: reliability.kills(given.kills),
         "faults": lambda: reliability.faults(given.faults), "cancel": lambda: reliability.cancels(given.cancels),

@@ -91,4 +91,4 @@ def on_ray(scene: Scene, *, device: str) -> Serial:
         made.set_constants(constants)
         return made
 
-    return Serial(simulation)  # type: ignore[arg-type]
+    return Serial(simulation)

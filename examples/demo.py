@@ -31,16 +31,15 @@ from hidden_world import HiddenWorld
 from page import Section, write_page
 from rich.console import Console
 
-from pw_core.actions import Action, parse_action
 from pw_core.config import SceneConfig
 from pw_core.export.film import write_film
 from pw_core.gaussians import Camera
 from pw_core.loop.films import camera_fields
-from pw_core.plan.samplers.cem import CEM
 from pw_core.render.cameras import orbit
 from pw_core.store import Store
 from pw_msgs.msg import CameraView
 from pw_ros.client import WorldClient
+from pw_ros.convert.actions import message_to_action
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import image_to_numpy
 
@@ -49,7 +48,7 @@ CONSOLE = Console()
 PARTICLES = 2000
 """Half of the scene's: a candidate then takes half a second on a core."""
 ROUNDS, DURATION_S, INTERVAL_S = 2, 0.4, 0.02
-GENERATIONS, POPULATION = 2, 10
+CANDIDATES, POPULATION = 20, 10
 FILM_PX = 320
 """Width of the films that correct."""
 
@@ -146,12 +145,12 @@ def _round(
     films: ThreadPoolExecutor, spent: Spent,
 ) -> Section:  # fmt: skip
     """Plan, predict, act, correct; what is shown of it."""
-    with step(f"round {number}: a plan of {GENERATIONS * POPULATION} candidates") as planned:
-        action, promised = plan(world, goal, seed=number)
+    with step(f"round {number}: a plan of {CANDIDATES} candidates") as planned:
+        best = plan(world, goal, seed=number)
+    action, kept = message_to_action(best.actions[0]), best.best
     with step(f"round {number}: predicted, acted, filmed"):
-        world.rollout([action], DURATION_S, frame_interval=INTERVAL_S, commit=True)
-        predicted = world.result()
-        before = _drawn(world, predicted.trajectory_id, front, spent)
+        world.commit(kept.state_id)
+        before = _drawn(world, kept.trajectory_id, front, spent)
         happened = hidden.act([action], DURATION_S, frame_interval=INTERVAL_S)
         film = hidden.film(front)
         folder = out / "films" / f"round-{number}"
@@ -160,7 +159,8 @@ def _round(
         camera = camera_fields(front) | {"name": "front"}
         (folder / "cameras.json").write_text(json.dumps([camera]), encoding="utf-8")
     with step(f"round {number}: corrected by the film") as corrected:
-        world.refine(frames_uri=f"file://{folder.resolve()}", trajectory_id=predicted.trajectory_id, commit=True)
+        world.refine(frames_uri=f"file://{folder.resolve()}", trajectory_id=kept.trajectory_id, commit=True,
+                     estimate=["friction"])  # fmt: skip
         figures = world.result()
         state = next(s for s in world.states() if s.state_id == figures.state_id)
         after = _drawn(world, state.trajectory_id, front, spent)
@@ -174,41 +174,38 @@ def _round(
                                "is the goal"), (f"{name}.png", "the last instant")],
         rows=[
             ("the plan", f"{action.magnitude:.1f} N towards ({action.direction[0]:+.2f}, {action.direction[1]:+.2f}), "
-                         f"the best of {GENERATIONS * POPULATION} in {planned.seconds:.1f} s"),
-            ("promised", f"{promised * 1e3:.0f} mm from the goal"),
+                         f"the best of {CANDIDATES} in {planned.seconds:.1f} s"),
+            ("promised", f"{kept.score.cost * 1e3:.0f} mm from the goal"),
             ("happened", f"{real * 1e3:.0f} mm from the goal"),
             ("silhouette, before and after", f"{figures.before.mask_iou:.3f} → {figures.after.mask_iou:.3f}"),
             ("PSNR inside it", f"{figures.before.psnr_masked:.1f} → {figures.after.psnr_masked:.1f} dB"),
             ("corrected in", f"{corrected.seconds:.1f} s, by {figures.after.mean_correction * 1e3:.1f} mm on average"),
+            *((f"{e.name} with the table", f"{e.before:.2f} → {e.after:.2f}; in the hidden world "
+               f"{hidden.constants['floor_friction']:.2f}") for e in figures.estimates),
         ],
     )  # fmt: skip
 
 
-def plan(world: WorldClient, goal: Goal, *, seed: int) -> tuple[Action, float]:
-    """The push that brings the entity nearest to its goal, and how near [m]: a search by what-if rollouts."""
+def plan(world: WorldClient, goal: Goal, *, seed: int) -> Any:
+    """The push that brings the entity nearest to its goal; the result of `~/plan`."""
     world.rollout([], 0.02)
     start = _middle(world.result(), goal.entity, 0)
+    heading = math.degrees(math.atan2(*(goal.place - start[:2])[::-1]))
     weight = goal.mass_kg * 9.81
-    best: tuple[float, Action] | None = None
-    sampler = CEM(2, population=POPULATION, seed=seed, spread=0.3)
-    heading = math.atan2(*(goal.place - start[:2])[::-1])
-    for _ in range(GENERATIONS):
-        points = sampler.ask()
-        costs = np.zeros(len(points))
-        for i, (turn, force) in enumerate(points):
-            angle = heading + (turn - 0.5) * math.pi
-            action = parse_action({
-                "type": "push", "name": "planned", "entity": goal.entity, "duration": 0.15, "radius": 0.06,
-                "center": start.tolist(), "direction": [math.cos(angle), math.sin(angle), 0.0],
-                "magnitude": weight * (0.5 + 1.3 * force),
-            })  # fmt: skip
-            world.rollout([action], DURATION_S, frame_interval=DURATION_S)
-            costs[i] = np.linalg.norm(_middle(world.result(), goal.entity, -1)[:2] - goal.place)
-            if best is None or costs[i] < best[0]:
-                best = (float(costs[i]), action)
-        sampler.tell(points, costs)
-    assert best is not None
-    return best[1], best[0]
+    template = [{
+        "type": "push", "name": "planned", "entity": goal.entity, "duration": 0.15, "radius": 0.06,
+        "center": start.tolist(),
+        "direction": {"azimuth_deg": {"free": [heading - 90, heading + 90], "name": "towards"}},
+        "magnitude": {"free": [0.5 * weight, 1.8 * weight], "name": "force"},
+    }]  # fmt: skip
+    objective = {"terms": [
+        {"type": "reach", "entity": goal.entity, "position": [*goal.place.tolist(), 0.0], "axes": [True, True, False]}
+    ]}  # fmt: skip
+    world.plan(
+        template, DURATION_S, objective=objective, max_candidates=CANDIDATES, population=POPULATION, seed=seed,
+        frame_interval=INTERVAL_S,
+    )  # fmt: skip
+    return world.result()
 
 
 def _middle(result: Any, entity: str, frame: int) -> np.ndarray:

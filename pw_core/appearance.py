@@ -102,11 +102,11 @@ class Appearance:
     Args:
         prepared_cameras: backgrounds that are kept, one a camera; the oldest leaves first.
         prepared_pixels: of those backgrounds together, so that a few large pictures do not hold memory for good: each
-            takes some 30 bytes, and one that is larger by itself is not kept.
+            takes some 50 bytes, and one that is larger by itself is not kept. The default holds one of a 4K film.
     """
 
     def __init__(
-        self, scene: Scene, *, device: str = "cpu", prepared_cameras: int = 8, prepared_pixels: int = 8_000_000
+        self, scene: Scene, *, device: str = "cpu", prepared_cameras: int = 8, prepared_pixels: int = 3840 * 2160
     ) -> None:
         import torch
 

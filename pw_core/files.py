@@ -58,7 +58,7 @@ def replace_file(path: Path, data: bytes, *, durable: bool = False, parents: boo
 
 def replace_files(files: Sequence[tuple[Path, bytes]], last: tuple[Path, bytes]) -> None:
     """Write several files and then one that names them, all durable: after a crash the last is the new one only if all
-    others are. When it fails, all is as it was.
+    others are. When it fails, files that are new are removed again.
 
     It waits three times for the disk, however many files there are, where one after the other would wait twice a file.
     Folders must be there.
@@ -105,7 +105,7 @@ def put_aside(path: Path, data: bytes) -> Path:
 def sync_together(paths: Sequence[Path]) -> None:
     """`sync` for all of them at once: what waits for the same disk waits together."""
     if len(paths) > 1:
-        with ThreadPoolExecutor(len(paths)) as pool:
+        with ThreadPoolExecutor(min(len(paths), 16)) as pool:
             for done in [pool.submit(sync, path) for path in paths]:
                 done.result()
     elif paths:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,9 @@ from pw_core.cli.common import (
     open_world,
     progress_bar,
 )  # fmt: skip
+
+if TYPE_CHECKING:
+    from pw_core.reconstruct.report.outcome import Outcome
 
 
 def reconstruct(
@@ -33,6 +37,7 @@ def reconstruct(
     """Make a scene of Gaussians bound to particles from one photo, or from many views of what stands there."""
     with errors():
         from pw_core.config import SceneConfig
+        from pw_core.reconstruct.report.outcome import Outcome
 
         loaded = SceneConfig.load(config)
         if photo is not None:
@@ -52,7 +57,7 @@ def reconstruct(
                 f"{e.name}: {e.kind}, {e.material.model}, {e.volume_m3 * 1e6:.0f} cm³, {e.mass_kg:.3f} kg, "
                 f"{e.particles.stop - e.particles.start} particles, {e.gaussians.stop - e.gaussians.start} Gaussians"
             )
-        _tell(scene.provenance)
+        _tell(Outcome.of(scene))
         typer.echo(f"scene '{scene.id}' in {store / scene.id}; next: pw rollout {scene.id}")
 
 
@@ -60,15 +65,15 @@ GOOD_PSNR_DB = 28.0
 """From here on a scene looks like its photo."""
 
 
-def _tell(provenance: dict[str, Any]) -> None:
+def _tell(outcome: Outcome) -> None:
     """How well the scene came out, and what is doubtful of it."""
-    psnr = provenance.get("psnr_db")
-    if psnr is not None:
+    psnr = outcome.psnr_db
+    if not math.isnan(psnr):
         good = psnr >= GOOD_PSNR_DB
         typer.secho(
-            f"looks like its photo to {psnr:.1f} dB (good from {GOOD_PSNR_DB:.0f})", fg="green" if good else "yellow"
+            f"looks like its pictures to {psnr:.1f} dB (good from {GOOD_PSNR_DB:.0f})", fg="green" if good else "yellow"
         )
-    for text in provenance.get("doubts", ()):
+    for text in outcome.doubts:
         typer.secho(f"doubtful: {text}", fg="yellow", err=True)
 
 

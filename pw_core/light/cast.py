@@ -39,10 +39,12 @@ class CastOptions:
     """Heights beyond which what is left of that does not count."""
     lamp_reach: float = 2.5
     """Standard deviations beyond which a penumbra does not."""
-    most_cells: int = 144
+    most_cells: int = 432
     """Of the map, along each side: what is further away goes without a shadow."""
     coarse: int = 2
     """Cells along the side of one that shadows are cast on; what was observed is kept on all."""
+    strays: float = 0.01
+    """Share of the particles at each end that the map need not hold: a crumb far away would draw it off things."""
     border_cells: int = 5
     """At the map's border, over which it fades."""
     least: float = 0.06
@@ -105,12 +107,12 @@ class Caster:
         """The first cell and the number of cells (R, C) that hold the things and their shadows."""
         o, step = self.options, self.light.step_m
         z = np.maximum(positions[:, 2], 0)
-        low, high = positions[:, :2].min(0), positions[:, :2].max(0)
-        thrown = positions[:, :2] - z[:, None] * self._slope
-        top = float(z.max())
+        low, high = _ends(positions[:, :2], o.strays)
+        dark, bright = _ends(positions[:, :2] - z[:, None] * self._slope, o.strays)
+        top = float(_ends(z, o.strays)[1])
         wide, soft = o.sky_reach * top, o.lamp_reach * self.light.softness * top
-        low = np.minimum(low - wide, thrown.min(0) - soft) / step
-        high = np.maximum(high + wide, thrown.max(0) + soft) / step
+        low = np.minimum(low - wide, dark - soft) / step
+        high = np.maximum(high + wide, bright + soft) / step
         middle, half = (low + high) / 2, np.minimum((high - low) / 2, o.most_cells / 2) + o.border_cells
         first = o.coarse * np.floor((middle - half) / o.coarse).astype(np.int64)
         rows, columns = (o.coarse * (1 + int(n) // o.coarse) for n in np.ceil(middle + half).astype(np.int64) - first)
@@ -182,6 +184,13 @@ class Caster:
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
         shown = cv2.warpAffine(observed, matrix, size_px, flags=flags, borderValue=(1, 1, 1))
         kept *= shown if weight > 0.999 else shown ** np.float32(weight)
+
+
+def _ends(a: F32, strays: float) -> tuple[F32, F32]:
+    """The least and the greatest of each column of a (J, ...), but for that share of J at either end."""
+    cut = int(strays * len(a))
+    sorted_at_ends = np.partition(a, (cut, len(a) - 1 - cut), axis=0)
+    return sorted_at_ends[cut], sorted_at_ends[-1 - cut]
 
 
 def _blurred(a: F32, sigma: float, o: CastOptions) -> F32:

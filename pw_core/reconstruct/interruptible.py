@@ -6,6 +6,7 @@ thread of its own, and whoever waits for it asks its callback all the while.
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import queue
 import threading
@@ -19,6 +20,8 @@ from pw_core.progress import Progress
 T = TypeVar("T")
 
 _one_at_a_time = threading.Lock()
+_NAME = "interruptible"
+"""Of the thread that works."""
 
 
 @dataclass(eq=False)
@@ -60,48 +63,45 @@ def interruptible(work: Callable[[Progress], T], progress: Progress, *, every_s:
     Args:
         every_s: [s] between two questions: half of what a cancel may take.
 
-    One such work runs at a time in a process: the next begins when the one that was called off has ended.
+    One such work runs at a time in a process: the next begins when the one before, called off or not, has ended. Work
+    that is part of other such work runs within it.
     """
-    last = ("waiting for what was called off", 0.0)
+    if threading.current_thread().name == _NAME:  # part of such work already
+        return work(progress)
+    last = ("waiting for another reconstruction to end", 0.0)
     while not _one_at_a_time.acquire(timeout=every_s):
         progress(*last)
     going: _Work[T] = _Work()
     context = contextvars.copy_context()
-    thread = threading.Thread(target=context.run, args=(going.run, work), name="interruptible", daemon=True)
+    thread = threading.Thread(target=context.run, args=(going.run, work), name=_NAME, daemon=True)
     try:
         thread.start()
     except BaseException:
         _one_at_a_time.release()
         raise
-    last = ("", 0.0)
-    while True:
-        try:
-            told = going.said.get(timeout=every_s)
-        except queue.Empty:
-            if last[0]:
-                _ask(going, progress, last)
-            continue
-        except BaseException as error:  # such as Ctrl-C
-            going.off = error
-            going.answers.put(error)
-            raise
-        if told is None:
-            break
-        last = told
-        try:
-            progress(*told)
-        except BaseException as error:
-            going.answers.put(error)
-        else:
-            going.answers.put(None)
-    thread.join()
-    return going.made.result()
-
-
-def _ask(going: _Work[T], progress: Progress, last: tuple[str, float]) -> None:
+    last, asking = ("", 0.0), True
     try:
-        progress(*last)
-    except BaseException as error:
+        while True:
+            try:
+                told = going.said.get(timeout=every_s)
+            except queue.Empty:
+                if last[0] and asking:
+                    progress(*last)
+                continue
+            if told is None:
+                break
+            last = told
+            try:
+                progress(*told)
+            except BaseException as error:
+                asking = False  # it comes up in the work: wait until that has put away what it had
+                going.answers.put(error)
+            else:
+                going.answers.put(None)
+        thread.join()
+    except BaseException as error:  # in between, or Ctrl-C at any time
         going.off = error
         going.answers.put(error)  # it may have begun to ask just now
+        atexit.register(thread.join, 10.0)  # or a program that it has started would outlive this one
         raise
+    return going.made.result()

@@ -266,6 +266,8 @@ class Store:
             data = _tree_bytes(tree)
             files = [(folder / _trajectory_path(t.id), trajectory_bytes(t)) for t in trajectories]
             files += [(folder / _state_path(s.id), state_bytes(s)) for s in states]
+            for path, _ in files:  # copies by git and the like leave out empty folders
+                path.parent.mkdir(exist_ok=True)
             replace_files(files, (folder / "tree.json", data))
         self._identity.saw_tree(scene_id, data)
 

@@ -34,5 +34,5 @@ def reconstruct(context: Context, request: ReconstructRequest) -> Reconstructed:
     outcome = Outcome.of(scene)
     return Reconstructed(
         scene_id=scene.id, wall_time=time.monotonic() - began, route=route, psnr=outcome.psnr_db,
-        scale_from=outcome.scale_from, left_out=outcome.left_out,
+        scale_from=outcome.scale_from, left_out=outcome.left_out, doubts=outcome.doubts,
     )  # fmt: skip

@@ -72,7 +72,7 @@ class Asked:
 
 class Reconstructed(NamedTuple):
     """wall_time [s]; psnr [dB] against the pictures, NaN where it was not measured; scale_from: where metres come from;
-    left_out: names of pictures that could not be placed."""
+    left_out: names of pictures that could not be placed; doubts: sentences, each with a remedy."""
 
     scene_id: str
     wall_time: float
@@ -80,6 +80,7 @@ class Reconstructed(NamedTuple):
     psnr: float
     scale_from: str
     left_out: tuple[str, ...]
+    doubts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,11 +14,13 @@ BY_CONFIGURATION = "camera height and pitch of the configuration"
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """psnr_db [dB]: of the bound scene against the pictures, NaN where it was not measured; scale_from: where metres
-    come from; left_out: names of pictures that could not be placed."""
+    come from; left_out: names of pictures that could not be placed; doubts: sentences about masks and sizes, each
+    with a remedy."""
 
     psnr_db: float = math.nan
     scale_from: str = BY_CONFIGURATION
     left_out: tuple[str, ...] = ()
+    doubts: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, scene: Scene) -> Outcome:
@@ -29,4 +31,5 @@ class Outcome:
             psnr_db=float(made.get("psnr_db", bound.get("psnr_db", math.nan))),
             scale_from=str(made.get("plane", {}).get("scale_from", BY_CONFIGURATION)),
             left_out=tuple(made.get("poses", {}).get("not_registered", ())),
+            doubts=tuple(made.get("doubts", ())),
         )

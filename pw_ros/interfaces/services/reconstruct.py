@@ -56,6 +56,7 @@ class ReconstructServices(ServiceGroup):
         response.entities = [entity_to_info(e) for e in snapshot.entities]
         response.psnr, response.wall_time = done.psnr, done.wall_time
         response.route, response.scale_from, response.left_out = done.route, done.scale_from, list(done.left_out)
+        response.doubts = list(done.doubts)
 
     def _heard(self, event: Event) -> None:
         if isinstance(event, Progressed):

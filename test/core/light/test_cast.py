@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -51,3 +53,24 @@ def test_what_the_photo_showed_goes_with_the_thing_and_stays_behind_when_it_is_l
         now = scene.rest + np.float32(move)
         ratio = at(dark.shade(now), x + move[0], y + move[1]) / at(plain.shade(now), x + move[0], y + move[1])
         assert ratio == pytest.approx(share, abs=0.03)
+
+
+def test_one_crumb_far_away_does_not_take_the_shadows_along(caster: Caster) -> None:
+    x, y, _ = caster.rest.mean(0)
+    now = caster.rest.copy()
+    now[0] += np.float32([0.9, -0.6, 0])
+    assert at(caster.shade(now), x, y) == pytest.approx(at(caster.shade(caster.rest), x, y), abs=0.03)
+
+
+def test_both_of_two_things_far_apart_have_shadows() -> None:
+    scene = lit_scene()
+    (one,), count, away = scene.entities, len(scene.rest), np.float32([0.0, 0.6, 0.0])
+    other = replace(one, name="other", particles=slice(count, 2 * count))
+    assert scene.light is not None
+    both = replace(scene.light, observed=np.concatenate([scene.light.observed] * 2))
+    rest = np.concatenate([scene.rest, scene.rest + away])
+    shade = Caster(rest, [one, other], both).shade(rest)
+    x, y, _ = scene.rest.mean(0)
+    alone = at(Caster(scene.rest, [one], scene.light).shade(scene.rest), x, y)
+    assert at(shade, x, y) == pytest.approx(alone, abs=0.05)
+    assert at(shade, x, y + 0.6) == pytest.approx(alone, abs=0.05)

@@ -35,6 +35,7 @@ def test_what_is_raised_at_a_stage_comes_up_in_the_work_which_may_put_away_what_
         try:
             progress("fit", 0.5)
         finally:
+            time.sleep(0.2)  # longer than between two questions
             kept.append("checkpoint")
 
     def progress(stage: str, fraction: float) -> None:
@@ -43,6 +44,10 @@ def test_what_is_raised_at_a_stage_comes_up_in_the_work_which_may_put_away_what_
     with pytest.raises(CalledOff):
         interruptible(work, progress)
     assert kept == ["checkpoint"]
+
+
+def test_work_within_work_is_part_of_it() -> None:
+    assert interruptible(lambda outer: interruptible(lambda inner: 3, outer), lambda *a: None) == 3
 
 
 def test_work_that_asks_nothing_is_called_off_all_the_same_and_the_next_waits_for_its_end() -> None:

@@ -69,6 +69,13 @@ def test_a_commit_on_a_full_disk_leaves_no_file(tree, scene, monkeypatch, ending
     }  # fmt: skip
 
 
+def test_a_copy_without_its_empty_folders_takes_commits(tree, scene) -> None:
+    first = step(tree, scene, 1, ROOT)
+    (tree.store.folder(tree.scene_id) / "trajectories").rmdir()
+    tree.commit(first)
+    assert tree.head == first
+
+
 def test_a_failed_commit_keeps_what_earlier_ones_wrote(tree, scene, monkeypatch) -> None:
     first = step(tree, scene, 1, ROOT)
     tree.commit(first)

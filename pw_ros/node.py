@@ -174,9 +174,10 @@ class WorldNode(Node):
         """The last error that the status told; empty: none since."""
         return str(self._status.get("error_msg", "")) if self._status.get("error_code") else ""
 
-    def second(self, text: str) -> None:
-        """Another node has this one's name: whoever began last gives way, where the parameter says so."""
-        if self.get_parameter("refuse_second").value and time.monotonic() - self._began < NEW_FOR:
+    def second(self, text: str, met: float) -> None:
+        """Another node, met at `met` [s, monotonic], has this one's name: whoever began last gives way, where the
+        parameter says so."""
+        if self.get_parameter("refuse_second").value and met - self._began < NEW_FOR:
             self.refused = text
 
     def _publish_status(self) -> None:

@@ -93,10 +93,12 @@ class NodeContext(Protocol):
     def fault(self) -> str:
         """The last error that the status told; empty: none since."""
 
-    def second(self, text: str) -> None:
-        """Another node has this one's name."""
+    def second(self, text: str, met: float) -> None:
+        """Another node, met at `met` [s, monotonic], has this one's name."""
 
     def get_node_names_and_namespaces(self) -> list[tuple[str, str]]: ...
+
+    def resolve_topic_name(self, topic: str) -> str: ...
 
     def get_parameter(self, name: str) -> Any: ...
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, TypeVar, get_args
+from typing import TYPE_CHECKING, Protocol, TypeVar, get_args
 
 from pw_core.errors import ErrorCode, PlanError
 from pw_core.scene import Scene
@@ -21,7 +21,18 @@ if TYPE_CHECKING:
     from pw_core.plan.running import EvaluateStep, Kept
     from pw_core.plan.search import PlanStep
 
-S = TypeVar("S")
+S = TypeVar("S", covariant=True)
+
+
+class Steps(Protocol[S]):
+    """What the core runs a batch or a search as."""
+
+    def __iter__(self) -> Iterator[S]: ...
+
+    def __next__(self) -> S: ...
+
+    def close(self) -> None:
+        """Call it off: what is best so far is kept."""
 
 
 def evaluate(context: Context, request: EvaluateRequest) -> Evaluated:
@@ -99,7 +110,7 @@ class _Search:
         if self._desk.canceled:
             raise PlanError("canceled", code=ErrorCode.CANCELED)
 
-    def run(self, steps: Iterator[S], told: Callable[[S], Scored]) -> bool:
+    def run(self, steps: Steps[S], told: Callable[[S], Scored]) -> bool:
         """To the end; whether it was called off. Kernels may compile before the first frame, and what only reads is
         then answered by a thread; after it, between frames."""
         try:
@@ -110,6 +121,7 @@ class _Search:
         except PlanError as error:
             if error.code != ErrorCode.CANCELED:
                 raise
+            steps.close()  # called off between two steps, it is still open
             return True
         finally:
             self._compiling.close()

@@ -106,8 +106,8 @@ class Worker:
                 self._conn.send(Asked(job.id, request))
             except (OSError, ValueError):
                 with self._lock:
-                    self._jobs.pop(job.id, None)
-                if not job.done:
+                    mine = self._jobs.pop(job.id, None)
+                if mine is not None:  # else the restart tells it: who takes the job from the list answers it
                     job.future.set_exception(_died(request.what()))
         return job
 
@@ -242,12 +242,11 @@ class Worker:
                     self._spawn()
         # After the restart, so that whoever sees the error can ask again at once.
         for job in jobs:
-            if not job.done:
-                job.future.set_exception(
-                    _died(job.request.what(), how)
-                    if not self._closing
-                    else PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
-                )
+            job.future.set_exception(
+                _died(job.request.what(), how)
+                if not self._closing
+                else PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
+            )
         return again
 
     def _said(self, text: str) -> str:

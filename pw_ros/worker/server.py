@@ -75,11 +75,12 @@ class Session:
                     self._changed.notify_all()
         except (EOFError, OSError):
             pass
-        with self._changed:
-            self.ended = True
-            self._changed.notify_all()
-            if self._compiling:
-                os._exit(0)  # the node is gone or wants us gone, and nothing ends a compile
+        finally:  # also where a bug ends this thread: the node then starts another worker
+            with self._changed:
+                self.ended = True
+                self._changed.notify_all()
+                if self._compiling:
+                    os._exit(0)  # the node is gone or wants us gone, and nothing ends a compile
 
     def _waits_for_job(self, asked: Asked) -> bool:
         """Whether it names what a cancelled rollout leaves. That rollout may be over for its client before its frames

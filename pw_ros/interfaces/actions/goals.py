@@ -88,8 +88,8 @@ class GoalServer(Generic[T]):
         self.node.get_logger().info(f"{self.name} {goal_id(handle)} ended after {result.wall_time:.3f} s: {why}")
         if result.error_code not in (ErrorCode.CANCELED, ErrorCode.BUSY):
             self.node.report(error_code=result.error_code, error_msg=result.error_msg)
-        if result.error_code == ErrorCode.CANCELED:
-            handle.canceled()
+        if result.error_code == ErrorCode.CANCELED and handle.is_cancel_requested:
+            handle.canceled()  # of one that nobody asked to cancel, as of clients that are gone, it is no valid end
         elif result.error_code:
             handle.abort()
         else:
@@ -155,12 +155,10 @@ class _Alone:
     """Whether an action's clients are all gone: each subscribes to its feedback as long as it lives."""
 
     def __init__(self, node: NodeContext, name: str, *, every: float = 0.5) -> None:
-        self._node, self._topic, self._every = node, f"{node.get_name()}/{name}/_action/feedback", every
+        self._node, self._every = node, every
+        self._topic = node.resolve_topic_name(f"~/{name}/_action/feedback")
         self._asked = time.monotonic()
         self._since = 0.0
-        if node.get_namespace() != "/":
-            self._topic = f"{node.get_namespace().strip('/')}/{self._topic}"
-        self._topic = f"/{self._topic}"
 
     def too_long(self, now: float) -> bool:
         """Whether that is so for longer than the parameter says; asked for twice a second at most."""

@@ -46,8 +46,9 @@ class PlanServer(CandidateServer[Planned]):
             frame = node.frames.frame_id
             result.actions = [action_to_message(a, frame_id=frame) for a in done.actions]
             result.best = self.kept(done.best, stamp)
-            node.topics.predict_actions(result.actions)
-            node.topics.show({"trajectory": done.best.trajectory_id, "time_s": done.best.track.times[-1]}, stamp)
+            if not node.gate.running:  # a goal that has begun since shows its own
+                node.topics.predict_actions(result.actions)
+                node.topics.show({"trajectory": done.best.trajectory_id, "time_s": done.best.track.times[-1]}, stamp)
         if done.canceled:
             found = f"; the best so far is state '{done.best.state_id}'" if done.best is not None else ""
             raise PWError(f"canceled after {result.evaluated} candidates{found}", code=ErrorCode.CANCELED)

@@ -45,13 +45,13 @@ class ReconstructServices(ServiceGroup):
             job = self._running = node.worker.submit(self._asked(request), on_event=self._heard)
             node.report(status="reconstructing", stage="starting", fraction=0.0)
             done = job.future.result()
+            snapshot = self.scene()  # before others may select another
         finally:
             self._running = None
             if job is None or job.done:
                 node.leave(held)
         if request.table_pose.header.frame_id:
             node.frames.place(request.table_pose)
-        snapshot = self.scene()
         response.scene_id, response.state_id = done.scene_id, snapshot.head
         response.entities = [entity_to_info(e) for e in snapshot.entities]
         response.psnr, response.wall_time = done.psnr, done.wall_time

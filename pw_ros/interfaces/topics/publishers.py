@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -28,12 +30,16 @@ from pw_ros.worker.protocol import FrameData, Snapshot
 
 LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
 
+LINGERS = 3.0
+"""[s] in which a node that has ended may still be in the graph: until then one of the same name is no second."""
+
 
 class Publishers:
     """All topics of the node."""
 
     def __init__(self, node: NodeContext) -> None:
         self.node = node
+        self._met = math.inf  # [s, monotonic] when another node of this name was first seen; inf: there is none
         self._particles = node.create_publisher(PointCloud2, "~/particles", LATCHED)
         self._entities = node.create_publisher(MarkerArray, "~/entities", LATCHED)
         self._predicted_particles = node.create_publisher(PointCloud2, "~/prediction/particles", LATCHED)
@@ -192,11 +198,13 @@ class Publishers:
         node = self.node
         mine = (node.get_name(), node.get_namespace())
         count = node.get_node_names_and_namespaces().count(mine)
-        if count < 2:
+        now = time.monotonic()
+        self._met = min(self._met, now) if count > 1 else math.inf
+        if now - self._met < LINGERS:  # also where there is none
             return ""
         text = f"{count} nodes are called {mine[1].rstrip('/')}/{mine[0]}: they answer by turns; give each its own name"
         node.get_logger().error(text, throttle_duration_sec=10.0)
-        node.second(text)
+        node.second(text, self._met)
         return text
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pw_core.errors import ErrorCode
+from pw_core.errors import ErrorCode, PWError
 from pw_core.limits import LIMITS
 from pw_msgs.action import Rollout
 from pw_ros.interfaces.actions.goals import GoalServer
@@ -54,3 +54,16 @@ def test_a_step_told_late_does_not_leave_the_world_busy(other: str) -> None:
     server._execute(SimpleNamespace(succeed=lambda: ended.append(1), **goal))
     assert ended == [1]
     assert world.said == (["idle", "refining"] if other else ["idle", "refining", "idle"])
+
+
+@pytest.mark.parametrize(("asked", "end"), [(True, "canceled"), (False, "abort")])
+def test_a_goal_that_ends_as_canceled_unasked_is_aborted_and_keeps_its_reason(asked: bool, end: str) -> None:
+    class Orphan(Late):
+        def run(self, handle: Any, result: Any, stamp: Any) -> None:
+            raise PWError("ended: its client is gone", code=ErrorCode.CANCELED)
+
+    ended: list[str] = []
+    ways = {w: lambda w=w: ended.append(w) for w in ("succeed", "canceled", "abort")}
+    goal = {"request": Rollout.Goal(), "goal_id": SimpleNamespace(uuid=bytes(16)), "is_cancel_requested": asked}
+    result = Orphan(node())._execute(SimpleNamespace(**ways, **goal))
+    assert ended == [end] and result.error_code == ErrorCode.CANCELED and "gone" in result.error_msg

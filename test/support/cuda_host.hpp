@@ -54,6 +54,7 @@ struct Block {
     std::vector<Barrier> warps;
     std::vector<uint64_t> exchange;
     Barrier all;
+    bool refused = false;
     Fiber* now = nullptr;
     void* home = nullptr;
     uint3 index{}, size{}, grid{};
@@ -84,6 +85,16 @@ static void wait_at(Barrier& barrier, int count) {
 }
 
 static void __syncthreads() { wait_at(block->all, (int)block->size.x); }
+static int __syncthreads_and(int value) {
+    Block& b = *block;
+    if (!value) b.refused = true;
+    __syncthreads();
+    int all = !b.refused;
+    __syncthreads();
+    if (threadIdx.x == 0) b.refused = false;
+    __syncthreads();
+    return all;
+}
 static void __syncwarp() { wait_at(block->warps[threadIdx.x >> 5], 32); }
 static void __threadfence() { std::atomic_thread_fence(std::memory_order_seq_cst); }
 

@@ -249,9 +249,9 @@ SLOW void act(const Problem& p, int world, int b, double* body, double t) {
     if (chosen >= 0) {
         volatile double* tool = p.tool_rows + ((long long)world * p.tools + chosen) * TOOL_SIZE;
         const double* keys = p.key_rows + ((long long)world * p.tools + chosen) * p.keys * KEY_SIZE;
-        // The blocks of a cluster all do this: who finds it anchored finds the whole anchor.
-        bool anchored = tool[T_ANCHORED] > 0.5;
-        __syncwarp();
+        // The blocks of a cluster all do this, with the same pose: who finds it anchored finds the whole anchor. Another
+        // may write it just now: a warp's lanes go one way together.
+        bool anchored = !__any_sync(0xffffffffu, !(tool[T_ANCHORED] > 0.5));
         if (anchored) {
             __threadfence();
             for (int n = 0; n < 7; ++n) now[n] = tool[T_ANCHOR + n];

@@ -129,7 +129,8 @@ FN int begin_step(const Problem& p, const Cluster& cluster, int from, int to, in
         int whom = (int)a[WHOM];
         if (a[SHARED] > 0.5) {
             double inside = a[INSIDE];
-            if (!(inside > 0.0)) {
+            // Another block of the cluster may write it just now: a block's threads go one way together.
+            if (!__syncthreads_and(inside > 0.0)) {
                 // In whole numbers, like all sums here; fine enough for 2^20 of the heaviest.
                 double unit = (double)p.units[world * UNITS_SIZE + MASS_UNITS] * 1048576.0;
                 long long sum = 0;

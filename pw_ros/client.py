@@ -12,7 +12,6 @@ with WorldClient() as world:
 
 from __future__ import annotations
 
-import contextlib
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ import rclpy
 from action_msgs.msg import GoalStatus
 from numpy.typing import NDArray
 from rclpy.action import ActionClient
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 
 from pw_core.actions import Action
 from pw_core.errors import ErrorCode, PWError
@@ -35,7 +34,8 @@ from pw_msgs.msg import CameraView, Candidate, PhysicalAction, StateInfo, Target
 from pw_ros.convert.actions import action_to_message
 from pw_ros.convert.images import image_to_numpy, numpy_to_image
 from pw_ros.convert.plans import objective_to_text, template_to_text
-from pw_ros.interfaces.topics.publishers import LATCHED
+from pw_ros.qos import LATCHED
+from pw_ros.spinning import Spinning
 
 
 class WorldClient:
@@ -61,14 +61,9 @@ class WorldClient:
         self._feedback: Any = None
         self._status: WorldStatus | None = None
         self.node.create_subscription(WorldStatus, f"{self._world}/status", self._on_status, LATCHED)
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, name="world-client", daemon=True)
-        self._thread.start()
-
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()
+        executor = SingleThreadedExecutor(context=self._context)
+        executor.add_node(self.node)
+        self._spinning = Spinning(executor, name="world-client")
 
     def _on_status(self, message: WorldStatus) -> None:
         self._status = message
@@ -83,11 +78,10 @@ class WorldClient:
         """Leave; a running rollout goes on."""
         if not self._context.ok():
             return
-        self._executor.shutdown(timeout_sec=2.0)
-        self._thread.join(2.0)
-        for action in self._actions.values():
-            action.destroy()
-        self.node.destroy_node()
+        if self._spinning.end():
+            for action in self._actions.values():
+                action.destroy()
+            self.node.destroy_node()
         self._context.try_shutdown()
 
     # --- calls --------------------------------------------------------------------------------------------------------

@@ -41,9 +41,6 @@ from pw_ros.worker.protocol import Snapshot, WorkerOptions
 THREADS = 20
 """Of the executor: five goals (one runs, four wait), a reconstruction, six readers, and room for what must answer."""
 
-NEW_FOR = 5.0
-"""[s] in which a node that meets another of its name is the second one: longer than discovery takes."""
-
 ANSWERS_WITHIN = 1.5
 """[s] in which a node that ends answers who waits; then it ends without."""
 
@@ -62,7 +59,6 @@ class WorldNode(Node):
         self.refused = ""
         self.gate, self.calls = Gate(), Calls()
         self.limits = parameters.limits_of(self)
-        self._began = time.monotonic()
         self._status_lock = threading.Lock()
         self._status: dict[str, Any] = {"status": "starting"}
         self.frames = Frames(self, self._value("frame_id"))
@@ -174,10 +170,9 @@ class WorldNode(Node):
         """The last error that the status told; empty: none since."""
         return str(self._status.get("error_msg", "")) if self._status.get("error_code") else ""
 
-    def second(self, text: str, met: float) -> None:
-        """Another node, met at `met` [s, monotonic], has this one's name: whoever began last gives way, where the
-        parameter says so."""
-        if self.get_parameter("refuse_second").value and met - self._began < NEW_FOR:
+    def second(self, text: str) -> None:
+        """Another node of this one's name began before it: this one gives way, where the parameter says so."""
+        if self.get_parameter("refuse_second").value:
             self.refused = text
 
     def _publish_status(self) -> None:

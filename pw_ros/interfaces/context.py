@@ -93,8 +93,8 @@ class NodeContext(Protocol):
     def fault(self) -> str:
         """The last error that the status told; empty: none since."""
 
-    def second(self, text: str, met: float) -> None:
-        """Another node, met at `met` [s, monotonic], has this one's name."""
+    def second(self, text: str) -> None:
+        """Another node of this one's name began before it."""
 
     def get_node_names_and_namespaces(self) -> list[tuple[str, str]]: ...
 

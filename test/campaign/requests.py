@@ -15,6 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from campaign.messages import messages
 from pw_core.limits import LIMITS
 from pw_msgs import action, srv
+from pw_ros.spinning import Spinning
 
 WITHIN = 30.0
 """[s] in which each answer must be there, on a machine that does other work too."""
@@ -58,16 +59,14 @@ class Fuzzer:
         rclpy.init(context=self.context)
         self.node = rclpy.create_node("fuzzer", context=self.context)
         self.world, self.counts = world, Counts()
-        self._executor = SingleThreadedExecutor(context=self.context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._executor.spin, daemon=True)
-        self._thread.start()
+        executor = SingleThreadedExecutor(context=self.context)
+        executor.add_node(self.node)
+        self._spinning = Spinning(executor, name="fuzzer")
         self._clients: dict[str, Any] = {}
 
     def close(self) -> None:
         """Leave."""
-        self._executor.shutdown(timeout_sec=2.0)
-        self._thread.join(5)
+        self._spinning.end(5.0)
         for name, client in self._clients.items():
             if name in kinds(action):
                 client.destroy()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -26,6 +25,7 @@ def start_node() -> Iterator[Callable[..., Any]]:
     from rclpy.parameter import Parameter
 
     from pw_ros.node import THREADS, WorldNode
+    from pw_ros.spinning import Spinning
 
     made: list[tuple[Any, ...]] = []
 
@@ -40,15 +40,12 @@ def start_node() -> Iterator[Callable[..., Any]]:
             raise
         executor = MultiThreadedExecutor(THREADS, context=context)
         executor.add_node(node)
-        thread = threading.Thread(target=executor.spin, daemon=True)
-        thread.start()
-        made.append((node, executor, thread, context))
+        made.append((node, Spinning(executor), context))
         return node
 
     yield start
-    for node, executor, thread, context in made:
+    for node, spinning, context in made:
         node.close()
-        executor.shutdown(timeout_sec=2.0)
-        thread.join(5)
+        spinning.end(5.0)
         node.destroy_node()
         context.try_shutdown()

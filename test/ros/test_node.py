@@ -25,6 +25,7 @@ from pw_msgs.msg import PhysicalAction, WorldStatus
 from pw_ros.convert.clouds import cloud_to_arrays
 from pw_ros.convert.images import image_to_numpy
 from support.ball_scene import ball_config
+from support.ros_world import code_of, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -70,20 +71,6 @@ def world(client):
                 raise
             time.sleep(0.05)
     return client
-
-
-def code_of(call, *args, **fields) -> int:
-    with pytest.raises(PWError) as caught:
-        call(*args, **fields)
-    assert str(caught.value)
-    return caught.value.code
-
-
-def until(condition, timeout: float = 10.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
 
 
 def test_reconstruct_answers_with_entities_and_root(world) -> None:
@@ -289,7 +276,7 @@ def test_reconstruct_can_be_called_off(world) -> None:
 
 
 def test_topics_hold_the_head_and_predictions_stay_apart(world) -> None:
-    from pw_ros.interfaces.topics.publishers import LATCHED
+    from pw_ros.qos import LATCHED
 
     got: dict[str, object] = {}
 

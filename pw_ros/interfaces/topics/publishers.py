@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import os
 import threading
-import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from builtin_interfaces.msg import Time
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
-from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
 from rosgraph_msgs.msg import Clock
 from sensor_msgs.msg import PointCloud2
 from visualization_msgs.msg import MarkerArray
@@ -24,14 +21,11 @@ from pw_ros.convert.geometry import seconds_to_time, time_after
 from pw_ros.convert.markers import scene_to_markers
 from pw_ros.convert.reports import pose_to_state, status_to_message
 from pw_ros.interfaces.context import NodeContext
+from pw_ros.interfaces.topics.namesakes import Namesakes
 from pw_ros.interfaces.topics.playback import Playback
 from pw_ros.interfaces.topics.views import HeadView, PredictedView
+from pw_ros.qos import LATCHED
 from pw_ros.worker.protocol import FrameData, Snapshot
-
-LATCHED = QoSProfile(depth=1, durability=DurabilityPolicy.TRANSIENT_LOCAL, reliability=ReliabilityPolicy.RELIABLE)
-
-LINGERS = 3.0
-"""[s] in which a node that has ended may still be in the graph: until then one of the same name is no second."""
 
 
 class Publishers:
@@ -39,7 +33,7 @@ class Publishers:
 
     def __init__(self, node: NodeContext) -> None:
         self.node = node
-        self._met = math.inf  # [s, monotonic] when another node of this name was first seen; inf: there is none
+        self._namesakes = Namesakes(node)
         self._particles = node.create_publisher(PointCloud2, "~/particles", LATCHED)
         self._entities = node.create_publisher(MarkerArray, "~/entities", LATCHED)
         self._predicted_particles = node.create_publisher(PointCloud2, "~/prediction/particles", LATCHED)
@@ -174,7 +168,10 @@ class Publishers:
     def diagnose(self) -> None:
         """Called once a second."""
         node = self.node
-        problem = self._second_of_its_name() or node.fault
+        shared = self._namesakes.look()
+        if shared and self._namesakes.give_way:
+            node.second(f"another node is called {self._namesakes.name} and was there before")
+        problem = shared or node.fault
         level = {"failed": DiagnosticStatus.ERROR, "starting": DiagnosticStatus.WARN}.get(
             node.worker.state, DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK
         )
@@ -184,7 +181,7 @@ class Publishers:
             "scene": node.worker.snapshot.scene_id or "none", "states": len(node.worker.snapshot.states),
             "calls": node.calls.count, "store": node.get_parameter("store").value,
             "memory MB": _memory_mb(node.worker.pid), "pictures skipped": sum(v.skipped for v in self._predicted),
-            "last fault": node.fault or "none",
+            "last fault": node.fault or "none", **self._namesakes.told(),
         }  # fmt: skip
         status = DiagnosticStatus(level=level, name=f"{node.get_name()}: world", message=problem or node.worker.state)
         status.hardware_id = str(node.get_parameter("device").value)
@@ -192,20 +189,6 @@ class Publishers:
         message = DiagnosticArray(status=[status])
         message.header.stamp = node.now()
         self._diagnostics.publish(message)
-
-    def _second_of_its_name(self) -> str:
-        """What is to be said where another node has this one's name; empty where none has."""
-        node = self.node
-        mine = (node.get_name(), node.get_namespace())
-        count = node.get_node_names_and_namespaces().count(mine)
-        now = time.monotonic()
-        self._met = min(self._met, now) if count > 1 else math.inf
-        if now - self._met < LINGERS:  # also where there is none
-            return ""
-        text = f"{count} nodes are called {mine[1].rstrip('/')}/{mine[0]}: they answer by turns; give each its own name"
-        node.get_logger().error(text, throttle_duration_sec=10.0)
-        node.second(text, self._met)
-        return text
 
 
 def _memory_mb(worker: int) -> str:

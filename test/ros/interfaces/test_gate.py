@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 
 from pw_ros.interfaces.gate import MAX_WAITING, Gate, Pass
+from support.ros_world import until
 
 
 def whatif(name: str = "rollout") -> Pass:
@@ -25,13 +25,6 @@ def commit() -> Pass:
 
 def select() -> Pass:
     return Pass("select", moves_head=True, service=True)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,7 @@ from pw_msgs.msg import Candidate, WorldStatus
 from pw_ros.client import WorldClient
 from pw_ros.convert.actions import action_to_message
 from support.ball_scene import ball_config
+from support.ros_world import head, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 AIM = {"terms": [{"type": "reach", "entity": "ball", "position": [0.7, 0.0, 0.05], "axes": [True, True, False]}]}
@@ -63,19 +64,8 @@ def world(client, node):
     return client
 
 
-def until(condition, timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
-
-
 def known(world) -> set[str]:
     return {s.state_id for s in world.states()}
-
-
-def head(world) -> str:
-    return next(s.state_id for s in world.states() if s.head)
 
 
 def test_all_are_scored_and_the_best_can_be_committed_however_many_follow(world) -> None:

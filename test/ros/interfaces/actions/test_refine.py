@@ -20,6 +20,7 @@ from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 from pw_ros.convert.refine import goal_to_changes
 from support.ball_scene import ball_config
+from support.ros_world import head, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 GREY = np.full((64, 96, 3), 128, np.uint8)
@@ -55,13 +56,6 @@ def world(client, node):
     return client
 
 
-def until(condition, timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
-
-
 def film(*, camera: str = "photo", picture=GREY, ticks=(0, 20, 40, 60, 80, 100)) -> list[TargetFrame]:
     """Stamps [ms] after second 7; every other frame is compressed."""
     frames = []
@@ -70,10 +64,6 @@ def film(*, camera: str = "photo", picture=GREY, ticks=(0, 20, 40, 60, 80, 100))
         body = {"compressed": numpy_to_compressed(picture)} if packed else {"image": numpy_to_image(picture)}
         frames.append(TargetFrame(camera=camera, stamp=Time(sec=7, nanosec=t * 1_000_000), **body))
     return frames
-
-
-def head(world) -> str:
-    return next(s.state_id for s in world.states() if s.head)
 
 
 def test_a_goal_corrects_the_last_committed_trajectory(world) -> None:

@@ -20,6 +20,7 @@ from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import numpy_to_image
 from support import stand_in
+from support.ros_world import head, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 REPOSITORY = Path(__file__).resolve().parents[4]
@@ -92,17 +93,6 @@ def opened(client, node, scene: str):
     client.rollout(config.rounds[0].actions, stand_in.DURATION, frame_interval=stand_in.INTERVAL, commit=True)
     client.result(60)
     return client
-
-
-def until(condition, timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.005)
-
-
-def head(world) -> str:
-    return next(s.state_id for s in world.states() if s.head)
 
 
 def both(node, *, strength: float = -1.0) -> list[RefineView]:

@@ -24,6 +24,7 @@ from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 from support import stand_in
+from support.ros_world import head, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -56,19 +57,8 @@ def world(node):
         yield client
 
 
-def until(condition, timeout: float = 30.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
-
-
 def uri(story) -> str:
     return f"file://{story / 'targets' / 'round-1'}"
-
-
-def head(world) -> str:
-    return next(s.state_id for s in world.states() if s.head)
 
 
 def inline(story):

@@ -14,6 +14,7 @@ from pw_msgs.msg import WorldStatus
 from pw_ros.client import WorldClient
 from support.ball_scene import ball_config
 from support.fake_world import COMPILE_S
+from support.ros_world import code_of, head, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 LONG = "very slow compile"
@@ -48,24 +49,6 @@ def world(client):
     """The client, on a fresh scene."""
     client.reconstruct("ball", replace=True)
     return client
-
-
-def until(condition, timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
-
-
-def code_of(call, *args, **fields) -> int:
-    with pytest.raises(PWError) as caught:
-        call(*args, **fields)
-    assert str(caught.value)
-    return caught.value.code
-
-
-def head(world) -> str:
-    return next(s.state_id for s in world.states() if s.head)
 
 
 def a_state(world) -> str:

@@ -14,6 +14,7 @@ from pw_ros.convert.images import image_to_numpy
 from pw_ros.interfaces.topics import playback
 from pw_ros.worker.requests import ReconstructRequest
 from support.ball_scene import ball_config
+from support.ros_world import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 WIND = parse_action({"type": "wind", "name": "slow", "duration": 9, "direction": [0, 1, 0], "magnitude": 1})
@@ -53,13 +54,6 @@ def listen(world, node):
     yield start
     for subscription in subscriptions:
         world.node.destroy_subscription(subscription)
-
-
-def until(condition, timeout: float = 20.0) -> None:
-    deadline = time.monotonic() + timeout
-    while not condition():
-        assert time.monotonic() < deadline, "not within the time"
-        time.sleep(0.01)
 
 
 def stamps(messages) -> list[tuple[int, int]]:

@@ -1,0 +1,43 @@
+"""A thread that spins an executor, and its end.
+
+rclpy's `Executor.shutdown` does not wait for a thread that is in `spin` (it asks whether it is shut down just after it
+has said so): it destroys the guard condition that this thread waits on, which then raises InvalidHandle, or a
+generator that it has just taken away. Here the thread leaves first.
+"""
+
+from __future__ import annotations
+
+import threading
+
+from rclpy.executors import Executor, ExternalShutdownException
+
+
+class Spinning:
+    """Spins `executor` from now on, in a thread of that name; `end` it before its nodes are destroyed."""
+
+    def __init__(self, executor: Executor, *, name: str = "spinning") -> None:
+        self._executor = executor
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            try:
+                self._executor.spin_once()
+            except ExternalShutdownException:
+                return
+
+    def end(self, timeout: float = 2.0) -> bool:
+        """Whether the thread has left within `timeout` [s]; then the executor is shut down too. A callback that is
+        still at work is the reason where it has not: what it uses must not be destroyed."""
+        self._stop.set()
+        self._executor.create_task(_nothing)  # a wake alone would have it wait again
+        self._thread.join(timeout)
+        if self._thread.is_alive():
+            return False
+        return bool(self._executor.shutdown(timeout_sec=timeout))
+
+
+def _nothing() -> None:
+    """Work that makes a turn of an executor end."""

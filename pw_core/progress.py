@@ -8,6 +8,14 @@ Progress = Callable[[str, float], None]
 """Called with what is being done and the fraction (0 to 1) of it that is done; may raise to cancel."""
 
 
+Ask = Callable[[], None]
+"""Called every 100 ms of work or more often, by what has nothing to tell; may raise to cancel."""
+
+
+def no_question() -> None:
+    """For callers that never cancel."""
+
+
 def no_progress(stage: str, fraction: float) -> None:
     """For callers that do not want to know."""
 

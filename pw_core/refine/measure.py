@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from pw_core.progress import Ask, no_question
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
 from pw_core.refine.photometric.shadow_gain import ShadowGain
@@ -11,7 +12,8 @@ from pw_core.refine.tracking.film import Film
 
 
 def figures(
-    model: Model, motion: Motion, shadow_gain: ShadowGain, film: Film, *, when: str, step: int = 3
+    model: Model, motion: Motion, shadow_gain: ShadowGain, film: Film, *, when: str, step: int = 3,
+    ask: Ask = no_question,
 ) -> dict[str, float]:
     """Over every `step`-th frame from the last and all views: `psnr_<when>` [dB] inside the targets' masks,
     `psnr_image_<when>` [dB] over all that was observed, `mask_iou_<when>`: intersection over union of the entities'
@@ -19,6 +21,7 @@ def figures(
     inside, whole = np.zeros(2), np.zeros(2)  # sums of squares, pixels
     both, either = 0, 0
     for t in range(film.frames - 1, -1, -step):
+        ask()
         means, covariances = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
         drawn = model.draw(means, covariances, film.cameras)
         for v in range(len(film.cameras)):
@@ -38,13 +41,15 @@ def figures(
 
 
 def errors_of_entities(
-    model: Model, motions: tuple[Motion, ...], shadow_gain: ShadowGain, film: Film, *, step: int = 3
+    model: Model, motions: tuple[Motion, ...], shadow_gain: ShadowGain, film: Film, *, step: int = 3,
+    ask: Ask = no_question,
 ) -> dict[str, tuple[float, ...]]:
     """Mean squared error of the pictures 0 to 1 where an entity is, for each motion: over every `step`-th frame and all
     views, where the target's mask or any of the motions shows it. One tuple for each entity that is seen."""
     entities = model.scene.entities
     sums, pixels = np.zeros((len(entities), len(motions))), np.zeros(len(entities))
     for t in range(film.frames - 1, -1, -step):
+        ask()
         drawn = [
             model.draw(*model.gaussians_at(m.positions(model, t), m.rotations(t)), film.cameras) for m in motions
         ]

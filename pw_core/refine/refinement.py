@@ -16,7 +16,7 @@ from pw_core.calibrate.posterior import Posterior, handed_on
 from pw_core.config import RefineConfig
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F32, I64, Camera
-from pw_core.progress import Progress
+from pw_core.progress import Progress, no_progress
 from pw_core.refine.measure import errors_of_entities, figures
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
@@ -91,7 +91,8 @@ class Refinement:
         start, end: the states that the trajectory leads from and to.
         cameras: the views, with the size that the provider is asked for.
         simulation: gives a built simulation; asked for only when the state is written back.
-        progress: told what a provider is doing, and the fraction of it; may raise to cancel.
+        progress: told what a provider is doing, and the fraction of it, and within the steps of `run` again and again
+            what is being done; may raise to cancel.
 
     Raises:
         RefineError: no view, or nothing bound to look at.
@@ -118,12 +119,13 @@ class Refinement:
         self.estimates: tuple[Estimate, ...] = ()
         self._posterior: Posterior | None = None
         self.provider, self.cameras, self.config, self.device = provider, tuple(cameras), config, device
-        self._simulation, self._progress, self.options = simulation, progress, options
+        self._simulation, self._progress, self.options = simulation, progress or no_progress, options
         self.appearance = start.appearance or scene.initial_appearance()
         self.model = Model(scene, self.appearance, device=device)
         self.motion = Motion.start(self.model, trajectory, nodes=config.nodes)
         self.correction: Correction | None = None
         self._began = time.monotonic()
+        self._at = ("starting", 0.0)
         self._shadow_gains: dict[tuple[object, ...], ShadowGain] = {}
         self._figures: dict[str, float] = {}
         self._optimizer: PhotometricOptimizer | None = None
@@ -183,12 +185,14 @@ class Refinement:
         asked = request(
             self.model, self._gaussians, shadow_gain, self.trajectory, self.start, cameras=cameras, stage=stage,
             strengths=[self.config.strength_of(v) for v in views], config=self.config,
-            flow=getattr(self.provider, "uses_flow", True), least_cover=self.options.body_cover,
+            flow=getattr(self.provider, "uses_flow", True), least_cover=self.options.body_cover, ask=self._ask,
         )  # fmt: skip
         targets = provide(self.provider, asked, progress=self._progress)
         masks = targets.masks
         if masks is None:
-            masks = followed_masks(targets, asked, shadow_gain, options=self.options.mask_tracking)
+            masks = followed_masks(
+                targets, asked, shadow_gain, options=self.options.mask_tracking, ask=self._ask
+            )  # fmt: skip
         weights = tuple(1.0 if v == 0 else self.config.side_weight for v in views)
         width = max(self.config.width_px, self.options.tracking.width_px)
         return Film.scaled(
@@ -198,7 +202,8 @@ class Refinement:
     # --- fitting ------------------------------------------------------------------------------------------------------
 
     def _tracked(self, film: Film, stage: str, at: float, share: float) -> Iterator[RefineStep]:
-        for t in track(self.model, film, self.motion, seed=self.config.seed, options=self.options.tracking):
+        o, seed = self.options.tracking, self.config.seed
+        for t in track(self.model, film, self.motion, seed=seed, options=o, ask=self._ask):
             yield self._step(stage, t + 1, film.frames, at + share * (t + 1) / film.frames)
 
     def _fitted(self, film: Film, names: list[str], at: float, share: float) -> Iterator[RefineStep]:
@@ -231,7 +236,8 @@ class Refinement:
         where fitted constants predict what was tracked to within those errors."""
         shadow_gain = self._shadow_gain(film.cameras)
         names = [e.name for e in self.scene.entities]
-        found = errors_of_entities(self.model, (self.motion.without(names), self.motion), shadow_gain, film)
+        motions = (self.motion.without(names), self.motion)
+        found = errors_of_entities(self.model, motions, shadow_gain, film, ask=self._ask)
         vain = {n for n, (before, after) in found.items() if after > self.options.gate_error_ratio * before}
         if self.estimates:
             moved = np.stack([self.motion.positions(self.model, t) for t in range(film.frames)])
@@ -261,7 +267,7 @@ class Refinement:
             frames = np.linspace(0, film.frames - 1, o.color_correction.frames).round().astype(int)
             sh = corrected_colors(
                 self.model, film, self.motion, shadow_gain, frames=np.unique(frames).tolist(),
-                options=o.color_correction,
+                options=o.color_correction, ask=self._ask,
             )  # fmt: skip
             self.appearance = replace(self.appearance, sh=sh)
             self.model = Model(self.scene, self.appearance, device=self.device)
@@ -297,7 +303,7 @@ class Refinement:
 
     def _measure(self, film: Film, when: str) -> None:
         shadow_gain = self._shadow_gain(film.cameras)
-        self._figures |= figures(self.model, self.motion, shadow_gain, film, when=when)
+        self._figures |= figures(self.model, self.motion, shadow_gain, film, when=when, ask=self._ask)
 
     def instant(self, *, frame: int = -1) -> Instant:
         """A frame (default: the last) as it would be if the refinement ended now.
@@ -351,9 +357,14 @@ class Refinement:
         )
         yield self._step("write-back", 1, 1, 1.0)
 
+    def _ask(self) -> None:
+        """Whether to go on, within a step; what the callback raises ends it."""
+        self._progress(*self._at)
+
     def _step(
         self, stage: str, iteration: int, iterations: int, fraction: float, loss: float = np.nan, psnr: float = np.nan
     ) -> RefineStep:
+        self._at = (stage, iteration / max(iterations, 1))
         spent = time.monotonic() - self._began
         eta = spent / fraction - spent if fraction > self.options.progress.least_for_eta else -1.0
         return RefineStep(stage, iteration, iterations, fraction, loss, psnr, eta)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, CancelledError, ThreadPoolExecutor, wait
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 
 from pw_core.config import RefineConfig
 from pw_core.gaussians import F32, Camera
+from pw_core.progress import Ask, no_question
 from pw_core.refine.model import Model
 from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.refine.targets.masks import MaskTrackingOptions, track_masks
@@ -21,7 +23,7 @@ from pw_core.scene import State, Trajectory
 def request(
     model: Model, gaussians: Callable[[int], tuple[F32, F32]], shadow_gain: ShadowGain, trajectory: Trajectory,
     start: State, *, cameras: tuple[Camera, ...], stage: str, strengths: Sequence[float], config: RefineConfig,
-    flow: bool, least_cover: float = 0.5,
+    flow: bool, least_cover: float = 0.5, ask: Ask = no_question,
 ) -> TargetRequest:  # fmt: skip
     """Draw all frames through `cameras`.
 
@@ -39,6 +41,7 @@ def request(
     flows = np.zeros((v, count - 1, h, w, 2), np.float32)
     before = None
     for t in range(count):
+        ask()
         means, covariances = gaussians(t)
         drawn = model.draw(means, covariances, cameras)
         cover = np.clip(drawn.alpha.sum(-1, keepdims=True), 0, 1)
@@ -60,19 +63,34 @@ def request(
 
 def followed_masks(
     targets: TargetFrames, asked: TargetRequest, shadow_gain: ShadowGain, *,
-    options: MaskTrackingOptions,
+    options: MaskTrackingOptions, ask: Ask = no_question, every_s: float = 0.05,
 ) -> NDArray[np.int32]:  # fmt: skip
-    """Masks (V, T, H, W) followed through the targets themselves: never from the render that is fitted to them."""
+    """Masks (V, T, H, W) followed through the targets themselves: never from the render that is fitted to them. `ask`
+    is called every `every_s` [s]; what it raises ends all views after their present frame."""
+    stopped = threading.Event()
+
+    def go_on(stage: str, fraction: float) -> None:
+        if stopped.is_set():
+            raise CancelledError
 
     def follow(v: int) -> NDArray[np.int32]:
         background = np.clip(shadow_gain.plain(v) * 255 + 0.5, 0, 255).astype(np.uint8)
         return track_masks(
             targets.frames[v], start_masks=asked.masks[v, 0], predicted_masks=asked.masks[v], background=background,
-            valid=targets.valid[v], options=options,
+            valid=targets.valid[v], options=options, progress=go_on,
         )  # fmt: skip
 
     with ThreadPoolExecutor(len(asked.cameras)) as pool:
-        return np.stack(list(pool.map(follow, range(len(asked.cameras)))))
+        views = [pool.submit(follow, v) for v in range(len(asked.cameras))]
+        try:
+            while (state := wait(views, timeout=every_s, return_when=FIRST_EXCEPTION)).not_done:
+                ask()
+                for view in state.done:
+                    view.result()  # raises where one has failed
+        except BaseException:
+            stopped.set()
+            raise
+        return np.stack([view.result() for view in views])
 
 
 def _flow(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 
-from pw_core.errors import ErrorCode, PWError, RefineError
+from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import Camera
 from pw_ros.worker.context import Context
 from pw_ros.worker.inputs import Allowed, opened
@@ -39,9 +39,7 @@ class Correcting:
         from pw_core.refine.targets.observed import CameraFilm
 
         world = context.world
-        if world.scene is None:
-            raise PWError("no scene is selected: reconstruct or select one first", code=ErrorCode.NO_SCENE)
-        self.context, self.request = context, request
+        self.context, self.request, self._told = context, request, ""
         own_provider = {"provider": request.provider} if request.provider else {}
         config = changed(world.scene.config.refine, {**request.changes, **own_provider})
         unasked = not request.provider and config.provider != "observed"  # the last recording, which nobody named
@@ -60,7 +58,9 @@ class Correcting:
 
     def _progress(self, stage: str, fraction: float) -> None:
         desk = self.context.desk
-        desk.event(Progressed(stage, fraction))
+        if stage != self._told:  # it is also asked whether to go on, many times a second
+            self._told = stage
+            desk.event(Progressed(stage, fraction))
         desk.serve()
         if desk.canceled and not self.request.keep_best:
             raise RefineError("canceled", code=ErrorCode.CANCELED)
@@ -101,7 +101,7 @@ class Correcting:
                     step = next(running, None)
                 if step is None:
                     break
-                stage = step.stage
+                stage = self._told = step.stage
                 desk.event(step)
                 desk.serve()
                 if desk.canceled:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pw_core.gaussians import F32, F64, SH_C0
+from pw_core.progress import Ask, no_question
 from pw_core.refine.basis import Basis
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
@@ -41,7 +42,7 @@ class ColorCorrectionOptions:
 
 def corrected_colors(
     model: Model, film: Film, motion: Motion, shadow_gain: ShadowGain, *, frames: Sequence[int],
-    options: ColorCorrectionOptions = ColorCorrectionOptions(),
+    options: ColorCorrectionOptions = ColorCorrectionOptions(), ask: Ask = no_question,
 ) -> F32:  # fmt: skip
     """Spherical harmonics (N, B, 3) of the foreground, with the change of colour that fits these frames best."""
     values, stiffness = _fields(model, options.nodes)
@@ -49,6 +50,7 @@ def corrected_colors(
     rows: list[F64] = []
     gaps: list[F64] = []
     for t in frames:
+        ask()
         placed = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
         for v, camera in enumerate(film.cameras):
             where = film.valid[v, t] & (film.masks[v, t] > 0)

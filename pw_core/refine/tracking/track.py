@@ -15,6 +15,7 @@ import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from pw_core.gaussians import F32, F64, I64, Camera
+from pw_core.progress import Ask, no_question
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
 from pw_core.refine.tracking.correspondences import (
@@ -68,8 +69,9 @@ class TrackOptions:
 
 
 def track(
-    model: Model, film: Film, motion: Motion, *, seed: int = 0, options: TrackOptions = TrackOptions()
-) -> Iterator[int]:
+    model: Model, film: Film, motion: Motion, *, seed: int = 0, options: TrackOptions = TrackOptions(),
+    ask: Ask = no_question,
+) -> Iterator[int]:  # fmt: skip
     """Correct `motion` in place, one frame after the other; yields each frame's index when it is done."""
     film = film.narrowed(options.width_px)
     o = options.correspondences
@@ -88,6 +90,7 @@ def track(
             views = [v for v in range(len(film.cameras)) if film.seen(v, t)]
             trusted = options.simulation_weight * (options.lone_view_factor if len(views) == 1 else 1)
             for step in range(options.rounds + (1 if before is not None else 0)):
+                ask()
                 shot = _shoot(model, film, motion, t, pool, stretch=stretch)
                 first = before if step == 0 else None
                 if t == step == 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import numpy as np
@@ -10,7 +11,9 @@ import pytest
 from pw_core.config import RefineConfig
 from pw_core.refine.model import Model
 from pw_core.refine.photometric.shadow_gain import ShadowGain
-from pw_core.refine.request import request
+from pw_core.refine.request import followed_masks, request
+from pw_core.refine.targets.masks import MaskTrackingOptions
+from pw_core.refine.targets.types import TargetFrames
 from pw_core.scene import State
 from pw_core.tree import ROOT
 from support.spotted import FRAMES, still, truth
@@ -58,3 +61,29 @@ def test_first_frames_are_those_of_the_last_round_where_they_fit(spotted, ask) -
     asked = ask(views={cameras[1].name: left})
     assert np.array_equal(asked.first_frames[0], asked.frames[0, 0]) and np.array_equal(asked.first_frames[1], left)
     assert ask(views={cameras[1].name: left[:10]}).first_frames is None
+
+
+@pytest.mark.parametrize("at", [1, 3])
+def test_following_masks_asks_all_the_while_and_stops_every_view(spotted, ask, monkeypatch, at: int) -> None:
+    scene, cameras = spotted
+    asked, questions, followed = ask(), [], []
+    targets = TargetFrames(asked.frames, np.ones(asked.shape, np.bool_))
+    shadow_gain = ShadowGain(scene, scene.initial_appearance(), cameras[:2], truth(scene), device="cpu")
+    masks = followed_masks(targets, asked, shadow_gain, options=MaskTrackingOptions())
+    assert masks.shape == asked.shape
+
+    def slow(frames, *, progress, **_) -> None:
+        for t in range(1000):
+            followed.append(t)
+            progress("following masks", t / 1000)
+            time.sleep(0.01)
+
+    def stop() -> None:
+        questions.append(1)
+        if len(questions) == at:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("pw_core.refine.request.track_masks", slow)
+    with pytest.raises(KeyboardInterrupt):
+        followed_masks(targets, asked, shadow_gain, options=MaskTrackingOptions(), ask=stop, every_s=0.02)
+    assert len(questions) == at and len(followed) < 500

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,12 +10,13 @@ import numpy as np
 import pytest
 
 from pw_core.config import RefineConfig
-from pw_core.errors import PWError
+from pw_core.errors import ErrorCode, PWError, RefineError
 from pw_core.tree import ROOT
 from pw_core.world import World
 from support.spotted import observed, rolled_world, truth
 
 SMALL = RefineConfig(iterations=10, nodes=16, width_px=192)
+
 
 @pytest.fixture
 def world(spotted, tmp_path: Path) -> World:
@@ -55,6 +57,29 @@ def test_a_cancelled_refinement_leaves_nothing_or_the_best_so_far(world, spotted
         next(running)
     running.close()
     assert running.state.id in {s.id for s in world.states()} and world.head in before
+
+
+def test_one_called_off_within_a_step_leaves_nothing_wherever_it_is(world, spotted) -> None:
+    scene, cameras = spotted
+    before = ({s.id for s in world.states()}, world.head)
+    asked: list[str] = []
+
+    def ask(stage: str, fraction: float) -> None:
+        asked.append(stage)
+        if len(asked) == off[0]:
+            raise RefineError("canceled", code=ErrorCode.CANCELED)
+
+    off, short = [-1], SMALL.model_copy(update={"iterations": 1})
+    list(running := world.refine(observed(scene, cameras), config=short, progress=ask))
+    world.delete(running.state.id)
+    stages, many = set(asked), len(asked)
+    assert {"targets of all views", "tracking, all views", "all views"} <= stages and many > 5 * len(stages)
+    for off[0] in (1, many // 4, many // 2, 3 * many // 4, many):
+        asked.clear()
+        with pytest.raises(RefineError, match="canceled"):
+            list(world.refine(observed(scene, cameras), config=short, commit=True, progress=ask))
+        assert ({s.id for s in world.states()}, world.head) == before
+        assert not [t.name for t in threading.enumerate() if t.name.startswith("pw-track")]
 
 
 def test_bad_targets_change_nothing(world, spotted) -> None:

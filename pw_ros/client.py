@@ -201,12 +201,12 @@ class WorldClient:
         if not action.wait_for_server(self.timeout):
             raise PWError(f"there is no node {self._world}", code=ErrorCode.NODE_UNKNOWN)
         self._feedback = self._result = None
-        sent = action.send_goal_async(goal, feedback_callback=self._on_feedback)
+        sent = self._spinning.do(lambda: action.send_goal_async(goal, feedback_callback=self._on_feedback))
         self._goal = self._wait(sent, self.timeout, "goal")
         if not self._goal.accepted:
             self._goal = None
             raise PWError("the node shuts down", code=ErrorCode.SHUTTING_DOWN)
-        self._result = self._goal.get_result_async()
+        self._result = self._spinning.do(self._goal.get_result_async)
 
     def _on_feedback(self, message: Any) -> None:
         self._feedback = message.feedback
@@ -230,7 +230,7 @@ class WorldClient:
         """Call the started goal off; whether the node took it, which it does not when the goal has just ended."""
         if self._goal is None or self.is_done():
             return False
-        return bool(self._wait(self._goal.cancel_goal_async(), timeout, "cancel").goals_canceling)
+        return bool(self._wait(self._spinning.do(self._goal.cancel_goal_async), timeout, "cancel").goals_canceling)
 
     def render(self, camera: str = "", *, timeout: float | None = None, **fields: Any) -> NDArray[np.uint8]:
         """A camera's picture, uint8 (H, W, 3) RGB; fields: state_id, or trajectory_id and time, or view."""

@@ -3,13 +3,22 @@
 rclpy's `Executor.shutdown` does not wait for a thread that is in `spin` (it asks whether it is shut down just after it
 has said so): it destroys the guard condition that this thread waits on, which then raises InvalidHandle, or a
 generator that it has just taken away. Here the thread leaves first.
+
+Nor may another thread send goals while one spins: rclpy's action client notes down whom to tell of the answer after it
+has sent the goal, so that one which comes at once is never heard of, or raises "list.remove(x): x not in list". Here
+`do` has the spinning thread send.
 """
 
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
 
 from rclpy.executors import Executor, ExternalShutdownException
+
+T = TypeVar("T")
 
 
 class Spinning:
@@ -27,6 +36,21 @@ class Spinning:
                 self._executor.spin_once()
             except ExternalShutdownException:
                 return
+
+    def do(self, call: Callable[[], T], *, timeout: float = 30.0) -> T:
+        """What `call` returns or raises, which is called in the thread that spins; TimeoutError after `timeout` [s]."""
+        if threading.current_thread() is self._thread:
+            return call()
+        done: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                done.set_result(call())
+            except BaseException as error:  # it is the caller's
+                done.set_exception(error)
+
+        self._executor.create_task(run)
+        return done.result(timeout)
 
     def end(self, timeout: float = 2.0) -> bool:
         """Whether the thread has left within `timeout` [s]; then the executor is shut down too. A callback that is

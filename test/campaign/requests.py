@@ -101,11 +101,11 @@ class Fuzzer:
         client = self._client(name)
         if name not in kinds(action):
             return _wait(client.call_async(request))
-        handle = _wait(client.send_goal_async(request))
+        handle = _wait(self._spinning.do(lambda: client.send_goal_async(request)))
         if handle is None or not handle.accepted:
             return None
-        result = handle.get_result_async()
-        handle.cancel_goal_async()
+        result = self._spinning.do(handle.get_result_async)
+        self._spinning.do(handle.cancel_goal_async)
         found = _wait(result)
         return None if found is None else found.result
 

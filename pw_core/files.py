@@ -37,23 +37,30 @@ def written_aside(path: Path) -> Iterator[Path]:
 
 
 def replace_file(path: Path, data: bytes, *, durable: bool = False, parents: bool = True) -> None:
-    """Write `data` to `path`, whose folder is made if need be: the old content or the new, never half.
+    """Write `data` to `path`, whose folder is made if need be: the old content or the new, never half. When it fails,
+    what was there, or nothing, is there again.
 
     Args:
         durable: on return it outlasts a power cut: the file, and its name in the folder, are on the disk itself.
         parents: folders above the file's own are made too; if not, they must be there.
     """
     path.parent.mkdir(parents=parents, exist_ok=True)
+    before = path.read_bytes() if durable and path.exists() else None
     new = put_aside(path, data)
+    replaced = False
     try:
         if durable:
             sync(new)
         new.replace(path)
+        replaced = True
+        if durable:
+            sync(path.parent)
     except BaseException:
         new.unlink(missing_ok=True)
+        if replaced:
+            with suppress(OSError):
+                path.unlink() if before is None else put_aside(path, before).replace(path)
         raise
-    if durable:
-        sync(path.parent)
 
 
 def replace_files(files: Sequence[tuple[Path, bytes]], last: tuple[Path, bytes]) -> None:

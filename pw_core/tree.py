@@ -14,6 +14,8 @@ ROOT = "root"
 """The id of the state that the reconstruction made."""
 REMEMBERED = 1000
 """Ids of dropped what-ifs that are told apart from ones that never were."""
+AT_HAND = 4
+"""Committed trajectories that stay in memory, those used last; one of 5 000 particles and 50 frames is 6 MB."""
 
 
 class StateTree:
@@ -31,7 +33,8 @@ class StateTree:
         tree = store.load_tree(scene_id)
         self._states = {i: store.load_state(scene_id, i) for i in store.state_ids(scene_id)}
         self._states.setdefault(ROOT, root)
-        self._trajectories: dict[str, Trajectory] = {}
+        self._trajectories: dict[str, Trajectory] = {}  # of what-ifs
+        self._at_hand: dict[str, Trajectory] = {}  # of those on disk, the one used last at the end
         self._held: set[str] = set()
         self._dropped: deque[str] = deque(maxlen=REMEMBERED)
         self.committed = {ROOT, *(i for i in tree.get("committed", []) if i in self._states)}
@@ -87,6 +90,9 @@ class StateTree:
         ways = [self._trajectories[s.trajectory_id] for s in new if s.trajectory_id in self._trajectories]
         self.store.commit(self.scene_id, tree, states=new, trajectories=ways)
         self.head, self.committed, self._last_committed_trajectory = head, committed, last_trajectory
+        for way in ways:
+            self._trajectories.pop(way.id, None)
+            self._use(way)
 
     def reset(self) -> State:
         """The head goes back to the reconstruction; no state is lost."""
@@ -107,6 +113,7 @@ class StateTree:
         self._move_head(self.head, self.committed - {state.id}, self._last_committed_trajectory)
         self.store.delete_state(self.scene_id, state.id)
         del self._states[state.id]
+        self._trajectories.pop(state.trajectory_id, None)
 
     def save(self, state_id: str = "", label: str = "") -> State:
         """Keep a state on disk under a label; it is then no longer dropped as an old what-if."""
@@ -126,9 +133,18 @@ class StateTree:
         wanted = trajectory_id or self._last_committed_trajectory
         if not wanted:
             raise SceneError("no rollout has been committed yet", code=ErrorCode.UNKNOWN_TRAJECTORY)
-        if wanted not in self._trajectories:
-            self._trajectories[wanted] = self.store.load_trajectory(self.scene_id, wanted)
-        return self._trajectories[wanted]
+        if wanted in self._trajectories:
+            return self._trajectories[wanted]
+        known = self._at_hand.get(wanted)
+        return self._use(self.store.load_trajectory(self.scene_id, wanted) if known is None else known)
+
+    def _use(self, trajectory: Trajectory) -> Trajectory:
+        """Keep one that is on disk at hand."""
+        self._at_hand.pop(trajectory.id, None)
+        self._at_hand[trajectory.id] = trajectory
+        while len(self._at_hand) > AT_HAND:
+            del self._at_hand[next(iter(self._at_hand))]
+        return trajectory
 
     def hold(self, results: Sequence[tuple[State, Trajectory]]) -> None:
         """Add what-ifs that a result names, in place of those of the result before. They are not dropped as old ones

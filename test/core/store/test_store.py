@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
+import weakref
 from dataclasses import replace
 from itertools import count
 from pathlib import Path
@@ -15,7 +17,7 @@ from pw_core import files as files_module
 from pw_core.errors import ErrorCode, PWError
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
-from pw_core.tree import ROOT, StateTree
+from pw_core.tree import AT_HAND, ROOT, StateTree
 from support.lit import lit_scene
 
 
@@ -120,6 +122,47 @@ def test_a_disk_that_fails_at_any_call_of_a_commit_leaves_all_as_it_was(tree, sc
     tree.commit(second)
     again = StateTree(tree.store, tree.scene_id, tree.state(ROOT), max_uncommitted=8)
     assert again.head == second and again.committed == {ROOT, first, second}
+
+
+@pytest.mark.parametrize("call", [1, 2])
+@pytest.mark.parametrize("label", ["", "kept"])
+def test_a_save_that_fails_at_any_call_leaves_the_file_as_it_was(tree, scene, monkeypatch, call, label) -> None:
+    made = step(tree, scene, 1, ROOT)
+    if label:
+        tree.save(made, label)
+    before, done, real = files(tree), count(1), os.fsync
+
+    def failing(fd: int) -> None:
+        if next(done) == call:
+            raise OSError(errno.EIO, "Input/output error")
+        real(fd)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", failing)
+        with pytest.raises(PWError, match="Input/output"):
+            tree.save(made, "new")
+    assert files(tree) == before and tree.state(made).label == label
+    tree.save(made, "new")
+    assert StateTree(tree.store, tree.scene_id, tree.state(ROOT), max_uncommitted=8).state(made).label == "new"
+
+
+def test_trajectories_of_deleted_and_of_long_committed_states_leave_the_memory(tree, scene) -> None:
+    alive: list[weakref.ref[Trajectory]] = []
+    made = [step(tree, scene, 0, ROOT)]
+    for number in range(1, 4 * AT_HAND):
+        alive.append(weakref.ref(tree.trajectory(f"t-{number - 1}")))
+        tree.commit(made[-1])
+        made.append(step(tree, scene, number, made[-1]))
+    gone = weakref.ref(tree.trajectory(f"t-{number}"))
+    tree.delete(made.pop())
+    gc.collect()
+    assert gone() is None and sum(r() is not None for r in alive) == AT_HAND
+    with pytest.raises(PWError) as caught:
+        tree.trajectory(f"t-{number}")
+    assert caught.value.code == ErrorCode.UNKNOWN_TRAJECTORY
+    for k in range(number):  # all that is committed can be had
+        assert np.array_equal(tree.trajectory(f"t-{k}").positions[1], scene.rest + np.float32(0.01))
+    assert tree.trajectory().id == f"t-{number - 1}"
 
 
 def test_a_scene_s_light_is_kept_and_scenes_without_one_have_no_file_of_it(tmp_path: Path) -> None:

@@ -34,6 +34,7 @@ from pw_msgs.msg import CameraView, Candidate, PhysicalAction, StateInfo, Target
 from pw_ros.convert.actions import action_to_message
 from pw_ros.convert.images import image_to_numpy, numpy_to_image
 from pw_ros.convert.plans import objective_to_text, template_to_text
+from pw_ros.naming import snake_case
 from pw_ros.qos import LATCHED
 from pw_ros.spinning import Spinning
 
@@ -97,8 +98,7 @@ class WorldClient:
         """Any service of the node by its type's name, e.g. `call("ListScenes")`; the response without error."""
         kind = getattr(srv, name)
         if name not in self._clients:
-            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-            self._clients[name] = self.node.create_client(kind, f"{self._world}/{snake}")
+            self._clients[name] = self.node.create_client(kind, f"{self._world}/{snake_case(name)}")
         limit = self.timeout if timeout is None else timeout
         if not self._clients[name].wait_for_service(limit):
             raise PWError(f"{name}: there is no node {self._world}", code=ErrorCode.NODE_UNKNOWN)
@@ -192,7 +192,7 @@ class WorldClient:
 
     def _action_client(self, kind: type) -> ActionClient:
         """Made when it is first used: each is nine readers and writers that every participant must hear of."""
-        return ActionClient(self.node, kind, f"{self._world}/{kind.__name__.lower()}")
+        return ActionClient(self.node, kind, f"{self._world}/{snake_case(kind.__name__)}")
 
     def _start(self, kind: type, goal: Any) -> None:
         if kind not in self._actions:

@@ -67,11 +67,6 @@ def goal_to_changes(request: Any) -> dict[str, Any]:
     return changes
 
 
-def seconds_of(stamp: Time) -> float | None:
-    """[s]; None where it is zero."""
-    return nanoseconds_of(stamp) * 1e-9 or None
-
-
 def nanoseconds_of(stamp: Time) -> int:
     """[ns]."""
     return int(stamp.sec) * 1_000_000_000 + int(stamp.nanosec)

@@ -17,6 +17,7 @@ from pw_core.actions import Action
 from pw_core.errors import ErrorCode
 from pw_core.gaussians import F64, Camera
 from pw_core.scene import Trajectory
+from pw_ros.naming import snake_case
 from pw_ros.worker.protocol import FrameData, Picture, Track
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class Request(Generic[T]):
     @classmethod
     def what(cls) -> str:
         """What it is called in messages."""
-        return "".join(f"_{c.lower()}" if c.isupper() else c for c in cls.__name__.removesuffix("Request")).lstrip("_")
+        return snake_case(cls.__name__.removesuffix("Request"))
 
 
 @dataclass(frozen=True)

@@ -1,10 +1,11 @@
 """What a week of real use would find: `make bench BENCH=reliability` writes out/bench/reliability.json.
 
     python test/benchmark/reliability.py [--requests 20000] [--kills 200] [--faults 100] [--cancels 60]
-        [--clients-s 300] [--soak-s 3600] [part]...
+        [--stages 20] [--clients-s 300] [--soak-s 3600] [part]...
 
-Parts: fuzz, kills, faults, cancel, clients, soak. The node is a process of its own whose world has a stand-in for the
-simulator: what is measured is everything round it. Shorter forms measure the same, and each record says how long.
+Parts: fuzz, kills, faults, cancel, stages, clients, soak. The node is a process of its own whose world has a stand-in
+for the simulator: what is measured is everything round it. The stages alone, of reconstructions and refinements, are
+the real ones. Shorter forms measure the same, and each record says how long.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import os
 import sys
 
-from parts import reliability
+from parts import reliability, stages
 from parts.records import ROOT, write
 
 
@@ -25,6 +26,7 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=200)
     parser.add_argument("--faults", type=int, default=100)
     parser.add_argument("--cancels", type=int, default=60)
+    parser.add_argument("--stages", type=int, default=20, help="cancels and kills in each stage")
     parser.add_argument("--clients-s", type=float, default=300.0)
     parser.add_argument("--soak-s", type=float, default=3600.0)
     given = parser.parse_args()
@@ -34,6 +36,7 @@ def main() -> None:
     work = {
         "fuzz": lambda: reliability.fuzz(given.requests), "kills": lambda: reliability.kills(given.kills),
         "faults": lambda: reliability.faults(given.faults), "cancel": lambda: reliability.cancels(given.cancels),
+        "stages": lambda: (stages.cancels(given.stages), stages.kills(given.stages)),
         "clients": lambda: reliability.clients(given.clients_s), "soak": lambda: reliability.soak(given.soak_s),
     }  # fmt: skip
     if unknown := sorted(set(given.parts) - set(work)):

@@ -15,6 +15,7 @@ from rclpy.executors import SingleThreadedExecutor
 from campaign.messages import messages
 from pw_core.limits import LIMITS
 from pw_msgs import action, srv
+from pw_ros.naming import snake_case
 from pw_ros.spinning import Spinning
 
 WITHIN = 30.0
@@ -88,8 +89,7 @@ class Fuzzer:
 
     def _client(self, name: str) -> Any:
         if name not in self._clients:
-            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-            topic = f"/{self.world}/{snake}"
+            topic = f"/{self.world}/{snake_case(name)}"
             if name in kinds(action):
                 self._clients[name] = ActionClient(self.node, getattr(action, name), topic)
             else:

@@ -13,7 +13,8 @@ from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_core.refine.types import RefineStep
 from pw_msgs.action import Refine
-from pw_ros.convert.refine import estimate_to_message, figures_of, goal_to_changes, seconds_of
+from pw_ros.convert.geometry import time_to_seconds
+from pw_ros.convert.refine import estimate_to_message, figures_of, goal_to_changes
 from pw_ros.interfaces.actions.goals import DETACH_AFTER, KEEP_WITHIN, GoalServer
 from pw_ros.interfaces.actions.targets import frames_to_films, sources_of
 from pw_ros.interfaces.cameras import target_camera
@@ -86,7 +87,7 @@ class RefineServer(GoalServer[Refined]):
             raise PWError(f"found {' and '.join(sources)}, expected one of them", code=ErrorCode.INVALID_TARGET)
         if request.frames_uri:
             allowed = Allowed(node.get_parameter("input_roots").value, "frames_uri", ErrorCode.INVALID_TARGET)
-            return [], str(allowed.path(request.frames_uri)), seconds_of(request.time_origin)
+            return [], str(allowed.path(request.frames_uri)), time_to_seconds(request.time_origin) or None
         if request.frames:
             return frames_to_films(request.frames, views, request.time_origin), "", 0.0
         if request.provider not in ("", Refine.Goal.OBSERVED) or not (request.record_id or node.recorder.record_id):

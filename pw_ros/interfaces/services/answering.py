@@ -12,6 +12,7 @@ from pw_msgs import srv
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.gate import Pass
 from pw_ros.interfaces.limits import check_request
+from pw_ros.naming import snake_case
 from pw_ros.worker.protocol import Snapshot
 from pw_ros.worker.requests import Request
 
@@ -37,8 +38,8 @@ class ServiceGroup:
     def __init__(self, node: NodeContext, handlers: Mapping[str, Handler]) -> None:
         self.node = node
         for name, handler in handlers.items():
-            snake = "".join(f"_{c.lower()}" if c.isupper() else c for c in name).lstrip("_")
-            node.create_service(getattr(srv, name), f"~/{snake}", self._guard(handler), callback_group=node.group)
+            service = getattr(srv, name)
+            node.create_service(service, f"~/{snake_case(name)}", self._guard(handler), callback_group=node.group)
 
     def _guard(self, handler: Handler) -> Callable[[Any, Any], Any]:
         def answer(request: Any, response: Any) -> Any:

@@ -33,23 +33,29 @@ def interrupts(*, moments: int = MOMENTS, seed: int = 0, ways: Sequence[str] = W
         root = Path(folder)
         (root / "films").mkdir()
         with running_node(root, f"input_roots:=['{root}']") as (world, process):
-            _prepare(world, root / "films")
+            prepare(world, root / "films")
             _measure(world, process, f"file://{root / 'films'}", moments=moments, seed=seed, ways=ways)
 
 
-def _prepare(world: Any, films: Path) -> None:
-    """A committed rollout, and a film of another one."""
+def small_scene() -> tuple[str, Any]:
+    """A configuration as YAML, and its photo: the clay at 1000 particles."""
     import imageio.v3 as iio
     import yaml
-
-    from pw_core.actions import parse_action
 
     fields = yaml.safe_load((ROOT / "config" / "scenes" / "play_doh.yaml").read_text())
     fields["simulation"]["particles"] = 1000
     fields["reconstruct"] = {"width_px": 320}
     fields["refine"] = {"width_px": 160, "nodes": 16}
     photo = iio.imread(ROOT / "examples" / "photos" / "play_doh.png")[..., :3]
-    world.reconstruct(config_yaml=yaml.safe_dump(fields), photo=np.ascontiguousarray(photo))
+    return yaml.safe_dump(fields), np.ascontiguousarray(photo)
+
+
+def prepare(world: Any, films: Path) -> None:
+    """A committed rollout, and a film of another one."""
+    from pw_core.actions import parse_action
+
+    text, photo = small_scene()
+    world.reconstruct(config_yaml=text, photo=photo)
     push = parse_action({
         "type": "push", "duration": 0.15, "center": [0.614, 0.05, 0.03], "direction": [0, -1, 0], "radius": 0.04,
         "magnitude": 8,

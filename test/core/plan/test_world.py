@@ -6,6 +6,7 @@ import pytest
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PlanError, PWError
+from pw_core.plan.executors.ray import Ray
 from pw_core.plan.objective import Objective
 from pw_core.plan.search import Budget, SearchOptions
 from pw_core.plan.template import Template
@@ -85,13 +86,27 @@ def test_bad_input_changes_nothing(world) -> None:
     before = [s.id for s in world.states()]
     unknown = Objective.parse({"terms": [{"type": "reach", "entity": "bowl", "position": [0, 0, 0]}]})
     template = Template([{**PUSH, "magnitude": {"free": [0.5, 8]}}])
+    away = Ray(address="127.0.0.1:1")
+
+    def cloud(points: list) -> Objective:
+        return Objective.parse({"terms": [{"type": "shape", "entity": "ball", "points": points}]})
+
     for ask, code in (
         (lambda: world.evaluate([], 0.3, objective=AIM), ErrorCode.INVALID_CANDIDATES),
         (lambda: world.evaluate(pushes(1) * 10_001, 0.3, objective=AIM), ErrorCode.INVALID_CANDIDATES),
         (lambda: world.evaluate(pushes(1), -1, objective=AIM), ErrorCode.INVALID_DURATION),
         (lambda: world.evaluate(pushes(1), 0.3, objective=unknown), ErrorCode.UNKNOWN_ENTITY),
         (lambda: world.evaluate(pushes(1), 0.3, objective=AIM, start="s-no"), ErrorCode.UNKNOWN_STATE),
+        (lambda: world.evaluate(pushes(1), 0.3, objective=cloud([])), ErrorCode.INVALID_OBJECTIVE),
+        (lambda: Template([{**PUSH, "magnitude": {"free": [8, 0.5]}}]), ErrorCode.INVALID_TEMPLATE),
         (lambda: world.plan(template, AIM, 0.3, budget=Budget()), ErrorCode.INVALID_BUDGET),
+        (lambda: world.plan(template, AIM, 0.3, budget=Budget(candidates=0)), ErrorCode.INVALID_BUDGET),
+        (lambda: world.plan(template, AIM, 0.3, budget=Budget(seconds=0)), ErrorCode.INVALID_BUDGET),
+        (lambda: list(world.evaluate(pushes(1), 0.3, objective=AIM, executor=away)), ErrorCode.EXECUTOR_FAILED),
+        (
+            lambda: list(world.plan(template, AIM, 0.3, budget=Budget(candidates=5), executor=away)),
+            ErrorCode.EXECUTOR_FAILED,
+        ),
     ):
         with pytest.raises(PWError) as caught:
             ask()

@@ -73,6 +73,7 @@ class WorldNode(Node):
                 keep_replaced=self._value("keep_replaced"),
                 scene=self._value("scene"),
                 input_roots=tuple(r for r in self._value("input_roots") if r),
+                ray_address=self._value("ray_address"),
                 world_factory=self._value("world_factory"),
             ),
             on_snapshot=self._changed,

@@ -55,6 +55,8 @@ def declare(node: Node) -> None:
     scenes = [str(config_folder() / "scenes")]
     _add(node, "config_dirs", scenes, "folders with scene configurations (*.yaml)", read_only=True)
     _add(node, "input_roots", [""], "folders below which input_uri may name a picture; empty: none", read_only=True)
+    farm = "Ray cluster that ~/evaluate and ~/plan run on: host:port, ray://host:port or auto; empty: this machine"
+    _add(node, "ray_address", "", farm, read_only=True)
     _add(node, "frame_id", "world", "frame in which scenes are known", read_only=True)
     states = "what-ifs that are kept beside those that the last plan or evaluation names; the oldest leave first"
     _add(node, "max_uncommitted_states", 16, states, (1, 1000))

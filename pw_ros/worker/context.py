@@ -15,6 +15,7 @@ from pw_core.scene import PhysicsState, Scene
 from pw_ros.worker.protocol import Committing, Event, Picture
 
 if TYPE_CHECKING:
+    from pw_core.plan.executors.types import Executor
     from pw_core.world import World
 
 
@@ -42,6 +43,8 @@ class Context:
     """The World and the running job.
 
     Args:
+        ray_address: of the Ray cluster that candidates run on; empty: they run here.
+        farm: what runs them on that cluster, made for the first batch and kept for the next.
         live: of the running rollout: time [s], physics, and the id of the state whose appearance it has.
         correcting: draws the running refinement.
         used: ids of states that the running job needs.
@@ -53,6 +56,8 @@ class Context:
     desk: Desk
     world: World
     input_roots: tuple[str, ...] = ()
+    ray_address: str = ""
+    farm: Executor | None = field(default=None, repr=False)
     live: tuple[float, PhysicsState, str] | None = None
     correcting: Callable[[Camera | str], Picture] | None = None
     used: frozenset[str] = frozenset()

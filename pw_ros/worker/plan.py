@@ -17,6 +17,7 @@ from pw_ros.worker.requests import Evaluated, EvaluateRequest, KeptCandidate, Pl
 
 if TYPE_CHECKING:
     from pw_core.plan.candidates import Candidate, Outcome
+    from pw_core.plan.executors.types import Executor
     from pw_core.plan.objective import Objective
     from pw_core.plan.running import EvaluateStep, Kept
     from pw_core.plan.search import PlanStep
@@ -43,13 +44,13 @@ def evaluate(context: Context, request: EvaluateRequest) -> Evaluated:
             f"keep {request.keep} is more than the parameter max_uncommitted_states ({world.max_uncommitted_states}), "
             "which can be set while the node runs", code=ErrorCode.INVALID_CANDIDATES,
         )  # fmt: skip
-    with _searching(context, request.start) as search, _held(request.objective, context.input_roots) as objective:
+    with _searching(context, request.start) as search, _held(request.objective, context) as objective:
         scene = search.scene
         _check_constants(request.candidates, scene)
         running = world.evaluate(
             request.candidates, request.duration, objective=objective, start=search.start, keep=request.keep,
-            frame_interval=request.frame_interval, prune=request.prune, robust=request.robust, stopped=search.stopped,
-            progress=search.progress,
+            frame_interval=request.frame_interval, prune=request.prune, robust=request.robust, executor=_farm(context),
+            stopped=search.stopped, progress=search.progress,
         )  # fmt: skip
         least, shown = math.inf, -1
 
@@ -66,13 +67,13 @@ def evaluate(context: Context, request: EvaluateRequest) -> Evaluated:
 def plan(context: Context, request: PlanRequest) -> Planned:
     """See PlanRequest. PlanError where every candidate failed: says why the last one did."""
     template = request.template
-    with _searching(context, request.start) as search, _held(request.objective, context.input_roots) as objective:
+    with _searching(context, request.start) as search, _held(request.objective, context) as objective:
         scene = search.scene
         running = context.world.plan(
             template, objective, request.duration, budget=request.budget, start=search.start, options=request.options,
             warm=template.point(request.warm).tolist() if request.warm else None,
-            frame_interval=request.frame_interval, robust=request.robust, stopped=search.stopped,
-            progress=search.progress,
+            frame_interval=request.frame_interval, robust=request.robust, executor=_farm(context),
+            stopped=search.stopped, progress=search.progress,
         )  # fmt: skip
         found = running.plan
 
@@ -88,6 +89,18 @@ def plan(context: Context, request: PlanRequest) -> Planned:
     if found.score is not None:
         best = best._replace(score=found.score)  # whose index is that of all candidates, not of a generation's
     return Planned(found.actions, found.values, best, found.evaluated, tuple(found.history), found.why, canceled)
+
+
+def _farm(context: Context) -> Executor | None:
+    """What runs candidates on the cluster at `ray_address`, which its first run joins; None: they run in this process.
+    A cluster that is not reached is tried again with the next goal."""
+    if context.ray_address and context.farm is None:
+        from pw_core.plan.executors.ray import Ray, RayOptions
+
+        context.farm = Ray(
+            address=context.ray_address, options=RayOptions(num_gpus=1.0 if context.world.device == "cuda" else 0.0)
+        )
+    return context.farm
 
 
 class _Search:
@@ -151,14 +164,22 @@ def _searching(context: Context, start: str) -> Iterator[_Search]:
 
 
 @contextmanager
-def _held(objective: Objective, roots: Sequence[str]) -> Iterator[Objective]:
+def _held(objective: Objective, context: Context) -> Iterator[Objective]:
     """The objective with every file that a term names open, and where it was found to be, all the while: each candidate
-    reads it anew. PlanError (INVALID_OBJECTIVE): it lies outside the roots, or is not there."""
+    reads it anew. PlanError (INVALID_OBJECTIVE): it lies outside the roots, is not there, or candidates run on a
+    cluster, whose machines do not have it."""
     with ExitStack() as files:
         terms = []
         for term in objective.terms:
             if named := str(getattr(term, "file", "")):
-                allowed = Allowed(roots, f"objective, term '{term.label}': file", ErrorCode.INVALID_OBJECTIVE)
+                if context.ray_address:
+                    raise PlanError(
+                        f"objective, term '{term.label}': the machines of the Ray cluster at '{context.ray_address}' "
+                        "cannot read its file: leave the parameter ray_address empty for such objectives",
+                        code=ErrorCode.INVALID_OBJECTIVE,
+                    )
+                what = f"objective, term '{term.label}': file"
+                allowed = Allowed(context.input_roots, what, ErrorCode.INVALID_OBJECTIVE)
                 term = term.model_copy(update={"file": str(files.enter_context(opened(named, allowed)))})
             terms.append(term)
         yield objective.model_copy(update={"terms": tuple(terms)})

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class WorkerOptions:
     """What the World is made of. world_factory: `module:callable` that makes it, called as `pw_core.world.World` is;
-    input_roots: folders below which requests may have files read."""
+    input_roots: folders below which requests may have files read; ray_address: of the Ray cluster that candidates run
+    on; empty: they run in the worker."""
 
     store: str
     config_dirs: tuple[str, ...] = ()
@@ -27,6 +28,7 @@ class WorkerOptions:
     keep_replaced: int = 10
     scene: str = ""
     input_roots: tuple[str, ...] = ()
+    ray_address: str = ""
     world_factory: str = "pw_core.world:World"
 
 

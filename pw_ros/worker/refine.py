@@ -40,6 +40,7 @@ class Correcting:
 
         world = context.world
         self.context, self.request, self._told = context, request, ""
+        assert world.scene is not None  # `trajectory` is of it
         own_provider = {"provider": request.provider} if request.provider else {}
         config = changed(world.scene.config.refine, {**request.changes, **own_provider})
         unasked = not request.provider and config.provider != "observed"  # the last recording, which nobody named

@@ -62,10 +62,10 @@ def engine_for(scene: Scene, wanted: EngineName, *, device: str) -> tuple[Engine
 
 def _uncovered(scene: Scene) -> str:
     """What of a scene the fast engine would do wrong; empty where there is nothing."""
-    import trimesh
-
     for entity in scene.entities:
         if entity.kind != "deformable" and len(entity.mesh.faces):
+            import trimesh  # slow to load, and most scenes hold nothing rigid
+
             mesh = trimesh.Trimesh(entity.mesh.vertices - entity.origin, entity.mesh.faces, process=False)
             apart = float(np.linalg.norm(mesh.center_mass))
             if mesh.is_watertight and apart > OFF_CENTRE * mesh.scale:

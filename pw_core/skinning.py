@@ -12,6 +12,7 @@ import numpy as np
 from numba import njit
 
 from pw_core.gaussians import F32, FLAT, I64, Binding
+from pw_core.kernels.options import KERNEL, PART
 from pw_core.kernels.threads import run, take
 
 STRETCH_MIN, STRETCH_MAX = 0.5, 2.0
@@ -35,7 +36,7 @@ def follow(binding: Binding, rest: F32, now: F32, A: F32, covariances: F32) -> t
     return means, covars
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _eigen(s, v):
     """Jacobi's rotations: the symmetric s (3, 3) becomes diagonal, largest first, v has its axes as columns."""
     for i in range(3):
@@ -71,7 +72,7 @@ def _eigen(s, v):
                     v[k, q], v[k, q + 1] = v[k, q + 1], v[k, q]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _axes(a, s, v, u):
     """Singular vectors of a (3, 3) as columns of u and v, largest value first, both frames right-handed: u[:, 2] has
     its sign from that. s ends with the squared values on its diagonal."""
@@ -110,7 +111,7 @@ def _axes(a, s, v, u):
     u[2, 2] = u[0, 0] * u[1, 1] - u[1, 0] * u[0, 1]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _deform(first, last, rest, now, near, out):
     pq = np.empty((3, 3), np.float64)
     qq = np.empty((3, 3), np.float64)
@@ -162,7 +163,7 @@ def _deform(first, last, rest, now, near, out):
                 out[j, i, m] = total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _follow(first, last, index, weights, offsets, rest, now, A, covariances, means, covars):
     blend = np.empty((3, 3), np.float32)
     half = np.empty((3, 3), np.float32)
@@ -189,7 +190,7 @@ def _follow(first, last, index, weights, offsets, rest, now, A, covariances, mea
                 covars[n, i, m] = half[i, 0] * blend[m, 0] + half[i, 1] * blend[m, 1] + half[i, 2] * blend[m, 2]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _deform_all(counter, total, piece, *args):
     first = take(counter, piece)
     while first < total:
@@ -197,7 +198,7 @@ def _deform_all(counter, total, piece, *args):
         first = take(counter, piece)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _follow_all(counter, total, piece, *args):
     first = take(counter, piece)
     while first < total:

@@ -17,6 +17,7 @@ import numpy as np
 from numba import njit
 
 from pw_core.gaussians import F32, I64
+from pw_core.kernels.options import KERNEL
 from pw_core.scene import Entity, Light
 
 
@@ -209,7 +210,7 @@ def _blurred(a: F32, sigma: float, o: CastOptions) -> F32:
     return np.asarray(cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR), np.float32)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _keep(lamp, room, key, ambient, least, kept):
     """kept (R, C, 3) from the shares (R, C) of lamp and room that are kept off, and what each gives (3,)."""
     for r in range(kept.shape[0]):
@@ -219,7 +220,7 @@ def _keep(lamp, room, key, ambient, least, kept):
                 kept[r, c, i] = max(np.float32(share), least)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _fade(kept, border):
     """To 1 over the map's `border` [cells]."""
     rows, columns = kept.shape[:2]
@@ -231,7 +232,7 @@ def _fade(kept, border):
                     kept[r, c, i] = 1 + np.float32(max(edge, 0.0)) * (kept[r, c, i] - 1)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _splat(positions, size, slope, edges, first, step, layers, heights, found):
     """Add each particle's area, in cells, to its layer: layers[0] where the lamp throws it, layers[1] below it; to
     heights: how many, the sum of their heights [m] and of their sizes [cells]; found: first row and column, last ones

@@ -11,6 +11,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F32
+from pw_core.kernels.options import KERNEL
 from pw_core.kernels.threads import run, take
 from pw_core.light.cast import Shade
 
@@ -87,7 +88,7 @@ def _look(place, table, first, out):
     return True
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _kept(places, table, first, out):
     at = (np.float32(first[0]), np.float32(first[1]))
     for y in range(places.shape[0]):
@@ -96,7 +97,7 @@ def _kept(places, table, first, out):
                 out[y, x] = 1
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _lay_all(counter, total, piece, rgb, cover, ground, places, table, first, out):
     share = np.empty(3, np.float32)
     at = (np.float32(first[0]), np.float32(first[1]))

@@ -11,10 +11,11 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import KERNEL
 from pw_core.kernels.threads import take
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def radix_order(keys, visible):
     """Indices of the entries with visible > 0, by rising key; keys [N] uint32 (the bits of positive floats), stable."""
     n = keys.shape[0]
@@ -51,7 +52,7 @@ def radix_order(keys, visible):
     return order
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def count_tiles(counter, total, stretch, order, rects, tiles_x, counts):
     """How many Gaussians of each stretch of `order` each tile has, added to counts [stretches, tiles].
 
@@ -68,7 +69,7 @@ def count_tiles(counter, total, stretch, order, rects, tiles_x, counts):
         first = take(counter, stretch)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def places_of(counts, offsets):
     """From counts [stretches, tiles] to each stretch's first place in every tile's list, in their stead; and offsets
     [tiles + 1], where the lists begin."""
@@ -90,7 +91,7 @@ def places_of(counts, offsets):
             at[t] += here
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def fill_tiles(counter, total, stretch, order, rects, tiles_x, places, starts, ids, slots):
     """Put the Gaussians of each stretch of `order` into the tiles' lists, from its `places` [stretches, tiles] on.
 
@@ -114,7 +115,7 @@ def fill_tiles(counter, total, stretch, order, rects, tiles_x, places, starts, i
         first = take(counter, stretch)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def merge_tiles(back_offsets, back_ids, back_rec, front_offsets, front_ids, front_rec):
     """Merge two depth-sorted sets of tile lists, in the tiles where the second has anything.
 
@@ -155,7 +156,7 @@ def merge_tiles(back_offsets, back_ids, back_rec, front_offsets, front_ids, fron
     return ids, offsets, touched, places
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def add_colors(ids, pairs, column, into):
     """Add the colour gradients of all pairs to `into` [N, 3], from `column` on; ids >= N are another set's."""
     count = into.shape[0]

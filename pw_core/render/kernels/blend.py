@@ -13,6 +13,7 @@ import math
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import KERNEL, PART
 from pw_core.kernels.simd import vandnot, vany, vcentres, vexp, vload, vmin, vselect, vsplat, vstore, vsum
 from pw_core.kernels.threads import take
 
@@ -33,7 +34,7 @@ def _sigma(dx, dy, a, b, c):
     return dx * (dx * (a * 0.5) + b * dy) + c * 0.5 * dy * dy
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _blend_forward(
     first, last_tile, tiles, tiles_x, width, height, rec, feats, offsets, ids, want_median,
     out_rgb, out_alpha, out_z, out_feats, out_median, out_last, out_median_last,
@@ -140,7 +141,7 @@ def _blend_forward(
                 out_median_last[tile * 256 + p] = np.int32(med_at[p])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _blend_backward(
     first, last_tile, tiles, tiles_x, width, height, rec, feats, offsets, ids, has_median,
     alpha_out, last_in, median_in, v_rgb, v_alpha, v_z, v_feats, v_median, pairs,
@@ -275,7 +276,7 @@ def _blend_backward(
                 pairs[k, PAIR_GRADS + f] = vsum(vload(s_feats, f * TILE))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def blend_forward(counter, total, piece, *args):
     """`_blend_forward` of the pieces that the counter gives."""
     first = take(counter, piece)
@@ -284,7 +285,7 @@ def blend_forward(counter, total, piece, *args):
         first = take(counter, piece)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def blend_backward(counter, total, piece, *args):
     """`_blend_backward` of the pieces that the counter gives."""
     first = take(counter, piece)

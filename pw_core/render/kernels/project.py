@@ -8,11 +8,11 @@ view for the Jacobian, `eps2d` is added to the 2D covariance's diagonal, and the
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import KERNEL, PART
 from pw_core.kernels.threads import take
 from pw_core.render.kernels.blend import (
     ALPHA_MIN,
@@ -35,8 +35,6 @@ from pw_core.render.kernels.blend import (
     Z,
 )  # fmt: skip
 from pw_core.render.kernels.sh import sh_basis
-
-_JIT: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy"}
 
 
 @njit(inline="always")
@@ -84,7 +82,7 @@ def _congruence(a, m, out):
             out[i, j] = t0 * a[j, 0] + t1 * a[j, 1] + t2 * a[j, 2]
 
 
-@njit(**_JIT)
+@njit(**PART)
 def _project_forward(
     first, last, means, quats, scales, covars, has_covars, opacities, colors, sh_degree, view, campos, intr,
     width, height, near, far, eps2d, radius_clip, antialiased, rec, rects, radii, depths, counts,
@@ -175,7 +173,7 @@ def _project_forward(
             rec[n, R + ch] = max(s, dt.type(0.0))
 
 
-@njit(**_JIT)
+@njit(**PART)
 def _project_backward(
     first, last, v_view, v_campos, means, quats, scales, covars, has_covars, colors, sh_degree, view, campos, intr,
     width, height, eps2d, antialiased, rec, rects, starts, slots, pairs,
@@ -345,7 +343,7 @@ def _project_backward(
         v_campos[2] -= v_dz
 
 
-@njit(**_JIT)
+@njit(**KERNEL)
 def project_forward(counter, total, piece, *args):
     """`_project_forward` of the pieces that the counter gives."""
     first = take(counter, piece)
@@ -354,7 +352,7 @@ def project_forward(counter, total, piece, *args):
         first = take(counter, piece)
 
 
-@njit(**_JIT)
+@njit(**KERNEL)
 def project_backward(counter, total, piece, v_views, v_campos, *args):
     """`_project_backward` of the pieces that the counter gives; v_views [pieces, 4, 4], v_campos [pieces, 3]."""
     first = take(counter, piece)

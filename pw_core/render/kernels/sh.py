@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from numba import njit
 
+from pw_core.kernels.options import PART
 
-@njit(nogil=True, cache=True, error_model="numpy")
+
+@njit(**PART)
 def sh_basis(degree, x, y, z, basis, grad):
     """Values [16] and derivatives [16, 3] of the real spherical harmonics up to `degree` (0 to 3) at the unit vector
     x, y, z."""

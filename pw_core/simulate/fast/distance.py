@@ -13,6 +13,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F64
+from pw_core.kernels.options import KERNEL, PART
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +77,7 @@ def _along(a, u, s, v, t):
     return a[0] + u[0] * s + v[0] * t, a[1] + u[1] * s + v[1] * t, a[2] + u[2] * s + v[2] * t
 
 
-@njit(error_model="numpy")
+@njit(**PART)
 def _nearest(p, a, b, c):
     """The point of a triangle nearest to p, by its Voronoi regions (Ericson 2005, 5.1.5); all are triples."""
     ab, ac, ap = _less(b, a), _less(c, a), _less(p, a)
@@ -104,7 +105,7 @@ def _nearest(p, a, b, c):
     return _along(a, ab, vb * whole, ac, vc * whole)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def _measure(corners, lower, cell, distance, gradient):
     nx, ny, nz = distance.shape
     faces = len(corners)

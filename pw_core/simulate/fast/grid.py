@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import PART
 from pw_core.kernels.simd import vload, vselect, vsplat, vstore
 from pw_core.simulate.fast.lanes import vlast_of_quads, vquad
 from pw_core.simulate.fast.layout import (
@@ -40,7 +41,7 @@ from pw_core.simulate.fast.layout import (
 from pw_core.simulate.fast.rigid import meet
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def collect(node, units, lists, tiles, total):
     """Sum the tiles that reach a block of nodes into total[column * nz * 4 ...], 16 columns of quads."""
     nz = np.intp(node[NODE_NZ])
@@ -106,7 +107,7 @@ def _stop(grid, first, nz, z0, px, py, dx, constants):
             grid[n + 2] = max(grid[n + 2], zero)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def move(
     node, total, grid, box_x, box_y, box_z, box_ny, box_nz, constants, slots, slot_count, friction, bodies, shapes,
     distances, gradients, reactions,

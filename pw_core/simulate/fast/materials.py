@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from numba import njit
 
+from pw_core.kernels.options import PART
 from pw_core.kernels.simd import vany, vexp, vload, vmin, vselect, vstore
 from pw_core.simulate.fast.lanes import vabs, vlog, vmax, vsqrt, vstore_first
 from pw_core.simulate.fast.layout import (
@@ -77,7 +78,7 @@ def _determinant(f):
     return f[0] * (f[4] * f[8] - f[5] * f[7]) - f[1] * (f[3] * f[8] - f[5] * f[6]) + f[2] * (f[3] * f[7] - f[4] * f[6])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def deform(p, stride, at, inside, dt, s):
     """F_tmp = (1 + dt C) F of the particles from `at` on, into the scratch memory; 1 outside `inside`."""
     for i in range(3):
@@ -128,7 +129,7 @@ def _rotated(a, b, c, s):
     )
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def decompose(s):
     """F_TMP = U diag(S) W^T with rotations U and W and the singular value that may be negative last.
 
@@ -185,7 +186,7 @@ def decompose(s):
     vstore(s, S * 16 + 32, _dot(u2, b2))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def rotate(s):
     """The rotation R of F_TMP = R P into TAU, by Newton's iteration R <- (R + R^-T) / 2 (Higham 1986).
 
@@ -236,7 +237,7 @@ def _corotated(f, r, mu, pressure):
     )  # fmt: skip
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _elastic(lam, mu, s):
     if not rotate(s):
         decompose(s)
@@ -246,7 +247,7 @@ def _elastic(lam, mu, s):
     _put(s, TAU, _corotated(f, _get(s, TAU), mu, lam * j * (j - 1.0)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _plastic(lam, mu, threshold, s):
     decompose(s)
     s0, s1, s2 = vload(s, S * 16), vload(s, S * 16 + 16), vload(s, S * 16 + 32)
@@ -275,7 +276,7 @@ def _clamped(a):
     return vmin(vmax(a, 1.0 - SNOW_COMPRESSION), 1.0 + SNOW_STRETCH)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _snow(lam, mu, p, at, inside, s):
     """`at` is where the particles' Jp lie in `p`."""
     decompose(s)
@@ -292,7 +293,7 @@ def _snow(lam, mu, p, at, inside, s):
     _put(s, TAU, _corotated(f, r, harder * mu, harder * lam * kept * (kept - 1.0)))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _liquid(lam, viscosity, s):
     f = _get(s, F_TMP)
     j = _determinant(f)
@@ -312,7 +313,7 @@ def _liquid(lam, viscosity, s):
     _put(s, F_TMP, (root, zero, zero, zero, root, zero, zero, zero, root))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def respond(p, stride, at, inside, constants, entity, s):
     """Take sixteen particles from `at` on into the substep: their F and Jp are what it leaves, TAU is their stress.
 

@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import PART
 from pw_core.simulate.fast.layout import (
     BODY_CELL,
     BODY_FORCE,
@@ -35,7 +36,7 @@ from pw_core.simulate.fast.layout import (
 _ROUNDS = 12  # of the midpoint's fixed point, each smaller by the angle of half a substep
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def turn(body):
     """Put the rotation matrix of a body's quaternion into its row."""
     w, x, y, z = body[BODY_ORIENTATION : BODY_ORIENTATION + 4]
@@ -45,7 +46,7 @@ def turn(body):
     r[6], r[7], r[8] = 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def integrate(bodies, h):
     """Every body one substep of h [s] further, under what the deformables gave it in the last one."""
     for b in range(len(bodies)):
@@ -83,7 +84,7 @@ def integrate(bodies, h):
         body[BODY_FORCE : BODY_FORCE + 6] = 0
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def add_up(bodies, reactions, blocks):
     """The forces that blocks of nodes [block, body, 6] gave the bodies, always in the same order."""
     for b in range(len(bodies)):
@@ -92,7 +93,7 @@ def add_up(bodies, reactions, blocks):
                 bodies[b, BODY_FORCE + a] += reactions[k, b, a]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def sample(body, shape, values, gradients, x, y, z, normal):
     """Signed distance [m] at a point in the world, and the surface's normal there in the body's frame."""
     r = body[BODY_TURN : BODY_TURN + 9]
@@ -120,7 +121,7 @@ def sample(body, shape, values, gradients, x, y, z, normal):
     return total
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def meet(body, shape, values, gradients, x, y, z, mass, dt, velocity, reaction):
     """A node of `mass` (with the volume scale) at (x, y, z) meets a body: velocity (3,) and reaction (6,) change.
 

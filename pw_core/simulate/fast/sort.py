@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import KERNEL, PART
 from pw_core.simulate.fast.layout import (
     BLOCKS,
     BOX_NY,
@@ -75,7 +76,7 @@ def _within_unit(order, first, last, cells, z0, nz, counts, spare):
         order[k] = spare[k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def sort(positions, active, owners, entities, inverse_dx, low, high, cells, order, spare, units, nodes, lists, info):
     """Put the numbers of the active particles into `order`, unit by unit and there cell by cell.
 
@@ -143,7 +144,7 @@ def sort(positions, active, owners, entities, inverse_dx, low, high, cells, orde
     _node_blocks(units, made, bx0 - 1, by0 - 1, nbx + 2, nby + 2, nodes, lists, info)
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def _node_blocks(units, made, bx0, by0, nbx, nby, nodes, lists, info):
     """The blocks of nodes that units reach: their own and those around; each with its units, in their order."""
     counts = np.zeros(nbx * nby + 1, np.int32)

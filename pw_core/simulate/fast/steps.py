@@ -6,6 +6,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import KERNEL
 from pw_core.simulate.fast.grid import collect, move
 from pw_core.simulate.fast.lanes import atomic_add, atomic_load, give_way
 from pw_core.simulate.fast.layout import (
@@ -83,7 +84,7 @@ def _return(unit, order, positions, velocities, cs, fs, jps, p, stride):
         jps[i] = p[JP * stride + k]
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**KERNEL)
 def run(
     threads, shared, substeps, done, positions, velocities, cs, fs, jps, order, p, stride, units, nodes, lists, info,
     tiles, grid, constants, entities, slots, slot_count, friction, bodies, shapes, distances,

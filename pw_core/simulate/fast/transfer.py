@@ -12,6 +12,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
+from pw_core.kernels.options import PART
 from pw_core.kernels.simd import vandnot, vany, vload, vselect, vsplat, vstore
 from pw_core.simulate.fast.lanes import (
     atomic_add,
@@ -121,7 +122,7 @@ def _add(tiles, at, row, plane, r0, r1, r2):
     vstore(tiles, at + 2 * row, vload(tiles, at + 2 * row) + r2[2])
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def scatter(p, stride, unit, tiles, constants, entity, pieces, offsets, s):
     """A unit's particles through the material's law and onto its tile, which is cleared first."""
     start, end, nz = np.intp(unit[START]), np.intp(unit[END]), np.intp(unit[NZ])
@@ -177,7 +178,7 @@ def scatter(p, stride, unit, tiles, constants, entity, pieces, offsets, s):
     _add(tiles, at_node, row, plane, (r00, r01, r02), (r10, r11, r12), (r20, r21, r22))
 
 
-@njit(nogil=True, cache=True, error_model="numpy")
+@njit(**PART)
 def gather(p, stride, unit, grid, box_x, box_y, box_z, box_ny, box_nz, constants, pieces, offsets, shared, s):
     """Velocities, C and positions of a unit's particles from the grid's velocities, and the walls.
 

@@ -6,6 +6,7 @@ import json
 import random
 import re
 import shutil
+import subprocess
 import time
 
 import numpy as np
@@ -78,15 +79,24 @@ def test_killed_at_any_moment_it_goes_on_and_ends_as_if_it_had_not_been(story, p
     assert whole.returncode == 0, said
     took = time.monotonic() - began
     rng, kills = random.Random(5), 0
-    for _ in range(6):
+    for _ in range(10):
+        began = time.monotonic()
         process = pw_process(*arguments("killed"))
-        time.sleep(rng.uniform(0.2, 0.8) * took)
-        kills += process.poll() is None
-        process.kill()
-        process.wait()
+        try:
+            process.wait(rng.uniform(0.2, 0.8) * took)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            kills += 1
+        else:  # quicker than the whole one, whose kernels may have been compiled or whose machine was busy
+            took = time.monotonic() - began
+            shutil.rmtree(tmp_path / "killed")
+            continue
         if (tmp_path / "killed" / "store" / "ball" / "scene.yaml").is_file():
             world = story.World.open(tmp_path / "killed" / "store", scene="ball")
             assert np.isfinite(world.state().physics.particles.positions).all()
+        if kills >= 4:
+            break
     process = pw_process(*arguments("killed"))
     said, _ = process.communicate(timeout=300)
     assert process.returncode == 0, said

@@ -11,9 +11,12 @@ import math
 import os
 import socket
 import statistics
+import subprocess
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -22,6 +25,8 @@ from pw_core.plan.candidates import Candidate, Job, Outcome
 from pw_core.plan.executors.building import in_process
 from pw_core.plan.executors.types import Executor
 from pw_core.scene import Scene
+
+_JOIN = "import sys, ray; ray.init(address=sys.argv[1], log_to_driver=False, configure_logging=False)"
 
 Make = Callable[..., Executor]
 """Makes the executor of one actor of `make(scene, device=...)`: a function that can be imported on all nodes."""
@@ -55,6 +60,8 @@ class RayOptions:
     """[s] below which nothing is late."""
     reach_s: float = 3.0
     """[s] that the head node may take to accept a connection."""
+    answer_s: float = 60.0
+    """[s] that it may then take to answer as Ray's: another server at that port would never do."""
 
 
 @dataclass(eq=False)
@@ -100,7 +107,7 @@ class Ray:
             PlanError (EXECUTOR_FAILED): Ray is not there, no cluster answers, none of its nodes has what an actor
                 needs, or a batch ended its actor `tries` times, most often for a lack of memory.
         """
-        ray = self._connected()
+        ray = self._connected(stopped)
         shared = [self._shared(ray, "scene", job.scene), self._shared(ray, "start", job.start)]
         wanted = self._wanted(ray, len(candidates))
         size = self._batch_size(len(candidates), wanted)
@@ -136,7 +143,7 @@ class Ray:
                     ray.kill(actor.handle)
         self._actors, self._put = [], {}
 
-    def _connected(self) -> Any:
+    def _connected(self, stopped: Callable[[], None] | None) -> Any:
         try:
             import ray
         except ImportError:
@@ -148,16 +155,43 @@ class Ray:
         if not self._address:
             raise PlanError("no Ray cluster is connected: call ray.init(), or give its address (node: ray_address)",
                             code=ErrorCode.EXECUTOR_FAILED)  # fmt: skip
-        # Ray itself tries for minutes to reach a head that is not there.
+        # Ray itself tries for minutes to reach a head that is not there, and nothing calls it off.
         host, _, port = self._address.removeprefix("ray://").rpartition(":")
         try:
             if host:
                 socket.create_connection((host, int(port)), timeout=self._options.reach_s).close()
+        except (OSError, ValueError) as error:
+            raise self._unreached(error) from None
+        if host and (why := self._refusal(stopped)):
+            raise self._unreached(why)
+        try:
             ray.init(address=self._address, log_to_driver=False, configure_logging=False)
         except (OSError, ValueError, RuntimeError) as error:
-            raise PlanError(f"the Ray cluster at '{self._address}' cannot be reached: {error}",
-                            code=ErrorCode.EXECUTOR_FAILED) from None  # fmt: skip
+            raise self._unreached(error) from None
         return ray
+
+    def _unreached(self, why: object) -> PlanError:
+        what = f"the Ray cluster at '{self._address}' cannot be reached: {why}"
+        return PlanError(what, code=ErrorCode.EXECUTOR_FAILED)
+
+    def _refusal(self, stopped: Callable[[], None] | None) -> str:
+        """Join the cluster in another process, which can be ended: why that fails; empty where it works."""
+        with subprocess.Popen(
+            [sys.executable, "-c", _JOIN, self._address], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as process:
+            deadline = time.monotonic() + self._options.answer_s
+            try:
+                while process.poll() is None and time.monotonic() < deadline:
+                    if stopped is not None:
+                        stopped()
+                    with suppress(subprocess.TimeoutExpired):
+                        process.wait(self._options.poll_s)
+                code = process.poll()
+            finally:
+                process.kill()
+        if code is None:
+            return f"what listens there did not answer as a Ray head within {self._options.answer_s:g} s"
+        return "what listens there is no head of this Ray version, or does not let this process in" if code else ""
 
     def _shared(self, ray: Any, what: str, value: Any) -> Any:
         """The reference to a value in the object store, put there once as long as it stays the same one."""

@@ -14,6 +14,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ class Job:
             wait = world.result
         else:
             text, photo = small_scene()
-            wait = lambda: world.reconstruct(config_yaml=text, photo=photo, replace=True)  # noqa: E731
+            wait = partial(world.reconstruct, config_yaml=text, photo=photo, replace=True)
         self._thread = threading.Thread(target=self._run, args=(wait,))
         self._thread.start()
 

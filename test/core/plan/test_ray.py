@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,21 @@ def test_a_cluster_that_is_not_there_says_so(job) -> None:
         with pytest.raises(PlanError, match=why) as caught:
             list(executor.run(job(AIM), pushes(1)))
         assert caught.value.code == ErrorCode.EXECUTOR_FAILED
+
+
+def test_another_server_at_its_port_is_no_cluster_and_waiting_for_it_can_be_called_off(job) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with pytest.raises(PlanError, match="did not answer as a Ray head within 2 s") as caught:
+            list(Ray(address=address, options=RayOptions(answer_s=2.0)).run(job(AIM), pushes(1)))
+        assert caught.value.code == ErrorCode.EXECUTOR_FAILED
+
+        def stopped() -> None:
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            list(Ray(address=address).run(job(AIM), pushes(1), stopped=stopped))
+    assert not ray.is_initialized()
 
 
 def test_the_real_engine_gives_the_same_bits_on_the_cluster_as_here(cluster, fast) -> None:

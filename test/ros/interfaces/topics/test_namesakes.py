@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from types import SimpleNamespace
+from typing import cast
 
 import pytest
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
 
+from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.topics import namesakes
 from pw_ros.interfaces.topics.namesakes import LINGERS, NEW_FOR, Namesakes
 from support.ros_world import until
@@ -44,7 +46,7 @@ class Graph:
 
     def namesakes(self) -> Namesakes:
         """Of the node."""
-        return Namesakes(self.node)  # type: ignore[arg-type]
+        return Namesakes(cast(NodeContext, self.node))
 
 
 def diagnostics(**values: str) -> DiagnosticArray:

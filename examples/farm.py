@@ -1,4 +1,5 @@
-"""A thousand candidates over a Ray cluster; without an address, over the cores of this machine as a cluster of one.
+"""A thousand candidates over a Ray cluster; without an address, over the cores of this machine as a cluster of one. The
+best becomes the head of the scene in FOLDER/store.
 
     python examples/farm.py [--address HOST:PORT] [--candidates 1000] [--gpus] [--out FOLDER]
 """
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--candidates", type=int, default=1000)
     parser.add_argument("--particles", type=int, default=1500)
     parser.add_argument("--gpus", action="store_true", help="an actor a GPU, with the engine on CUDA")
-    parser.add_argument("--out", type=Path, default=Path("out/many"), help="for the scene's store")
+    parser.add_argument("--out", type=Path, default=Path("out/farm"), help="for the scene's store")
     args = parser.parse_args()
     if args.address:
         ray.init(address=args.address, log_to_driver=False)
@@ -55,17 +56,23 @@ def main() -> None:
 
     farm = Ray(options=RayOptions(num_gpus=1) if args.gpus else RayOptions())
     began = time.perf_counter()
-    running = world.evaluate(
-        [template.at(p, setting) for p in points], 0.4, objective=objective, keep=5, executor=farm
-    )  # fmt: skip
-    for step in running:
-        print(f"\r{step.evaluated} of {step.total}, best {step.best_cost * 1e3:.1f} mm, {step.eta_s:.0f} s left ",
-              end="", flush=True)  # fmt: skip
-    seconds = time.perf_counter() - began
+    try:
+        running = world.evaluate(
+            [template.at(p, setting) for p in points], 0.4, objective=objective, keep=5, executor=farm
+        )  # fmt: skip
+        for step in running:
+            print(f"\r{step.evaluated} of {step.total}, best {step.best_cost * 1e3:.1f} mm, {step.eta_s:.0f} s left ",
+                  end="", flush=True)  # fmt: skip
+        seconds = time.perf_counter() - began
+    finally:
+        farm.close()
     print(f"\n{args.candidates} candidates in {seconds:.1f} s on {ray.cluster_resources().get('CPU', 0):g} cores")
     for kept in running.kept:
-        print(f"  {kept.score.cost * 1e3:5.1f} mm: {template.values(points[kept.score.index])}, state {kept.state.id}")
-    farm.close()
+        values = ", ".join(f"{k} {v:.1f}" for k, v in template.values(points[kept.score.index]).items())
+        print(f"  {kept.score.cost * 1e3:5.1f} mm: {values}")
+    if running.kept:
+        world.commit(running.kept[0].state.id)
+        print(f"the best is committed: pw view {args.out / 'store' / scene.id}")
 
 
 if __name__ == "__main__":

@@ -13,11 +13,13 @@ import sys
 from parts.plan_batch import batch
 from parts.plan_cuda import plan_cuda
 from parts.plan_farm import farm
+from parts.plan_mpc import mpc
 from parts.plan_pace import pace
+from parts.plan_start import start
 from parts.plan_tasks import tasks
 from parts.records import write
 
-PARTS = {"pace": pace, "tasks": tasks, "batch": batch, "cuda": plan_cuda, "farm": farm}
+PARTS = {"pace": pace, "start": start, "tasks": tasks, "mpc": mpc, "batch": batch, "cuda": plan_cuda, "farm": farm}
 
 
 def main() -> None:

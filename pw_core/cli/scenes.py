@@ -58,20 +58,20 @@ def reconstruct(
                 f"{e.particles.stop - e.particles.start} particles, {e.gaussians.stop - e.gaussians.start} Gaussians"
             )
         _tell(Outcome.of(scene))
+        page = store / scene.id / "reconstruction" / "index.html"
+        if page.is_file():
+            typer.echo(f"every stage of it: {page}")
         typer.echo(f"scene '{scene.id}' in {store / scene.id}; next: pw rollout {scene.id}")
-
-
-GOOD_PSNR_DB = 28.0
-"""From here on a scene looks like its photo."""
 
 
 def _tell(outcome: Outcome) -> None:
     """How well the scene came out, and what is doubtful of it."""
     psnr = outcome.psnr_db
     if not math.isnan(psnr):
-        good = psnr >= GOOD_PSNR_DB
+        from_db = outcome.options.good_psnr_db
         typer.secho(
-            f"looks like its pictures to {psnr:.1f} dB (good from {GOOD_PSNR_DB:.0f})", fg="green" if good else "yellow"
+            f"looks like its pictures to {psnr:.1f} dB (good from {from_db:.0f})",
+            fg="green" if outcome.good else "yellow",
         )
     for text in outcome.doubts:
         typer.secho(f"doubtful: {text}", fg="yellow", err=True)

@@ -30,8 +30,8 @@ def reconstruct(
             for a single photo alone, as do its providers: `reconstruct.more_views` makes many views of it.
         inputs: the pictures; None: the configuration's photo.
         settings: in place of `config.reconstruct.views`.
-        folder: where poses, masks, checkpoints, splats and the report of many views stay; a run that was cancelled goes
-            on there. A temporary one if None.
+        folder: where poses, masks, splats and the report stay, and checkpoints of many views: a run of those that was
+            cancelled goes on there. None: of a photo nothing is left, many views work in a temporary one.
         progress: called with stage and fraction, 20 times a second where nothing is told; what it raises ends the work
             at once, see `interruptible`.
 
@@ -56,7 +56,7 @@ def _reconstruct(
     if inputs.route == "photo" and not more_views:
         from pw_core.reconstruct.routes.single_photo import lift_photo
 
-        return lift_photo(config, inputs.views[0], progress=progress)
+        return lift_photo(config, inputs.views[0], folder=None if folder is None else Path(folder), progress=progress)
     if inputs.route == "rgbd":
         from pw_core.reconstruct.routes.single_rgbd import lift_rgbd
 

@@ -12,6 +12,14 @@ BY_CONFIGURATION = "camera height and pitch of the configuration"
 
 
 @dataclass(frozen=True, kw_only=True)
+class OutcomeOptions:
+    """What a good scene is."""
+
+    good_psnr_db: float = 30.0
+    """From here on a scene looks like its pictures: differences are hard to see side by side."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """psnr_db [dB]: of the bound scene against the pictures, NaN where it was not measured; scale_from: where metres
     come from; left_out: names of pictures that could not be placed; doubts: sentences about masks and sizes, each
@@ -21,6 +29,12 @@ class Outcome:
     scale_from: str = BY_CONFIGURATION
     left_out: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
+    options: OutcomeOptions = OutcomeOptions()
+
+    @property
+    def good(self) -> bool:
+        """Whether it looks like its pictures, by the figure as it is printed."""
+        return round(self.psnr_db, 1) >= self.options.good_psnr_db
 
     @classmethod
     def of(cls, scene: Scene) -> Outcome:

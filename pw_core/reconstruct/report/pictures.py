@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.config import EntityConfig
 from pw_core.gaussians import F64, Camera
 from pw_core.reconstruct.types import Mask, Posed, Rgb
 from pw_core.scene import Mesh
@@ -42,6 +43,8 @@ class PictureOptions:
     """Where the rest comes from, in the world."""
     outline_px: int = 400
     """Width of a photo, in outlines of masks."""
+    prompt_px: int = 160
+    """The same, in radii of prompts' points."""
 
 
 def marked(photo: Rgb, masks: Sequence[Mask], *, options: PictureOptions = PictureOptions()) -> Rgb:
@@ -56,9 +59,40 @@ def marked(photo: Rgb, masks: Sequence[Mask], *, options: PictureOptions = Pictu
     return out
 
 
-def shaded(
-    meshes: Sequence[Mesh], camera: Camera, photo: Rgb, *, options: PictureOptions = PictureOptions()
-) -> Rgb:
+def prompted(
+    photo: Rgb, entities: Sequence[EntityConfig], *, scale: float, options: PictureOptions = PictureOptions()
+) -> Rgb:  # fmt: skip
+    """The photo with each entity's box, points (filled) and negative points (crosses), which are in pixels of the
+    original, 1 / scale times as large."""
+    out, width = photo.copy(), photo.shape[1]
+    line, radius = max(1, width // options.outline_px), max(3, width // options.prompt_px)
+    for i, e in enumerate(entities):
+        color = ENTITY_COLORS[i % len(ENTITY_COLORS)]
+        x0, y0, x1, y1 = (round(v * scale) for v in e.prompt.box)
+        cv2.rectangle(out, (x0, y0), (x1, y1), color, line, cv2.LINE_AA)
+        for x, y in e.prompt.points:
+            at = (round(x * scale), round(y * scale))
+            cv2.circle(out, at, radius + line, (255, 255, 255), -1, cv2.LINE_AA)
+            cv2.circle(out, at, radius, color, -1, cv2.LINE_AA)
+        for x, y in e.prompt.negative_points:
+            at = (round(x * scale), round(y * scale))
+            for shade, wide in ((255, 255, 255), 3 * line), ((0, 0, 0), line):
+                cv2.drawMarker(out, at, shade, cv2.MARKER_TILTED_CROSS, 2 * radius, wide, cv2.LINE_AA)
+    return out
+
+
+def in_colors(values: NDArray[np.floating], known: Mask) -> Rgb:
+    """Numbers (H, W) as colours, red the least and blue the greatest of those `known` (H, W); the rest is grey."""
+    if not known.any():
+        return np.full((*values.shape, 3), 128, np.uint8)
+    low, high = np.percentile(values[known], (1, 99))
+    level = np.clip((high - np.nan_to_num(values, posinf=high)) / max(float(high - low), 1e-9), 0, 1)
+    out = cv2.applyColorMap((255 * level).astype(np.uint8), cv2.COLORMAP_TURBO)[..., ::-1].copy()
+    out[~known] = 128
+    return np.asarray(out, np.uint8)
+
+
+def shaded(meshes: Sequence[Mesh], camera: Camera, photo: Rgb, *, options: PictureOptions = PictureOptions()) -> Rgb:
     """The meshes' faces from back to front, in light from the upper left, on the paled photo."""
     finer = options.oversampling
     height, width = finer * camera.height, finer * camera.width

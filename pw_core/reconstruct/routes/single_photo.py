@@ -31,13 +31,14 @@ from pw_core.reconstruct.image import check_photo, working_size
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
+from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_report
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.prompt import prompted_masks
 from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import Solid, make_solid, pixel_centres
 from pw_core.reconstruct.surface.particles import bind, cover, sample_inside
-from pw_core.reconstruct.types import Mask, Rgb
+from pw_core.reconstruct.types import Mask, Rgb, View
 from pw_core.scene import Scene
 
 
@@ -96,7 +97,7 @@ class _Skin:
 
 
 def lift_photo(
-    config: SceneConfig, view: ViewInput, *, progress: Progress = no_progress,
+    config: SceneConfig, view: ViewInput, *, folder: Path | None = None, progress: Progress = no_progress,
     options: PhotoLiftOptions = PhotoLiftOptions(),
 ) -> Scene:  # fmt: skip
     """Lift one photo into a metric scene.
@@ -104,6 +105,7 @@ def lift_photo(
     Args:
         config: the scene; its camera and table say where the photo was taken.
         view: RGB or grey pixels (H, W[, 3]), 8 or 16 bit; the rest of it does not count.
+        folder: where masks, splats and the report with pictures of every stage are left; None: nowhere.
         progress: called with stage and fraction; what it raises ends the work with nothing kept.
 
     Raises:
@@ -119,11 +121,8 @@ def lift_photo(
         width=width, height=height, name="photo",
     )  # fmt: skip
     progress("masks", 0.05)
-    masks = prompted_masks(pixels, config.entities, config.reconstruct.views, scale=width / original.shape[1])
-    doubts = [
-        text for mask, e in zip(masks, config.entities)
-        for text in mask_doubts(pixels, mask, e, scale=width / original.shape[1])
-    ]  # fmt: skip
+    scale = width / original.shape[1]
+    masks = prompted_masks(pixels, config.entities, config.reconstruct.views, scale=scale)
     hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)
     table = on_table(config, camera)
     depth = None
@@ -138,7 +137,6 @@ def lift_photo(
     progress("background", 0.45)
     nothing = skins[0].gaussians[:0]
     things = assemble(config, bodies, bound, nothing)
-    doubts += size_doubts(things.entities, config.camera.height_m)
     covered = hidden_region(masks, [False] * len(masks), options=options.hidden)
     lit = estimate_light(
         pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
@@ -160,16 +158,29 @@ def lift_photo(
         progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
         options=options.fit,
     )  # fmt: skip
-    progress("done", 1.0)
-    return replace(
+    scene = replace(
         scene, foreground=foreground, background=background, cameras=(camera,),
         provenance={
             "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
-            "doubts": doubts, "seconds": round(time.perf_counter() - began, 2),
+            "doubts": _doubts(pixels, masks, scene, scale), "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
+    if folder is not None:
+        stages = PhotoStages(view=View(view.name, pixels, camera), scale=scale, masks=tuple(masks), hidden=hidden,
+                             bright=None if lit is None else lit.pixels, filled=filled)  # fmt: skip
+        write_photo_report(folder, scene, stages)
+    progress("done", 1.0)
+    return scene
+
+
+def _doubts(pixels: Rgb, masks: list[Mask], scene: Scene, scale: float) -> list[str]:
+    """What looks wrong, each with a remedy."""
+    of_masks = [
+        text for m, e in zip(masks, scene.config.entities) for text in mask_doubts(pixels, m, e, scale=scale)
+    ]  # fmt: skip
+    return of_masks + size_doubts(scene.entities, scene.config.camera.height_m)
 
 
 def _depth(

@@ -23,3 +23,12 @@ def test_what_is_known_is_said_and_nothing_else() -> None:
         "opaque behind the entities": "99.66% of their pixels",
     }
     assert summary({}) == []
+
+
+def test_a_photos_figure_and_doubts_are_said() -> None:
+    said = summary({"psnr_db": 31.26, "doubts": ["its mask is cut"], "seconds": 8.4})
+    assert said == [
+        ("looks like its photo", "31.3 dB; good from 30"),
+        ("doubtful", "its mask is cut"),
+        ("took", "8 s"),
+    ]

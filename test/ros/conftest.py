@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,8 @@ settings.load_profile("untimed")
 
 os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
 os.environ.setdefault("ROS_DOMAIN_ID", str(20 + os.getpid() % 80))
+for _name in ("FASTDDS_DEFAULT_PROFILES_FILE", "FASTRTPS_DEFAULT_PROFILES_FILE"):  # the latter up to Jazzy
+    os.environ.setdefault(_name, str(Path(__file__).resolve().parents[1] / "support" / "fastdds.xml"))
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,14 @@ class Simulation:
     """
 
     def __init__(
-        self, scene: Scene, settings: SimulationSettings, *, device: str, engine: EngineName = "genesis"
+        self, scene: Scene, settings: SimulationSettings, *, device: str, engine: EngineName | None = None
     ) -> None:
         self.scene = scene
         self.settings = settings
         self.time_s = 0.0
-        self.engine, self.engine_note = engine_for(scene, engine, device=device)
+        self.engine, self.engine_note = engine_for(
+            scene, engine or scene.config.simulation.engine, device=device
+        )
         self._runner = make_runner(self.engine, scene, settings, device=device)
         self._runner.write_materials(scene)
         self._bodies = {e.name for e in scene.entities if e.kind != "deformable"}
@@ -68,7 +70,7 @@ class Simulation:
         settings = choose_settings(scene, headroom=headroom)
         done = progress or no_progress
         done("compiling", 0.0)
-        made = cls(scene, settings, device=device, engine=engine or scene.config.simulation.engine)
+        made = cls(scene, settings, device=device, engine=engine)
         if made.engine_note:
             warnings.warn(made.engine_note, stacklevel=2)
         done("compiling", 0.5)

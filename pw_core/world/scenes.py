@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -176,10 +177,18 @@ class Scenes:
     def select(self, scene_id: str, *, _scene: Scene | None = None) -> Scene:
         """Work on that scene, from where its head was left; what-ifs of the scene before are dropped.
 
+        A scene that was stored before scenes named their engine ran on Genesis; that it no longer does is warned of.
+
         Raises:
             SceneError: UNKNOWN_SCENE, or a file that cannot be read; the world is as it was.
         """
         scene = self.store.load_scene(scene_id) if _scene is None else _scene
+        if _scene is None and "engine" not in scene.config.simulation.model_fields_set:
+            warnings.warn(
+                f"scene '{scene_id}' was stored before scenes named their engine, and ran on Genesis: it goes on under "
+                f"'{scene.config.simulation.engine}'; to keep Genesis, add 'engine: genesis' below 'simulation' in "
+                f"{self.store.folder(scene_id) / 'scene.yaml'} and open it again", stacklevel=2,
+            )  # fmt: skip
         root = State(ROOT, "", 0.0, scene.initial_physics())
         tree = StateTree(self.store, scene_id, root, max_uncommitted=self._max_uncommitted)
         with self.lock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,20 @@ def test_a_store_of_an_older_version_opens_checks_and_goes_on(tmp_path: Path) ->
     assert np.isfinite(world.render().rgb).all()
     world.restore("state2")
     assert World.open(root, scene="ball").head == "state2" and Store(root).check() == []
+
+
+def test_a_scene_stored_without_an_engine_says_that_it_leaves_genesis(world, tmp_path: Path) -> None:
+    root = Path(shutil.copytree(OLD_STORE, tmp_path / "old"))
+    with pytest.warns(UserWarning, match="'ball' was stored before scenes named their engine.*Genesis.*'fast'") as said:
+        assert World.open(root, scene="ball").scene.config.simulation.engine == "fast"
+    assert len(said) == 1
+
+    head = root / "ball" / "scene.yaml"
+    head.write_text(head.read_text().replace("  simulation:\n", "  simulation:\n    engine: genesis\n"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert World.open(root, scene="ball").scene.config.simulation.engine == "genesis"
+        World.open(world.store.root, scene=world.scene.id)  # of today: it has its engine's name
 
 
 def test_a_store_of_a_newer_version_is_refused(world) -> None:

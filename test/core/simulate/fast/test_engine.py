@@ -12,6 +12,7 @@ from pw_core.errors import ErrorCode, RolloutError
 from pw_core.scene import Body, PhysicsState
 from pw_core.simulate import Simulation
 from pw_core.simulate.fast.engine import EngineOptions, Pace
+from pw_core.simulate.settings import choose_settings
 
 PUSH = {
     "type": "push", "duration": 0.1, "center": [0.6, 0, 0.05], "direction": [0, 1, 0], "radius": 0.06, "magnitude": 1.0,
@@ -58,7 +59,6 @@ def test_more_bodies_than_the_gpus_kernels_take_go_to_genesis_and_say_so(scene) 
 
 
 def test_a_device_that_there_is_not_is_an_error(scene) -> None:
-    from pw_core.simulate import Simulation
 
     with pytest.raises(RolloutError, match="unknown device 'tpu'"):
         Simulation.build(scene, device="tpu", engine="fast")
@@ -157,3 +157,7 @@ def test_a_body_whose_origin_is_not_its_centre_goes_to_genesis_and_says_so(build
 
 def test_the_engine_of_a_config_that_names_none(scene) -> None:
     assert scene.config.simulation.engine == "fast"
+
+
+def test_a_simulation_made_of_settings_runs_on_the_configs_engine_too(scene) -> None:
+    assert Simulation(scene, choose_settings(scene), device="cpu").engine == "fast"

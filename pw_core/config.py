@@ -140,6 +140,10 @@ class ViewsSettings(Part):
     )
     object_size_m: float = Field(default=0.0, ge=0, le=1000, description="longest extent of the first entity")
     camera_height_m: float = Field(default=0.0, ge=0, le=1000, description="of the first camera above the plane")
+    depth_scale: float = Field(
+        default=0.0, ge=0, le=1000,
+        description="[m] of a unit of depth pictures; 0: millimetres, metres of floats, or as the layout has it",
+    )
     prompt_view: Text = Field(default="", description="file name of the view that the prompts belong to; empty: first")
     masks: Literal["grabcut", "sam2"] = Field(default="grabcut", description="of a single photo too")
     sam2: Sam2Settings = Sam2Settings()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import codecs
 import json
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -16,20 +18,53 @@ class DocumentError(ValueError):
     """What is wrong with the text, and where; for callers to say whose text it was and with which code."""
 
 
-def read_text(path: Path, *, limits: Limits = LIMITS) -> str:
-    """A file of UTF-8, if it is not too large.
+def read_text(path: Path, *, most_bytes: int = 0, limits: Limits = LIMITS) -> str:
+    """A text file, if it is not too large: UTF-8, or what its byte order mark says, which is taken off.
+
+    Args:
+        most_bytes: in place of `limits.document_bytes`, for files that are tables.
 
     Raises:
-        DocumentError: it is not there, cannot be read, is too large or no UTF-8.
+        DocumentError: it is not there, cannot be read, is too large or no such text.
     """
+    most = most_bytes or limits.document_bytes
     try:
         with path.open("rb") as file:
-            data = file.read(limits.document_bytes + 1)
-        if len(data) > limits.document_bytes:
-            raise DocumentError(f"is larger than {limits.document_bytes} bytes")
-        return data.decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
+            data = file.read(most + 1)
+    except (OSError, ValueError) as error:
         raise DocumentError(f"cannot be read: {error}") from None
+    if len(data) > most:
+        raise DocumentError(f"is larger than {most} bytes")
+    return decode_text(data)
+
+
+def decode_text(data: bytes) -> str:
+    """The text in the bytes of a file, without a byte order mark.
+
+    Raises:
+        DocumentError: neither UTF-8 nor UTF-16, and in which line that shows.
+    """
+    try:
+        return data.decode(_encoding(data)).removeprefix("\ufeff")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise DocumentError(
+            f"cannot be read: line {line} holds the byte 0x{data[error.start]:02x}, which is no {error.encoding}: save "
+            "it as UTF-8"
+        ) from None
+
+
+def _encoding(data: bytes) -> str:
+    """As the byte order mark says; without one, where zeros lie among the first characters says it, else UTF-8."""
+    if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
+        return "utf-32"
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if len(data) >= 4 and data[0] and not data[1] and data[2] and not data[3]:
+        return "utf-16-le"
+    if len(data) >= 4 and not data[0] and data[1] and not data[2] and data[3]:
+        return "utf-16-be"
+    return "utf-8"
 
 
 def parse_yaml(text: str, *, limits: Limits = LIMITS) -> Any:
@@ -49,13 +84,16 @@ def parse_yaml(text: str, *, limits: Limits = LIMITS) -> Any:
         raise DocumentError(f"cannot be read as YAML: {error}") from None
 
 
-def parse_json(text: str, *, limits: Limits = LIMITS) -> Any:
+def parse_json(text: str, *, most_bytes: int = 0, limits: Limits = LIMITS) -> Any:
     """Plain data from JSON.
+
+    Args:
+        most_bytes: in place of `limits.document_bytes`, for files that are tables.
 
     Raises:
         DocumentError: no JSON, a key twice in an object, not a number, too long or deep.
     """
-    _check_length(text, limits)
+    _check_length(text, replace(limits, document_bytes=most_bytes) if most_bytes else limits)
     deep, within = 0, False
     skip = False
     for character in text:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -49,7 +50,10 @@ def reconstruct(
             if views is not None:
                 from pw_core.reconstruct import Inputs, describe_route
 
-                inputs = Inputs.load(views, max_frames=loaded.reconstruct.views.max_frames)
+                inputs = Inputs.load(
+                    views, max_frames=loaded.reconstruct.views.max_frames,
+                    depth_scale=loaded.reconstruct.views.depth_scale,
+                )  # fmt: skip
                 typer.echo(f"{len(inputs.views)} pictures, taken as: {describe_route(loaded, inputs)}")
             scene = world.reconstruct(loaded, inputs, replace=replace, progress=progress)
         for e in scene.entities:
@@ -61,7 +65,12 @@ def reconstruct(
         page = store / scene.id / "reconstruction" / "index.html"
         if page.is_file():
             typer.echo(f"every stage of it: {page}")
-        typer.echo(f"scene '{scene.id}' in {store / scene.id}; next: pw rollout {scene.id}")
+        typer.echo(f"scene '{scene.id}' in {store / scene.id}; next: pw rollout {scene.id}{_stored(store)}")
+
+
+def _stored(store: Path) -> str:
+    """The option that the next command needs too."""
+    return "" if store == DEFAULT_STORE else f" --store {shlex.quote(str(store))}"
 
 
 def _tell(outcome: Outcome) -> None:
@@ -73,6 +82,10 @@ def _tell(outcome: Outcome) -> None:
             f"looks like its pictures to {psnr:.1f} dB (good from {from_db:.0f})",
             fg="green" if outcome.good else "yellow",
         )
+    for text in outcome.notes:
+        typer.echo(f"note: {text}", err=True)
+    for text in outcome.left_out:
+        typer.secho(f"left out: {text}", fg="yellow", err=True)
     for text in outcome.doubts:
         typer.secho(f"doubtful: {text}", fg="yellow", err=True)
 

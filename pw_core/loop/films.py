@@ -11,7 +11,6 @@
 from __future__ import annotations
 
 import math
-import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,10 @@ import numpy as np
 from pw_core.documents import parse_json, read_text
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import Camera
-from pw_core.refine.targets.footage import VIDEOS, read_film
+from pw_core.media.films import ENDINGS
+from pw_core.media.listing import is_litter, natural
+from pw_core.media.tables import seconds
+from pw_core.refine.targets.footage import read_film, unseen_where_dark
 from pw_core.refine.targets.observed import CameraFilm
 
 OURS = ("cameras.json", "film.json")
@@ -57,8 +59,8 @@ def film_paths(folder: Path) -> dict[str, Path]:
     """Where each camera's film is, sorted by name; RefineError (INVALID_TARGET) where there is none."""
     if not folder.is_dir():
         raise RefineError(f"{folder}: no such folder; expected one with films", code=ErrorCode.INVALID_TARGET)
-    kinds = {*VIDEOS, ".npz"}
-    found = [p for p in sorted(folder.iterdir()) if not p.name.startswith(".") and (
+    kinds = {*ENDINGS, ".npz"}
+    found = [p for p in sorted(folder.iterdir(), key=natural) if not is_litter(p) and (
         p.is_dir() or p.suffix.lower() in kinds)]  # fmt: skip
     out: dict[str, Path] = {}
     for path in found:
@@ -114,8 +116,9 @@ def _time_origin(path: Path) -> float:
     if not path.is_file():
         return 0.0
     try:
-        origin = float(parse_json(read_text(path))["time_origin"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        given = parse_json(read_text(path))["time_origin"]
+        origin = seconds(given, what="time_origin") if not isinstance(given, float) else given
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise RefineError(
             f'{path}: expected {{"time_origin": seconds}}: {type(error).__name__}: {error}',
             code=ErrorCode.INVALID_STAMPS,
@@ -129,13 +132,18 @@ def _arrays(path: Path, camera: Camera | str) -> CameraFilm:
     try:
         with np.load(path, allow_pickle=False) as file:
             arrays = {k: file[k] for k in ("stamps", "frames", "valid", "masks") if k in file}
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise RefineError(f"{path}: cannot be read: {error}", code=ErrorCode.INVALID_TARGET) from None
+    except Exception as error:  # a broken archive raises what its parts raise
+        text = f"{path}: cannot be read: {type(error).__name__}: {error}"
+        raise RefineError(text, code=ErrorCode.INVALID_TARGET) from None
     missing = {"stamps", "frames"} - set(arrays)
     if missing:
         raise RefineError(f"{path}: has no '{sorted(missing)[0]}'", code=ErrorCode.INVALID_TARGET)
-    if "valid" in arrays:
-        arrays["valid"] = arrays["valid"].astype(np.bool_)
-    if "masks" in arrays:
-        arrays["masks"] = arrays["masks"].astype(np.int32)
-    return CameraFilm(camera=camera, **arrays)
+    for name, kind in (("valid", np.bool_), ("masks", np.int32)):
+        if name in arrays:
+            arrays[name] = arrays[name].astype(kind)
+    frames, valid = arrays["frames"], arrays.get("valid")
+    notes: tuple[str, ...] = ()
+    if frames.dtype == np.uint8 and frames.ndim == 4 and (valid is None or valid.shape == frames.shape[:3]):
+        arrays["valid"], dark = unseen_where_dark(frames, valid)
+        notes = (f"{len(dark)} dark frames of {len(frames)} count as unseen",) if dark else ()
+    return CameraFilm(camera=camera, notes=notes, **arrays)

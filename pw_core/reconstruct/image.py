@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.limits import LIMITS
+from pw_core.media.errors import MediaError
+from pw_core.media.pictures import read_picture
 from pw_core.reconstruct.types import Rgb
 
 
@@ -30,31 +32,10 @@ def load_photo(path: Path | str) -> Rgb:
     Raises:
         ReconstructError (INVALID_IMAGE): missing, not an image, truncated, or of a size that cannot be used.
     """
-    import io
-
-    import cv2
-    from PIL import Image
-
-    path = Path(path)
-    if not path.is_file():
-        raise ReconstructError(f"photo {path} does not exist", code=ErrorCode.INVALID_IMAGE)
-    data = np.frombuffer(path.read_bytes(), np.uint8)
     try:
-        # OpenCV fills the lost rows of a truncated file with grey; Pillow says that they are missing.
-        with Image.open(io.BytesIO(data.tobytes())) as opened:
-            _check_size(*opened.size, what=f"photo {path}", options=PhotoOptions())  # before anything is unpacked
-            opened.load()
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
-    except (OSError, SyntaxError, ValueError, cv2.error, Image.DecompressionBombError):
-        image = None
-    if image is None:
-        raise ReconstructError(
-            f"photo {path} ({len(data)} bytes) is not a whole PNG, JPEG or other image that OpenCV reads",
-            code=ErrorCode.INVALID_IMAGE,
-        )
-    if image.ndim == 3:
-        image = image[..., [2, 1, 0]] if image.shape[2] >= 3 else image[..., :1]
-    return check_photo(image, what=f"photo {path}")
+        return check_photo(read_picture(path).rgb, what=f"photo {path}")
+    except MediaError as error:
+        raise ReconstructError(f"photo {error}", code=ErrorCode.INVALID_IMAGE) from None
 
 
 def check_photo(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,18 +12,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
-from pw_core.documents import parse_json, read_text
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F32, F64, Camera
 from pw_core.limits import LIMITS, Limits
-from pw_core.reconstruct.image import check_photo, load_photo
+from pw_core.media.depth import ENDINGS as DEPTH_FILES
+from pw_core.media.depth import metres as depth_in_metres
+from pw_core.media.errors import CameraFileError, MediaError
+from pw_core.media.films import ENDINGS as FILMS
+from pw_core.media.listing import FileUse, left_out
+from pw_core.reconstruct.image import check_photo
+from pw_core.reconstruct.layouts.read import read_folder
+from pw_core.reconstruct.layouts.source import read_source, sharpest_frames
+from pw_core.reconstruct.layouts.types import Source
 from pw_core.reconstruct.types import Mask, Rgb
 
 Route = Literal["photo", "rgbd", "photos", "rgbd pictures", "posed", "posed rgbd"]
-PICTURES = {".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff", ".bmp"}
-FILMS = {".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v"}
-
-
 @dataclass(frozen=True, kw_only=True)
 class InputOptions:
     """What can be used, and what must be a mistake."""
@@ -39,12 +43,15 @@ class InputOptions:
     """Of the picture, between which a mask must cover: less is nothing, more leaves no background."""
     rotation_tolerance: float = 1e-3
     """How far from the identity R R^T of a pose may be."""
+    least_valid_share: float = 0.02
+    """Of a picture that must show something: alpha and lenses leave more."""
 
 
 @dataclass(frozen=True)
 class ViewInput:
     """One picture, uint8 (H, W, 3); depth [m] (H, W), 0 where unknown; K [px] (3, 3), pixel centres at +0.5; viewmat:
-    world to camera (4, 4), optical axes; focal_px from EXIF."""
+    world to camera (4, 4), optical axes; focal_px from EXIF; valid (H, W): False where nothing was seen, None: all was.
+    """
 
     name: str
     image: Rgb
@@ -52,6 +59,7 @@ class ViewInput:
     K: F64 | None = None
     viewmat: F64 | None = None
     focal_px: float = 0.0
+    valid: Mask | None = None
 
     @property
     def camera(self) -> Camera | None:
@@ -63,11 +71,25 @@ class ViewInput:
 
 @dataclass(frozen=True)
 class Inputs:
-    """All pictures, and masks by entity and view where they were given instead of prompts."""
+    """All pictures, and masks by entity and view where they were given instead of prompts.
+
+    ordered: they follow each other, as a film's frames do. metric: poses that were given are in metres. files: what
+    became of each file that was given; notes: what was done that the pixels do not tell.
+    """
 
     views: tuple[ViewInput, ...]
     masks: Mapping[str, Mapping[str, Mask]] = field(default_factory=dict)
     ordered: bool = False
+    metric: bool = True
+    files: tuple[FileUse, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def account(self) -> dict[str, list[str]]:
+        """What provenance keeps of it: the files that were left out, with reasons, and the notes; empty where there is
+        nothing to say."""
+        told = {"left_out": list(left_out(self.files)), "notes": list(self.notes)}
+        return {what: lines for what, lines in told.items() if lines}
 
     @property
     def route(self) -> Route:
@@ -92,53 +114,55 @@ class Inputs:
             return cls((ViewInput("photo.png", check_photo(photo)),))
         if not config.photo:
             raise ReconstructError(f"scene '{config.name}' names no photo", code=ErrorCode.INVALID_IMAGE)
-        path = Path(config.photo)
-        image = load_photo(path)
-        return cls((ViewInput(path.name, image, focal_px=_focal(path, image.shape[1], image.shape[0])),))
+        view, notes = _single(Path(config.photo), depth=False)
+        return cls((view,), files=(FileUse(view.name, "picture"),), notes=notes)
 
     @classmethod
-    def load(cls, path: Path | str | Sequence[Path | str], *, max_frames: int = 40) -> Inputs:
-        """From a picture, a film, a list of pictures, or a folder.
+    def load(
+        cls, path: Path | str | Sequence[Path | str], *, max_frames: int = 40, depth_scale: float = 0.0
+    ) -> Inputs:
+        """From a picture, a film, a list of pictures, or a folder, of this project or as another tool left it
+        (`pw_core.reconstruct.layouts`).
 
         A folder holds pictures; with `cameras.json` ([{"name", "K" (3, 3), "viewmat" (4, 4)}]) they are posed (without
         "viewmat" their intrinsics are known, no more), and `depth/<stem>.png` (uint16 mm) or `.npy` (float32 m) is
         their depth.
 
+        Args:
+            max_frames: taken from a film or a sequence.
+            depth_scale: [m] of a unit of depth pictures; 0: millimetres, metres of floats, or what the layout says.
+
         Raises:
             ReconstructError (INVALID_IMAGE, INVALID_CAMERA): names the file and what is wrong with it.
         """
         if not isinstance(path, (str, Path)):
-            return cls(_pictures((Path(p), None) for p in path))
+            paths = [Path(p) for p in path]
+            read = _views([_beside(p, depth_scale) for p in paths])
+            return cls(tuple(v for v, _ in read), files=tuple(FileUse(v.name, "picture") for v, _ in read),
+                       notes=_told(read))  # fmt: skip
         path = Path(path)
-        if path.is_file() and path.suffix.lower() in FILMS:
-            return cls(_film(path, max_frames), ordered=True)
-        if not path.is_dir():
-            return cls((_picture(path),))
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in PICTURES)
-        if not files:
-            raise ReconstructError(f"folder {path} holds no picture ({', '.join(sorted(PICTURES))})",
-                                   code=ErrorCode.INVALID_IMAGE)  # fmt: skip
-        cameras = _cameras(path / "cameras.json")
-        if cameras:
-            files = [f for f in files if f.name in cameras or f.stem in cameras]
-        return cls(_pictures((f, cameras.get(f.name) or cameras.get(f.stem)) for f in files))
+        with _refusing():
+            if path.is_dir():
+                listing = read_folder(path, max_frames=max_frames, depth_scale=depth_scale)
+                read = _views(listing.sources)
+                return cls(tuple(v for v, _ in read), ordered=listing.ordered, metric=listing.metric,
+                           files=listing.files(path), notes=_told(read))  # fmt: skip
+            if path.suffix.lower() in FILMS:
+                frames = sharpest_frames(path, max_frames)
+                views = tuple(ViewInput(f"frame_{f.index:06d}.png", check_photo(f.rgb)) for f in frames)
+                return cls(views, ordered=True, files=(FileUse(path.name, f"film, {len(views)} frames of it"),))
+        view, notes = _single(path, depth_scale=depth_scale)
+        return cls((view,), files=(FileUse(view.name, "picture"),), notes=notes)
 
 
-def metres(depth: NDArray[np.generic], *, what: str = "depth") -> F32:
-    """16UC1 millimetres or 32FC1 metres to float32 metres (H, W), 0 where unknown.
+def metres(depth: NDArray[np.generic], *, what: str = "depth", scale: float = 0.0) -> F32:
+    """16UC1 millimetres or 32FC1 metres to float32 metres (H, W), 0 where unknown; see `pw_core.media.depth.metres`.
 
     Raises:
         ReconstructError (INVALID_IMAGE): another type or shape, or no value in it.
     """
-    d = np.asarray(depth)
-    if d.ndim != 2 or d.dtype not in (np.uint16, np.float32, np.float64):
-        raise ReconstructError(f"{what}: expected (H, W), uint16 [mm] or float32 [m], got {d.shape} {d.dtype}",
-                               code=ErrorCode.INVALID_IMAGE)  # fmt: skip
-    out = d.astype(np.float32) * np.float32(1e-3 if d.dtype == np.uint16 else 1)
-    out = np.where(np.isfinite(out) & (out > 0), out, 0).astype(np.float32)
-    if not out.any():
-        raise ReconstructError(f"{what}: no pixel has a depth above 0", code=ErrorCode.INVALID_IMAGE)
-    return out
+    with _refusing():
+        return depth_in_metres(depth, what=what, scale=scale)
 
 
 def check(
@@ -158,6 +182,12 @@ def check(
         raise ReconstructError(f"pictures must have different names, got {names}", code=ErrorCode.INVALID_IMAGE)
     for v in views:
         _check_view(v, options)
+    unposed = [v.name for v in views if v.viewmat is None]
+    if 0 < len(unposed) < len(views):
+        raise ReconstructError(
+            f"{', '.join(unposed)} without a pose, the others with one: give it, or leave them out",
+            code=ErrorCode.INVALID_CAMERA,
+        )
     sizes = {v.name: v.image.shape[1::-1] for v in views}
     if shared_camera and len(set(sizes.values())) > 1 and any(v.camera is None for v in views):
         common = max(set(sizes.values()), key=list(sizes.values()).count)
@@ -225,6 +255,11 @@ def _check_view(v: ViewInput, options: InputOptions) -> None:
                 f"{v.name}: its depth is {middle:.4g} m in the median, which is no distance of things on a table or in "
                 "a room: uint16 is millimetres, float is metres", code=ErrorCode.INVALID_IMAGE,
             )  # fmt: skip
+    if v.valid is not None and v.valid.mean() < options.least_valid_share:
+        raise ReconstructError(
+            f"{v.name}: {100 * v.valid.mean():.2g} % of it shows something (alpha, mask, lens): at least "
+            f"{100 * options.least_valid_share:.0f} % must", code=ErrorCode.INVALID_IMAGE,
+        )  # fmt: skip
     if v.K is not None:
         f, c = np.array([v.K[0, 0], v.K[1, 1]]), v.K[:2, 2]
         size = np.array([width, height])
@@ -246,86 +281,53 @@ def _sizes(odd: Mapping[str, tuple[int, ...]]) -> str:
     return ", ".join(f"{n} is {s[0]} x {s[1]}" for n, s in odd.items())
 
 
-def _pictures(
-    files: Iterable[tuple[Path, Mapping[str, list[list[float]]] | None]], *, limits: Limits = LIMITS
-) -> tuple[ViewInput, ...]:
-    """One after the other, as long as all of them fit into memory."""
-    out: list[ViewInput] = []
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What readers of files say, as this stage's errors."""
+    try:
+        yield
+    except CameraFileError as error:
+        raise ReconstructError(str(error), code=ErrorCode.INVALID_CAMERA) from None
+    except MediaError as error:
+        raise ReconstructError(str(error), code=ErrorCode.INVALID_IMAGE) from None
+
+
+def _single(path: Path, *, depth: bool = True, depth_scale: float = 0.0) -> tuple[ViewInput, tuple[str, ...]]:
+    """A picture file alone, with what `depth` beside it has for it."""
+    read = _views([_beside(path, depth_scale) if depth else Source(path, path.name)])
+    return read[0][0], _told(read)
+
+
+def _beside(path: Path, depth_scale: float) -> Source:
+    names = (path.parent / "depth" / f"{path.stem}{ending}" for ending in DEPTH_FILES)
+    return Source(path, path.name, depth=next((p for p in names if p.is_file()), None), depth_scale=depth_scale)
+
+
+def _views(
+    sources: Iterable[Source], *, limits: Limits = LIMITS
+) -> list[tuple[ViewInput, tuple[str, ...]]]:  # fmt: skip
+    """Read one after the other, with what was done to each, as long as all of them fit into memory."""
+    out: list[tuple[ViewInput, tuple[str, ...]]] = []
     pixels = 0
-    for path, camera in files:
-        out.append(_picture(path, camera))
-        pixels += out[-1].image.shape[0] * out[-1].image.shape[1]
+    for source in sources:
+        with _refusing():
+            read = read_source(source)
+        image = check_photo(read.rgb, what=f"photo {source.picture}")
+        out.append((ViewInput(source.name, image, read.depth, read.K, source.viewmat, read.focal_px, read.valid),
+                    read.notes))  # fmt: skip
+        pixels += image.shape[0] * image.shape[1]
         if pixels > limits.request_pixels:
             raise ReconstructError(
-                f"{path.parent}: more than {limits.request_pixels} pixels in all: give fewer or smaller pictures",
-                code=ErrorCode.INVALID_IMAGE,
-            )
-    return tuple(out)
+                f"{source.picture.parent}: more than {limits.request_pixels} pixels in all: give fewer or smaller "
+                "pictures", code=ErrorCode.INVALID_IMAGE,
+            )  # fmt: skip
+    return out
 
 
-def _picture(path: Path, camera: Mapping[str, list[list[float]]] | None = None) -> ViewInput:
-    image = load_photo(path)
-    depth = None
-    for suffix in (".png", ".npy"):
-        file = path.parent / "depth" / f"{path.stem}{suffix}"
-        if file.is_file():
-            depth = metres(_depth_file(file), what=str(file))
-    K = None if camera is None else np.asarray(camera["K"], np.float64)
-    pose = None if camera is None or "viewmat" not in camera else np.asarray(camera["viewmat"], np.float64)
-    return ViewInput(path.name, image, depth, K, pose, _focal(path, image.shape[1], image.shape[0]))
-
-
-def _depth_file(file: Path) -> NDArray[np.generic]:
-    import cv2
-
-    try:
-        found = np.load(file, allow_pickle=False) if file.suffix == ".npy" else cv2.imread(str(file), -1)
-    except (OSError, ValueError, cv2.error) as error:
-        raise ReconstructError(f"{file}: not a depth file: {error}", code=ErrorCode.INVALID_IMAGE) from None
-    if found is None:
-        raise ReconstructError(f"{file}: not a picture that OpenCV reads", code=ErrorCode.INVALID_IMAGE)
-    return np.asarray(found)
-
-
-def _focal(path: Path, width: int, height: int) -> float:
-    """Focal length [px] from EXIF's 35 mm equivalent, 0 where there is none."""
-    from PIL import Image
-
-    with Image.open(path) as opened:
-        exif = opened.getexif().get_ifd(0x8769)
-    equivalent = float(exif.get(0xA405, 0) or 0)
-    return equivalent * float(np.hypot(width, height)) / float(np.hypot(36, 24))
-
-
-def _cameras(file: Path) -> dict[str, Mapping[str, list[list[float]]]]:
-    if not file.is_file():
-        return {}
-    try:
-        return {str(c["name"]): {"K": c["K"], **({"viewmat": c["viewmat"]} if "viewmat" in c else {})}
-                for c in parse_json(read_text(file))}  # fmt: skip
-    except (ValueError, KeyError, TypeError) as error:
-        raise ReconstructError(f'{file}: expected [{{"name", "K", "viewmat"}}], viewmat where known: {error}',
-                               code=ErrorCode.INVALID_CAMERA) from None  # fmt: skip
-
-
-def _film(path: Path, count: int) -> tuple[ViewInput, ...]:
-    """The sharpest frame of each of `count` equal parts."""
-    import cv2
-
-    film = cv2.VideoCapture(str(path))
-    total = int(film.get(cv2.CAP_PROP_FRAME_COUNT))
-    best: dict[int, tuple[float, int, NDArray[np.uint8]]] = {}
-    index = 0
-    while True:
-        ok, frame = film.read()
-        if not ok:
-            break
-        part = min(index * count // max(total, 1), count - 1)
-        sharp = float(cv2.Laplacian(cv2.cvtColor(frame, cv2.COLOR_BGR2GRAY), cv2.CV_32F).var())
-        if part not in best or sharp > best[part][0]:
-            best[part] = (sharp, index, np.asarray(frame[..., ::-1], np.uint8).copy())
-        index += 1
-    film.release()
-    if index == 0:
-        raise ReconstructError(f"film {path} has no frame that OpenCV reads", code=ErrorCode.INVALID_IMAGE)
-    return tuple(ViewInput(f"frame_{i:06d}.png", check_photo(f)) for _, (_, i, f) in sorted(best.items()))
+def _told(read: Sequence[tuple[ViewInput, tuple[str, ...]]]) -> tuple[str, ...]:
+    """A line for each note: of which picture, or of how many."""
+    names: dict[str, list[str]] = {}
+    for view, notes in read:
+        for note in notes:
+            names.setdefault(note, []).append(view.name)
+    return tuple(f"{of[0]}{f' and {len(of) - 1} more' if len(of) > 1 else ''}: {note}" for note, of in names.items())

@@ -56,11 +56,13 @@ def _reconstruct(
     if inputs.route == "photo" and not more_views:
         from pw_core.reconstruct.routes.single_photo import lift_photo
 
-        return lift_photo(config, inputs.views[0], folder=None if folder is None else Path(folder), progress=progress)
+        place = None if folder is None else Path(folder)
+        return _accounted(lift_photo(config, inputs.views[0], folder=place, progress=progress), inputs)
     if inputs.route == "rgbd":
         from pw_core.reconstruct.routes.single_rgbd import lift_rgbd
 
-        return lift_rgbd(config, inputs.views[0], settings=settings, progress=progress)
+        scene = lift_rgbd(config, inputs.views[0], settings=settings, progress=progress)
+        return _accounted(scene, inputs)
     from pw_core.reconstruct.routes.many_views import reconstruct_many
 
     with ExitStack() as stack:
@@ -74,6 +76,11 @@ def _reconstruct(
         inputs, settings = views_of_photo(config, inputs, settings, place, subrange(progress, 0.0, 0.3))
         scene = reconstruct_many(config, inputs, settings=settings, folder=place, progress=subrange(progress, 0.3, 1.0))
     return replace(scene, provenance=scene.provenance | {"method": f"many views: {more_views}, of a single photo"})
+
+
+def _accounted(scene: Scene, inputs: Inputs) -> Scene:
+    """With what became of the files that were given."""
+    return replace(scene, provenance=scene.provenance | {"inputs": inputs.account}) if inputs.account else scene
 
 
 def describe_route(config: SceneConfig, inputs: Inputs | None = None) -> str:

@@ -17,9 +17,12 @@ from tempfile import TemporaryDirectory
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.files import path_below
+from pw_core.media.depth import ENDINGS
 
 MAX_FILES = 4096
 """In a folder and those in it; each is held open while the folder is read."""
+BESIDE = ("cameras.json", "cam_params.json")
+"""Files above a folder that tell its cameras."""
 MAX_DEPTH = 4
 """Folders within folders; deeper ones are not there for who reads."""
 
@@ -74,7 +77,7 @@ class Allowed:
 @contextmanager
 def opened(uri: str, allowed: Allowed) -> Iterator[Path]:
     """What `uri` names, for reading: names and folders are the same, and every file is one that was open when its place
-    was checked. With a folder come the `cameras.json` beside it, and with a file what `depth` beside it has for it.
+    was checked. With a folder come the cameras' files beside it, and with a file what `depth` beside it has for it.
 
     Raises:
         PWError: something that would be read leads out of the allowed folders, or there is too much of it. Errors of
@@ -86,10 +89,11 @@ def opened(uri: str, allowed: Allowed) -> Iterator[Path]:
         held = _Held(allowed, files)
         if path.is_dir():
             held.folder(path, place / path.name, MAX_DEPTH)
-            beside = [path.parent / "cameras.json"] if path_below(str(path.parent), allowed.roots) else []
+            near = path_below(str(path.parent), allowed.roots) is not None
+            beside = [path.parent / name for name in BESIDE] if near else []
         else:
             held.file(path, place / path.name)
-            beside = [path.parent / "depth" / f"{path.stem}{suffix}" for suffix in (".png", ".npy")]
+            beside = [path.parent / "depth" / f"{path.stem}{suffix}" for suffix in ENDINGS]
         for other in beside:
             if other.is_file():
                 held.file(other, place / other.relative_to(path.parent))

@@ -17,11 +17,11 @@ def reconstruct(context: Context, request: ReconstructRequest) -> Reconstructed:
     from pw_core.reconstruct.report.outcome import Outcome
 
     world, desk, config, inputs = context.world, context.desk, request.config, request.inputs
-    began = time.monotonic()
+    views, began = config.reconstruct.views, time.monotonic()
     world.store.check_free(config.name, replace=request.replace)
     if request.uri:
         with opened(request.uri, Allowed(context.input_roots, "input_uri", ErrorCode.INVALID_IMAGE)) as path:
-            inputs = Inputs.load(path, max_frames=config.reconstruct.views.max_frames)
+            inputs = Inputs.load(path, max_frames=views.max_frames, depth_scale=views.depth_scale)
     route = describe_route(config, inputs)
 
     def progress(stage: str, fraction: float) -> None:

@@ -73,7 +73,7 @@ class Asked:
 
 class Reconstructed(NamedTuple):
     """wall_time [s]; psnr [dB] against the pictures, NaN where it was not measured; scale_from: where metres come from;
-    left_out: names of pictures that could not be placed; doubts: sentences, each with a remedy."""
+    left_out: pictures that could not be placed, files that were not used; doubts: sentences, each with a remedy."""
 
     scene_id: str
     wall_time: float

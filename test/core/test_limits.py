@@ -102,7 +102,7 @@ def test_pictures_beyond_the_limits(tmp_path: Path, monkeypatch) -> None:
     for k in range(2):
         cv2.imwrite(str(tmp_path / f"{k}.png"), np.zeros((64, 64), np.uint8))
     few = type(LIMITS)(request_pixels=5000)
-    monkeypatch.setattr("pw_core.reconstruct.inputs._pictures.__kwdefaults__", {"limits": few})
+    monkeypatch.setattr("pw_core.reconstruct.inputs._views.__kwdefaults__", {"limits": few})
     code, text = refusal(lambda: Inputs.load(tmp_path))
     assert code == ErrorCode.INVALID_IMAGE and "5000 pixels" in text
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from pw_core.config import ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F64
+from pw_core.reconstruct.ground.depth_unit import DepthUnitOptions, check_height
 from pw_core.reconstruct.ground.plane import Plane, PlaneOptions, find_plane
 from pw_core.reconstruct.types import Posed, View
 
@@ -27,6 +28,8 @@ class WorldFrameOptions:
     """Share of the points that a plane must hold to outdo z = 0 of the frame that poses were given in."""
     noise_tolerances: float = 3.0
     """By how many tolerances of the plane few and faint points may be off."""
+    unit: DepthUnitOptions = DepthUnitOptions()
+    """When given metres contradict the height that is told."""
     assumed_size_m: float = 0.2
     """Longest extent of the first entity [m] where nothing tells the metre."""
     level_deg: float = 3.0
@@ -93,6 +96,8 @@ def to_world_frame(
     if given is not None and plane.inliers < options.given_frame_share:
         plane = given
     height = float(posed.views[0].camera.centre @ plane.normal - plane.offset)
+    if metric and settings.depth_scale == 0:
+        check_height(height, settings.camera_height_m, "views.camera_height_m", options=options.unit)
     if metric:
         scale, source = 1.0, metre or "given poses or depth"
     elif settings.camera_height_m > 0:

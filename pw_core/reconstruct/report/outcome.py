@@ -22,12 +22,14 @@ class OutcomeOptions:
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
     """psnr_db [dB]: of the bound scene against the pictures, NaN where it was not measured; scale_from: where metres
-    come from; left_out: names of pictures that could not be placed; doubts: sentences about masks and sizes, each
-    with a remedy."""
+    come from; left_out: names of pictures that could not be placed, and of files that were not used, with the
+    reason; notes: what was done to pictures that their pixels do not tell; doubts: sentences about masks and sizes,
+    each with a remedy."""
 
     psnr_db: float = math.nan
     scale_from: str = BY_CONFIGURATION
     left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     options: OutcomeOptions = OutcomeOptions()
 
@@ -40,10 +42,12 @@ class Outcome:
     def of(cls, scene: Scene) -> Outcome:
         """Of a scene as a route left it, or as it was loaded."""
         made = scene.provenance
+        given = made.get("inputs", {})
         bound = made.get("figures", {}).get("bound", {})
         return cls(
             psnr_db=float(made.get("psnr_db", bound.get("psnr_db", math.nan))),
             scale_from=str(made.get("plane", {}).get("scale_from", BY_CONFIGURATION)),
-            left_out=tuple(made.get("poses", {}).get("not_registered", ())),
+            left_out=(*made.get("poses", {}).get("not_registered", ()), *given.get("left_out", ())),
+            notes=tuple(given.get("notes", ())),
             doubts=tuple(made.get("doubts", ())),
         )

@@ -84,6 +84,9 @@ def summary(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         lost = poses.get("not_registered", [])
         text = f"{len(poses['registered'])} of {len(poses['registered']) + len(lost)}"
         out.append(("pictures placed", text + (f"; not: {', '.join(lost)}" if lost else "")))
+    for what, key in (("left out", "left_out"), ("what was done to pictures", "notes")):
+        if report.get("inputs", {}).get(key):
+            out.append((what, "; ".join(report["inputs"][key])))
     say("poses", "{poses}", poses, "poses")
     say("points", "{points}, {reprojection_error_px:.2f} px off on average", poses, "points", "reprojection_error_px")
     say("plane", "{plane_inliers:.0%} of the points lie on it", plane, "plane_inliers")

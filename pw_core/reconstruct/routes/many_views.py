@@ -121,7 +121,8 @@ def reconstruct_many(
     scene = replace(
         scene, cameras=tuple(_named(v.camera) for v in order),
         provenance={
-            "method": f"many views: {inputs.route}", "poses": posed.report, "plane": placed.plane, "background": hole,
+            "method": f"many views: {inputs.route}", "inputs": inputs.account,
+            "poses": posed.report, "plane": placed.plane, "background": hole,
             "figures": figures, "working_size_px": [order[0].camera.width, order[0].camera.height],
             "seconds": round(time.perf_counter() - began, 1),
         },
@@ -140,7 +141,7 @@ def _place(job: _Job, options: ManyViewsOptions) -> _Placed:
     posed = pose(inputs, settings, folder, progress, options=options.poses)
     if adjusted is not None:
         posed = replace(posed, report=posed.report | {"poses": "given, then adjusted", "adjusted": adjusted})
-    metric = inputs.route != "photos"
+    metric = inputs.metric and inputs.route != "photos"
     prompt = _prompt_view(inputs, settings, posed)
     progress("plane", 0.14)
     own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)

@@ -15,6 +15,7 @@ from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.ground_texture import fill_texture
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound
+from pw_core.reconstruct.ground.depth_unit import DepthUnitOptions, check_height
 from pw_core.reconstruct.ground.plane import find_plane
 from pw_core.reconstruct.ground.world_frame import to_world_frame
 from pw_core.reconstruct.inputs import ViewInput
@@ -59,6 +60,8 @@ class RgbdLiftOptions:
     """How wide the Gaussian of an unseen face is, in edges of it: no gaps between them."""
     most_stretch: float = 40.0
     """Of the background's Gaussians: at the horizon they are long and flat."""
+    unit: DepthUnitOptions = DepthUnitOptions()
+    """When depth counts as in another unit."""
     assembly: AssemblyOptions = AssemblyOptions()
     """Numbers of particles."""
     bind: BindOptions = BindOptions()
@@ -84,6 +87,8 @@ def lift_rgbd(
     posed, standing = to_world_frame(_around(posed, masks, config, options), settings, metric=True)
     seen = posed.views[0]
     camera = seen.camera
+    if settings.depth_scale == 0 and view.viewmat is None:
+        check_height(float(camera.centre[2]), config.camera.height_m, "camera.height_m", options=options.unit)
     progress("solids", 0.4)
     solids, skins = [], []
     for entity, mask in zip(config.entities, masks):

@@ -22,7 +22,7 @@ class CameraFilm:
     camera: the name of a camera of the scene, or a camera with pose. stamps [s] (N,), rising, on the clock of
     `Observed.time_origin`. frames (N, H, W, 3), uint8 or floats 0 to 1. valid (N, H, W): False where nothing was
     observed (an arm in the way, a dead pixel); None: all was. masks (N, H, W): entity id + 1, 0 background, -1 not
-    certain; None where not known.
+    certain; None where not known. notes: what reading it has changed or left out.
 
     Raises:
         RefineError: INVALID_STAMPS; INVALID_TARGET for a wrong size or count, NaN, or a black frame.
@@ -33,6 +33,7 @@ class CameraFilm:
     frames: Frames
     valid: NDArray[np.bool_] | None = None
     masks: Masks | None = None
+    notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         what = f"film of camera '{self.name}'"

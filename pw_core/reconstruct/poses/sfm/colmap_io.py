@@ -2,12 +2,29 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pw_core.reconstruct.types import Posed
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """For each picture the name of a PNG file, no two the same: its own, without the blanks that separate the fields of
+    COLMAP's text files; with its old ending in it where two pictures differ in that alone."""
+    plain = [re.sub(r"\s+", "_", Path(n).stem) for n in names]
+    whole = [re.sub(r"[\s.]+", "_", n) for n in names]
+    out: list[str] = []
+    for i, stem in enumerate(plain):
+        name = stem if plain.count(stem) == 1 else whole[i]
+        number = 2
+        while f"{name}.png" in out:
+            name, number = f"{whole[i]}_{number}", number + 1
+        out.append(f"{name}.png")
+    return out
 
 
 def write_colmap(folder: Path, posed: Posed) -> None:
@@ -19,13 +36,12 @@ def write_colmap(folder: Path, posed: Posed) -> None:
     poses.mkdir(exist_ok=True)
     inputs.mkdir(exist_ok=True)
     cameras, images = [], []
-    for i, v in enumerate(posed.views, 1):
+    for i, (v, name) in enumerate(zip(posed.views, file_names([v.name for v in posed.views])), 1):
         K, m = v.camera.K, v.camera.viewmat
         numbers = " ".join(f"{x:.9g}" for x in (K[0, 0], K[1, 1], K[0, 2], K[1, 2]))
         cameras.append(f"{i} PINHOLE {v.camera.width} {v.camera.height} {numbers}")
         x, y, z, w = Rotation.from_matrix(m[:3, :3]).as_quat()
         placed = " ".join(f"{n:.12g}" for n in (w, x, y, z, *m[:3, 3]))
-        name = f"{Path(v.name).stem}.png"
         images += [f"{i} {placed} {i} {name}", ""]  # the second line would hold its points
         cv2.imwrite(str(inputs / name), v.image[..., ::-1])
     colors = np.clip(np.round(255 * posed.colors), 0, 255).astype(int)

@@ -1,0 +1,70 @@
+"""Lenses that bend straight lines: pictures as a pinhole camera takes them, and which of their pixels were seen."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.float32)
+
+
+@dataclass(frozen=True)
+class Distortion:
+    """OpenCV's model (4, 5, 8, 12 or 14 numbers) or its fisheye (4)."""
+
+    model: Literal["opencv", "fisheye"]
+    coefficients: tuple[float, ...]
+
+    @classmethod
+    def of(cls, model: Literal["opencv", "fisheye"], coefficients: Sequence[float]) -> Distortion | None:
+        """None where all are 0."""
+        return cls(model, tuple(float(c) for c in coefficients)) if any(coefficients) else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class UndistortOptions:
+    """When a pixel of the straight picture was seen."""
+
+    least_seen: float = 0.999
+    """Share of the four pixels it is a mean of that lie in the picture; the rest would be mixed with black."""
+
+
+class Straight:
+    """From pictures of a distorted camera to those of the pinhole camera of the same K.
+
+    Args:
+        K: (3, 3) [px], pixel centres at +0.5.
+        distortion: the lens.
+        size: of the picture, width and height [px].
+    """
+
+    def __init__(
+        self, K: NDArray[np.float64], distortion: Distortion, size: tuple[int, int], *,
+        options: UndistortOptions = UndistortOptions(),
+    ) -> None:  # fmt: skip
+        import cv2
+
+        k = np.array(K, np.float64)
+        k[:2, 2] -= 0.5  # OpenCV's pixel centres are whole numbers
+        d = np.array(distortion.coefficients, np.float64)
+        fisheye = distortion.model == "fisheye"
+        make: Any = cv2.fisheye.initUndistortRectifyMap if fisheye else cv2.initUndistortRectifyMap
+        self._maps = make(k, d, np.eye(3), k, size, cv2.CV_32FC1)
+        share = cv2.remap(np.ones((size[1], size[0]), np.float32), *self._maps, interpolation=cv2.INTER_LINEAR,
+                          borderMode=cv2.BORDER_CONSTANT)  # fmt: skip
+        self.valid: NDArray[np.bool_] = np.asarray(share >= options.least_seen)
+        """(H, W): False where the lens never looked."""
+
+    def picture(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
+        """Colours are interpolated and go on at the edge; others (depth, masks) are those of the nearest pixel, and 0
+        where nothing was seen: a mean across an edge would be a point in the air."""
+        import cv2
+
+        color = pixels.ndim == 3
+        how = cv2.INTER_LINEAR if color else cv2.INTER_NEAREST
+        border = cv2.BORDER_REPLICATE if color else cv2.BORDER_CONSTANT
+        return np.asarray(cv2.remap(pixels, *self._maps, interpolation=how, borderMode=border), pixels.dtype)

@@ -1,0 +1,66 @@
+"""What people and drivers hand in: `make bench BENCH=inputs` writes out/bench/inputs.json, one record for each input.
+
+    python test/benchmark/inputs.py [part]...
+
+Parts: `cases` (each input of test/support/cases right, or refused by name where that will do; 1 or 0), `layouts` (poses
+of other tools' folders against their source), `fuzz` (mutated files: tracebacks and memory).
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from parts.records import record, write
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from support.cases import depth, films, layouts, photos, texts
+
+
+def cases() -> None:
+    """A record for each input, and one for all."""
+    all_cases = photos.CASES | depth.CASES | texts.CASES | films.CASES | layouts.CASES
+    if importlib.util.find_spec("rclpy") is not None:
+        from support.cases import messages
+
+        all_cases |= messages.CASES
+    right = total = 0
+    for name, case in all_cases.items():
+        with tempfile.TemporaryDirectory(prefix="pw_inputs_") as folder:
+            for verdict in case(Path(folder)):
+                good = verdict.state != "wrong"
+                right, total = right + good, total + 1
+                record(f"{name}: {verdict.name}", float(good), "", "1", good, f"{verdict.state} {verdict.note}".strip())
+    record("inputs right or refused by name", right / total, "", "1", right == total, f"{right} of {total}")
+
+
+def layout_poses() -> None:
+    """Figure 3: the largest difference of a pose's entry from its source, for each layout."""
+    for name, make in layouts.SAMPLES.items():
+        with tempfile.TemporaryDirectory(prefix="pw_inputs_") as folder:
+            sample = make(Path(folder))
+            found = layouts.read(sample.folder)
+            error, unaccounted = layouts.pose_error(found, sample), layouts.complaint(found, sample)
+            record(f"layout {name}: poses", error, "m", "<= 1e-6", error <= 1e-6 and not unaccounted,
+                   unaccounted or "all files accounted for")  # fmt: skip
+
+
+PARTS: dict[str, Callable[[], None]] = {"cases": cases, "layouts": layout_poses}
+
+
+def main() -> None:
+    """All parts, or those named on the command line."""
+    names = sys.argv[1:] or list(PARTS)
+    if unknown := [n for n in names if n not in PARTS]:
+        sys.exit(f"no part {', '.join(unknown)}: name some of {', '.join(PARTS)}, or none for all")
+    for name in names:
+        PARTS[name]()
+    write("inputs", keep=len(names) < len(PARTS))
+
+
+if __name__ == "__main__":
+    main()

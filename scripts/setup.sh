@@ -97,15 +97,17 @@ else
 fi
 
 # --- the kernels ------------------------------------------------------------------------------------------------------
-# numba keeps what it compiles beside the sources, for this processor: the first scene then waits for nothing.
+# numba keeps what it compiles beside the sources, for this processor: the first rollout and its pictures then wait for
+# nothing.
 warm=install/.pw_warm
-sources=$({ cat pw_core/kernels/*.py pw_core/simulate/fast/*.py; cat "$stamp"
+sources=$({ cat pw_core/kernels/*.py pw_core/simulate/fast/*.py pw_core/render/kernels/*.py pw_core/skinning.py; cat "$stamp"
             grep -m1 'model name' /proc/cpuinfo 2>/dev/null || uname -m; } | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$warm" 2>/dev/null)" = "$sources" ]; then
-  echo "==> physics kernels are up to date"
+  echo "==> kernels are up to date"
 else
-  stage "compiling the physics kernels (once, about a minute)"
+  stage "compiling the kernels of physics and pictures (once, about a minute and a half)"
   PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m pw_core.simulate.fast.warm
+  PYTHONPATH=$PWD${PYTHONPATH:+:$PYTHONPATH} "$venv/bin/python" -m pw_core.render.warm
   echo "$sources" > "$warm"
 fi
 stage "ready"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, RenderError
-from pw_core.gaussians import F32, F64, Camera, quats_to_rotations
+from pw_core.gaussians import F32, F64, I64, Camera, quats_to_rotations
 from pw_core.limits import LIMITS, Limits
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene
 
@@ -50,6 +50,36 @@ def placed_positions(scene: Scene, physics: PhysicsState) -> F32:
             turn = quats_to_rotations(body.orientation)
             out[e.particles] = (scene.rest[e.particles] - e.origin) @ turn.T + body.position
     return out
+
+
+def total_deformations(scene: Scene, now: F32, physics: PhysicsState, near: I64) -> F32:
+    """Deformation of each particle since the binding (J, 3, 3), particles being at `now` [m] (J, 3); near (J, 12):
+    their neighbours at rest."""
+    from pw_core.skinning import deformations
+
+    A = deformations(scene.rest, now, near)
+    for e in scene.entities:
+        body = physics.bodies.get(e.name)
+        if body is not None:  # exact, where least squares would round
+            A[e.particles] = quats_to_rotations(body.orientation)
+    return A
+
+
+def particle_colors(scene: Scene) -> NDArray[np.uint8]:
+    """RGB (J, 3): the mean of what hangs on a particle; an inner particle has that of its nearest outer one."""
+    from scipy.spatial import cKDTree
+
+    own = scene.binding.index[:, 0]
+    n = len(scene.rest)
+    total = np.zeros((n, 3))
+    np.add.at(total, own, scene.foreground.colors())
+    count = np.bincount(own, minlength=n)
+    seen = np.flatnonzero(count)
+    if len(seen) == 0:
+        return np.full((n, 3), 128, np.uint8)
+    mean = total[seen] / count[seen, None]
+    nearest = cKDTree(scene.rest[seen]).query(scene.rest)[1]
+    return np.asarray((mean[nearest] * 255).round(), np.uint8)
 
 
 def entity_poses(scene: Scene, physics: PhysicsState) -> list[EntityPose]:
@@ -155,13 +185,9 @@ class Appearance:
         return self._following(placed_positions(self.scene, physics), physics)
 
     def _following(self, now: F32, physics: PhysicsState) -> tuple[F32, F32]:
-        from pw_core.skinning import deformations, follow
+        from pw_core.skinning import follow
 
-        A = deformations(self.scene.rest, now, self._near)
-        for e in self.scene.entities:
-            body = physics.bodies.get(e.name)
-            if body is not None:  # exact, where least squares would round
-                A[e.particles] = quats_to_rotations(body.orientation)
+        A = total_deformations(self.scene, now, physics, self._near)
         return follow(self._binding, self.scene.rest, now, A, self._covariances)
 
     def render(self, camera: Camera, physics: PhysicsState, *, appearance: AppearanceParameters | None = None) -> View:
@@ -248,20 +274,3 @@ class Appearance:
         if pixels <= self.prepared_pixels:
             self._prepared[key] = made, pixels
         return made
-
-    def particle_colors(self) -> NDArray[np.uint8]:
-        """RGB (J, 3): the mean of what hangs on a particle; an inner particle has that of its nearest outer one."""
-        from scipy.spatial import cKDTree
-
-        own = self.scene.binding.index[:, 0]
-        n = len(self.scene.rest)
-        total = np.zeros((n, 3))
-        np.add.at(total, own, self.scene.foreground.colors())
-        count = np.bincount(own, minlength=n)
-        seen = np.flatnonzero(count)
-        if len(seen) == 0:
-            return np.full((n, 3), 128, np.uint8)
-        mean = total[seen] / count[seen, None]
-        nearest = cKDTree(self.scene.rest[seen]).query(self.scene.rest)[1]
-        return np.asarray((mean[nearest] * 255).round(), np.uint8)
-

@@ -97,14 +97,13 @@ def rollout(
     start: Annotated[str, typer.Option(help="State to start from; empty: the head.")] = "",
     commit: Annotated[bool, typer.Option(help="Make the end the world's new state.")] = False,
     film: Annotated[Path | None, typer.Option(help="Write a film (.mp4).")] = None,
-    export: Annotated[Path | None, typer.Option(help="Write the trajectory (.npz or .parquet).")] = None,
+    export: Annotated[Path | None, typer.Option(help="Write the trajectory, as `pw export` does.")] = None,
     store: StoreOption = DEFAULT_STORE,
     device: DeviceOption = "cpu",
 ) -> None:
     """Ask what happens: physics from a state under a round's actions."""
     with errors():
         from pw_core.errors import ErrorCode, RolloutError
-        from pw_core.export.trajectory import export_trajectory
 
         world = open_world(store, device, scene, writes=commit)
         assert world.scene is not None
@@ -127,7 +126,7 @@ def rollout(
 
             write_film(film, pictures, fps=world.scene.config.playback_fps)
         if export is not None:
-            export_trajectory(world.scene, running.trajectory, export)
+            world.export(export, trajectory=running.trajectory.id)
         typer.echo(f"state {running.end.id} at {running.end.time_s:.3f} s, {len(running.trajectory)} frames")
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, ParamSpec
 
 import numpy as np
@@ -311,6 +312,35 @@ class World(Scenes):
             )
         return cameras[name]
 
+    def export(
+        self, path: Path | str, *, trajectory: str | None = None, state: str = "", time_s: float | None = None
+    ) -> Path:
+        """Write a state (empty: the head), or a trajectory (empty: the last committed) where one is named, for other
+        programs; the ending of `path` says how, see `pw_core.export.formats`.
+
+        Args:
+            time_s: of the trajectory [s]: that instant alone.
+
+        Raises:
+            SceneError: UNKNOWN_STATE, UNKNOWN_TRAJECTORY, NO_SCENE; STORE_FAILED: a format that is not known, does not
+                hold this, or needs a package that is not installed; a file that cannot be written.
+            RolloutError (INVALID_TIME): a time that is not the trajectory's.
+        """
+        from pw_core.export.content import Content
+        from pw_core.export.formats import export
+
+        scene = self._need_scene()
+        if trajectory is None:
+            return export(Content.of_state(scene, self.state(state)), path)
+        shown = self.trajectory(trajectory)
+        known = {s.id: s for s in self.states()}
+        end = known.get(shown.end) or known.get(shown.start)
+        looks, created = (end.appearance, end.created) if end else (None, 0.0)
+        if time_s is None:
+            return export(Content.of_trajectory(scene, shown, appearance=looks, origin_s=created), path)
+        physics = self.physics_at(shown, time_s)
+        return export(Content(scene, [0.0], lambda _: physics, appearance=looks, origin_s=created + time_s), path)
+
     def entity_poses(self, physics: PhysicsState) -> list[EntityPose]:
         """Where every entity is."""
         from pw_core.appearance import entity_poses
@@ -319,4 +349,6 @@ class World(Scenes):
 
     def particle_colors(self) -> NDArray[np.uint8]:
         """RGB of each particle, shape (J, 3)."""
-        return self.appearance.particle_colors()
+        from pw_core.appearance import particle_colors
+
+        return particle_colors(self._need_scene())

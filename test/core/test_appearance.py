@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pw_core.appearance import Appearance, entity_poses, placed_positions
+from pw_core.appearance import Appearance, entity_poses, particle_colors, placed_positions
 from pw_core.scene import Body
 from support.lit import lit_scene
 
@@ -70,5 +70,5 @@ def test_a_rigid_entity_is_where_its_body_is(scene) -> None:
 
 
 def test_a_particle_has_the_colour_of_what_hangs_on_it(scene) -> None:
-    colours = Appearance(scene).particle_colors()
+    colours = particle_colors(scene)
     assert colours.shape == (len(scene.rest), 3) and np.abs(colours.astype(int) - [204, 51, 51]).max() <= 1

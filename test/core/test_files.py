@@ -1,4 +1,4 @@
-"""Films, exports and the command line."""
+"""Films and the command line."""
 
 from __future__ import annotations
 
@@ -11,34 +11,11 @@ from typer.testing import CliRunner
 from pw_core.cli import app
 from pw_core.errors import PWError
 from pw_core.export.film import write_film
-from pw_core.export.trajectory import export_trajectory
-from pw_core.scene import State, Trajectory
+from pw_core.scene import State
 from pw_core.store import Store
 from pw_core.tree import ROOT
 
 RUNNER = CliRunner()
-
-
-def still(scene, count: int = 3) -> Trajectory:
-    positions = np.stack([scene.rest + 0.01 * k for k in range(count)])
-    return Trajectory("t", "a", "b", np.arange(count) * 0.1, positions, np.zeros_like(positions), {})
-
-
-def test_parquet_has_a_row_a_particle_and_frame(scene, tmp_path: Path) -> None:
-    import pyarrow.parquet as pq
-
-    table = pq.read_table(export_trajectory(scene, still(scene), tmp_path / "t.parquet"))
-    assert table.num_rows == 3 * len(scene.rest) and set(table["entity"].to_pylist()) == {"ball"}
-    last = table.slice(2 * len(scene.rest))
-    assert np.allclose(last["x"].to_numpy(), scene.rest[:, 0] + 0.02, atol=1e-6)
-    assert np.allclose(last["A00"].to_numpy(), 1, atol=1e-3) and np.allclose(last["A01"].to_numpy(), 0, atol=1e-3)
-
-
-def test_npz_and_wrong_ending(scene, tmp_path: Path) -> None:
-    with np.load(export_trajectory(scene, still(scene), tmp_path / "t.npz"), allow_pickle=False) as arrays:
-        assert arrays["positions"].shape == (3, len(scene.rest), 3)
-    with pytest.raises(PWError, match=r"ending in \.npz or \.parquet"):
-        export_trajectory(scene, still(scene), tmp_path / "t.csv")
 
 
 def test_film_can_be_read_again(tmp_path: Path) -> None:

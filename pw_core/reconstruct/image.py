@@ -12,7 +12,7 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.limits import LIMITS
 from pw_core.media.errors import MediaError
 from pw_core.media.pictures import read_picture
-from pw_core.reconstruct.types import Rgb
+from pw_core.reconstruct.types import Mask, Rgb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +74,16 @@ def _check_size(width: int, height: int, *, what: str, options: PhotoOptions) ->
         wrong = f"at most {LIMITS.picture_pixels} pixels in all"
     if wrong:
         raise ReconstructError(f"{what} is {width} x {height} px: {wrong}", code=ErrorCode.INVALID_IMAGE)
+
+
+def working_valid(valid: Mask | None, size: tuple[int, int]) -> Mask | None:
+    """Which pixels (H, W) of a picture scaled to `size` (width, height) are made of seen ones alone; None: all."""
+    import cv2
+
+    if valid is None or valid.shape == size[::-1]:
+        return valid
+    share = cv2.resize(valid.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+    return np.asarray(share > 1 - 1e-3)
 
 
 def working_size(photo: Rgb, width_px: int) -> Rgb:

@@ -20,12 +20,19 @@ Masks = dict[str, dict[str, Mask]]
 
 @dataclass(frozen=True)
 class View:
-    """A registered image: without distortion, at the working size, its camera, and depth [m] (H, W) where given."""
+    """A registered image: without distortion, at the working size, its camera, depth [m] (H, W) where given, and valid
+    (H, W), False where nothing was seen (None: all was)."""
 
     name: str
     image: Rgb
     camera: Camera
     depth: F32 | None = None
+    valid: Mask | None = None
+
+    @property
+    def unseen(self) -> Mask:
+        """(H, W): what the picture says nothing of."""
+        return np.zeros(self.image.shape[:2], np.bool_) if self.valid is None else ~self.valid
 
 
 @dataclass(frozen=True)

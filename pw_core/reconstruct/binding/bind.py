@@ -169,5 +169,6 @@ def _prepare(
                                 sh_degree=background.sh_degree))  # fmt: skip
         targets.append(torch.from_numpy((v.image / 255).astype(np.float32)).to(device))
         near = ndimage.binary_dilation(union[v.name], iterations=options.margin_px).astype(np.float32)
+        near[v.unseen] = 0
         weights.append(torch.from_numpy(near / max(near.mean(), 1e-6)).to(device)[..., None])
     return prepared, targets, weights

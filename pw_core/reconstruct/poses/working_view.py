@@ -5,15 +5,18 @@ from __future__ import annotations
 import numpy as np
 
 from pw_core.gaussians import F64, Camera
-from pw_core.reconstruct.image import working_size
+from pw_core.reconstruct.image import working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
-from pw_core.reconstruct.types import Rgb, View
+from pw_core.reconstruct.types import Mask, Rgb, View
 
 
-def working_view(given: ViewInput, picture: Rgb, *, K: F64, viewmat: F64, width_px: int) -> View:
+def working_view(
+    given: ViewInput, picture: Rgb, *, K: F64, viewmat: F64, width_px: int, valid: Mask | None = None
+) -> View:
     """What was given as a view at the working width, with its depth.
 
-    picture: as a pinhole camera K (3, 3) takes it; viewmat (4, 4): world to camera.
+    picture: as a pinhole camera K (3, 3) takes it; viewmat (4, 4): world to camera; valid (H, W): what of the
+    picture was seen, None: what was given says it.
     """
     import cv2
 
@@ -23,4 +26,5 @@ def working_view(given: ViewInput, picture: Rgb, *, K: F64, viewmat: F64, width_
     depth = given.depth
     if depth is not None:
         depth = cv2.resize(depth, (camera.width, camera.height), interpolation=cv2.INTER_NEAREST).astype(np.float32)
-    return View(given.name, small, camera, depth)
+    valid = given.valid if valid is None else valid
+    return View(given.name, small, camera, depth, working_valid(valid, (camera.width, camera.height)))

@@ -24,7 +24,7 @@ WITHOUT_EFFECT = {"bind_steps", "checkpoint_every"}
 
 def open_job(config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path) -> None:
     """Empty the folder of another job's intermediate files."""
-    given = [(v.image, v.depth, v.K, v.viewmat) for v in inputs.views]
+    given = [(v.image, v.depth, v.K, v.viewmat, *(() if v.valid is None else (v.valid,))) for v in inputs.views]
     sums = [_digest(b"|".join(b"" if a is None else a.tobytes() for a in v))[:16] for v in given]
     masks = [
         _digest(np.ascontiguousarray(m).tobytes() + f"{e} {n}".encode())[:16]

@@ -27,7 +27,7 @@ from pw_core.reconstruct.background.light import LightOptions, estimate_light
 from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
-from pw_core.reconstruct.image import check_photo, working_size
+from pw_core.reconstruct.image import check_photo, working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
@@ -70,6 +70,8 @@ class PhotoLiftOptions:
 
     hidden: HiddenOptions = HiddenOptions()
     """What the entities hide."""
+    least_table_share: float = 0.01
+    """Of the photo that must show the table for what is not seen of it to be filled like it."""
     light: LightOptions = LightOptions()
     """Which light the table is in."""
     table: TableOptions = TableOptions()
@@ -84,6 +86,12 @@ class PhotoLiftOptions:
     """The entities' Gaussians."""
     fit: PhotoFitOptions = PhotoFitOptions()
     """Their colours."""
+
+
+CUT_OUT = (
+    "the photo shows nothing round the entities (alpha hides it): table and backdrop are plain grey; give a photo with "
+    "its background"
+)
 
 
 @dataclass(frozen=True)
@@ -122,9 +130,9 @@ def lift_photo(
     )  # fmt: skip
     progress("masks", 0.05)
     scale = width / original.shape[1]
-    masks = prompted_masks(pixels, config.entities, config.reconstruct.views, scale=scale)
-    hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)
+    seen = View(view.name, pixels, camera, valid=working_valid(view.valid, (width, height)))
     table = on_table(config, camera)
+    masks, hidden, unseen, doubts = _masks(config, seen, table, scale, options)
     depth = None
     if config.reconstruct.depth.provider:
         depth = _depth(pixels, ~hidden & table, config, camera, subrange(progress, 0.1, 0.25), options.align)
@@ -137,7 +145,7 @@ def lift_photo(
     progress("background", 0.45)
     nothing = skins[0].gaussians[:0]
     things = assemble(config, bodies, bound, nothing)
-    covered = hidden_region(masks, [False] * len(masks), options=options.hidden)
+    covered = hidden_region(masks, [False] * len(masks), options=options.hidden) | unseen
     lit = estimate_light(
         pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
     )
@@ -151,7 +159,8 @@ def lift_photo(
     # What the entities hide keeps its filled colour: the photo says nothing of it.
     free = np.where((background_pixels >= 0) & ~mute.reshape(-1)[background_pixels], background_pixels, -1)
     foreground, background, psnr = fit_colors(
-        scene.foreground, np.concatenate([k.pixels for k in skins]), background, free, pixels, camera,
+        scene.foreground, np.concatenate([k.pixels for k in skins]), background, free,
+        np.where(unseen[..., None], filled, pixels), camera,
         outline=np.concatenate([k.outline for k in skins]), hidden_colors=filled,
         kept=None if lit is None else lit.kept, seam=seam(table, options=options.background),
         iterations=config.reconstruct.fit_iterations,
@@ -164,15 +173,30 @@ def lift_photo(
             "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
-            "doubts": _doubts(pixels, masks, scene, scale), "seconds": round(time.perf_counter() - began, 2),
+            "doubts": _doubts(pixels, masks, scene, scale) + doubts,
+             "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
     if folder is not None:
-        stages = PhotoStages(view=View(view.name, pixels, camera), scale=scale, masks=tuple(masks), hidden=hidden,
+        stages = PhotoStages(view=seen, scale=scale, masks=tuple(masks), hidden=hidden,
                              bright=None if lit is None else lit.pixels, filled=filled)  # fmt: skip
         write_photo_report(folder, scene, stages)
     progress("done", 1.0)
     return scene
+
+
+def _masks(
+    config: SceneConfig, seen: View, table: Mask, scale: float, options: PhotoLiftOptions
+) -> tuple[list[Mask], Mask, Mask, list[str]]:
+    """The entities' masks, what is to be filled, what of it was not seen, and what is doubtful of that."""
+    found = prompted_masks(seen.image, config.entities, config.reconstruct.views, scale=scale)
+    unseen = seen.unseen
+    masks = [m & ~unseen for m in found]
+    hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)
+    if unseen.any() and (table & ~hidden & ~unseen).mean() < options.least_table_share:
+        # Plain grey stands there, which is as good as what nothing could fill it with.
+        return masks, hidden, np.zeros_like(unseen), [CUT_OUT]
+    return masks, hidden | unseen, unseen, []
 
 
 def _doubts(pixels: Rgb, masks: list[Mask], scene: Scene, scale: float) -> list[str]:

@@ -82,7 +82,7 @@ def lift_rgbd(
     posed = single_view(view, settings, hfov_deg=config.camera.hfov_deg)
     first = posed.views[0]
     found = prompted_masks(first.image, config.entities, settings, scale=first.camera.width / view.image.shape[1])
-    masks = [_own(first, m, options) for m in found]
+    masks = [_own(first, m & ~first.unseen, options) for m in found]
     progress("plane", 0.3)
     posed, standing = to_world_frame(_around(posed, masks, config, options), settings, metric=True)
     seen = posed.views[0]
@@ -221,6 +221,7 @@ def _background(seen: View, union: Mask, options: RgbdLiftOptions) -> Gaussians:
     camera = seen.camera
     assert seen.depth is not None
     wide = ndimage.binary_dilation(union, iterations=options.hidden_margin_px)
+    wide |= seen.unseen
     filled = fill_texture(seen.image.astype(np.float32), wide, ~wide)
     rays = camera.rays(pixel_centres(camera.height, camera.width))
     down = rays[..., 2] < -1e-6

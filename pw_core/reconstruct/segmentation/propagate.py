@@ -170,7 +170,7 @@ def _by_silhouettes(
     if rest:
         first = propagate(posed, rest, {e.name: known[e.name] for e in rest}, prompt_view=prompt_view, options=options)
     taken = {
-        v.name: np.any([np.zeros(v.image.shape[:2], bool), *(m[v.name] for m in first.values())], axis=0)
+        v.name: np.any([v.unseen, *(m[v.name] for m in first.values())], axis=0)
         for v in posed.views
     }  # fmt: skip
     view = next(v for v in posed.views if v.name == prompt_view)
@@ -188,7 +188,7 @@ def _cut_all(
     points = posed.points
     shown = _in_front(view, [points[i] for i in own], options)
     fixed = [c.masks.get(view.name) for c in every]
-    taken = np.any([np.zeros(view.image.shape[:2], bool), *(m for m in fixed if m is not None)], axis=0)
+    taken = np.any([view.unseen, *(m for m in fixed if m is not None)], axis=0)
     found: list[Mask] = []
     for i, c in enumerate(every):
         known = fixed[i]

@@ -12,8 +12,9 @@ import numpy as np
 from pw_core.config import ViewsSettings
 from pw_core.gaussians import Camera, Gaussians
 from pw_core.progress import Progress
+from pw_core.reconstruct.image import working_valid
 from pw_core.reconstruct.splatting.checkpoint import FitRecord, Fitted, resume
-from pw_core.reconstruct.splatting.draw import camera_tensors, draw_tensors
+from pw_core.reconstruct.splatting.draw import camera_tensors, draw_tensors, picture_tensors, where_seen
 from pw_core.reconstruct.splatting.parameters import DensifyOptions, Params, RateOptions, extent
 from pw_core.reconstruct.types import View
 
@@ -53,7 +54,7 @@ def fit_cpu(
     order = np.random.default_rng(done)
     queue: list[int] = []
     pyramid = [_halved(views), list(views)]
-    targets = [[torch.from_numpy(v.image.astype(np.float32) / 255) for v in level] for level in pyramid]
+    targets = [[picture_tensors(v) for v in level] for level in pyramid]
     degree_every = max(1, steps // options.sh_stages)
 
     def error() -> float:
@@ -64,12 +65,13 @@ def fit_cpu(
             queue = list(order.permutation(len(views)))
         k = queue.pop()
         level = 0 if step < options.coarse_share * steps else 1
-        camera, target = pyramid[level][k].camera, targets[level][k]
+        camera, (shown, valid) = pyramid[level][k].camera, targets[level][k]
         # A colour that changes behind the Gaussians leaves them no way but to be opaque. On black, half-transparent
         # ones would do for what is dark, and what a moved entity uncovers would be seen through.
         background = torch.from_numpy(order.random(3, dtype=np.float32))
         drawn = draw_tensors(params.drawn(), camera, sh_degree=min(settings.sh_degree, step // degree_every),
                              background=background)  # fmt: skip
+        target = where_seen(shown, valid, drawn.rgb[0])
         loss = picture_loss(drawn.rgb[0], target)
         params.zero_grad()
         loss.backward()
@@ -118,5 +120,5 @@ def _halved(views: Sequence[View]) -> list[View]:
     for v in views:
         size = max(1, v.camera.width // 2), max(1, v.camera.height // 2)
         image = np.asarray(cv2.resize(v.image, size, interpolation=cv2.INTER_AREA), np.uint8)
-        out.append(View(v.name, image, v.camera.resized(*size)))
+        out.append(View(v.name, image, v.camera.resized(*size), valid=working_valid(v.valid, size)))
     return out

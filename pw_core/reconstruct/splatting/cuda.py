@@ -14,7 +14,7 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Gaussians
 from pw_core.progress import Progress
 from pw_core.reconstruct.splatting.checkpoint import FitRecord, Fitted, resume
-from pw_core.reconstruct.splatting.draw import camera_tensors
+from pw_core.reconstruct.splatting.draw import camera_tensors, picture_tensors, where_seen
 from pw_core.reconstruct.splatting.parameters import Params, RateOptions, extent
 from pw_core.reconstruct.types import View
 
@@ -67,7 +67,7 @@ def fit_cuda(
     strategy = _strategy("gradient_2dgs" if flat else "means2d", most=settings.max_gaussians)
     strategy.check_sanity(tensors, optimisers)
     state = strategy.initialize_state(scene_scale=size)
-    targets = [torch.from_numpy(v.image.astype(np.float32) / 255).cuda() for v in views]
+    targets = [picture_tensors(v, "cuda") for v in views]
     cameras = [camera_tensors(v.camera, "cuda") for v in views]
     rng = np.random.default_rng(done)
     backgrounds = torch.from_numpy(rng.random((settings.steps, 3), dtype=np.float32)).cuda()  # as `fit_cpu`
@@ -94,10 +94,11 @@ def fit_cuda(
         result = draw(*shape, view, K, cam.width, cam.height, sh_degree=degree, packed=False)
         drawn, info = result[0][0] + (1 - result[1][0]) * backgrounds[step], result[-1]
         strategy.step_pre_backward(tensors, optimisers, state, step, info)
-        loss = picture_loss(drawn, targets[k]) + regularisation(shape[3], shape[2], size)
+        target = where_seen(*targets[k], drawn)
+        loss = picture_loss(drawn, target) + regularisation(shape[3], shape[2], size)
         loss.backward()
         with torch.no_grad():
-            recent = [*recent[1 - len(views) :], ((drawn - targets[k]) ** 2).mean()]
+            recent = [*recent[1 - len(views) :], ((drawn - target) ** 2).mean()]
         optimisers["means"].param_groups[0]["lr"] = params.means_rate(step, settings.steps)
         for optimiser in optimisers.values():
             optimiser.step()

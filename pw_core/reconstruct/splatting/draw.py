@@ -10,6 +10,7 @@ import numpy as np
 from pw_core.config import ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import Camera, Gaussians
+from pw_core.reconstruct.types import View
 
 
 def choose_device(settings: ViewsSettings) -> str:
@@ -24,6 +25,21 @@ def choose_device(settings: ViewsSettings) -> str:
     if settings.device == "cuda" and not there:
         raise ReconstructError("views.device is 'cuda', but torch sees no CUDA device", code=ErrorCode.INVALID_CONFIG)
     return "cuda" if there and settings.device != "cpu" else "cpu"
+
+
+def picture_tensors(view: View, device: str = "cpu") -> tuple[Any, Any]:
+    """The picture (H, W, 3), 0 to 1, and what of it was seen (H, W, 1), None: all."""
+    import torch
+
+    target = torch.from_numpy(view.image.astype(np.float32) / 255).to(device)
+    return target, None if view.valid is None else torch.from_numpy(view.valid).to(device)[..., None]
+
+
+def where_seen(target: Any, valid: Any, drawn: Any) -> Any:
+    """The target (H, W, 3) with what is drawn where nothing was seen, so that nothing pulls at it."""
+    import torch
+
+    return target if valid is None else torch.where(valid, target, drawn.detach())
 
 
 def camera_tensors(camera: Camera, device: str = "cpu") -> tuple[Any, Any]:

@@ -15,7 +15,13 @@ from pw_core.progress import Progress
 from pw_core.reconstruct.splatting.checkpoint import Fitted
 from pw_core.reconstruct.splatting.cpu import FitOptions, fit_cpu
 from pw_core.reconstruct.splatting.cuda import CudaFitOptions, fit_cuda
-from pw_core.reconstruct.splatting.draw import choose_device, draw_tensors, gaussian_tensors
+from pw_core.reconstruct.splatting.draw import (
+    choose_device,
+    draw_tensors,
+    gaussian_tensors,
+    picture_tensors,
+    where_seen,
+)
 from pw_core.reconstruct.types import View
 
 
@@ -50,8 +56,11 @@ def score(views: Sequence[View], gaussians: Gaussians, *, device: str = "cpu") -
     with torch.no_grad():
         for v in views:
             drawn = draw_tensors(tensors, v.camera, device=device, sh_degree=gaussians.sh_degree).rgb[0]
-            target = torch.from_numpy(v.image.astype(np.float32) / 255).to(device)
+            shown, valid = picture_tensors(v, device)
             drawn = drawn.clamp(0, 1)
-            psnr.append(float(-10 * torch.log10(((drawn - target) ** 2).mean())))
-            ssim.append(float(ssim_map(drawn, target).mean()))
+            target = where_seen(shown, valid, drawn)
+            share = 1.0 if v.valid is None else float(v.valid.mean())
+            psnr.append(float(-10 * torch.log10(((drawn - target) ** 2).mean() / share)))
+            similar = float(ssim_map(drawn, target).mean())
+            ssim.append(similar if v.valid is None else 1 - (1 - similar) / share)
     return {"psnr_db": float(np.mean(psnr)), "ssim": float(np.mean(ssim))}

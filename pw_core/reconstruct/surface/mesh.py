@@ -92,7 +92,7 @@ def _depth_views(
         v.name: masks[name][v.name] | ndimage.binary_dilation(
             np.any([np.zeros(v.image.shape[:2], bool), *(m[v.name] for n, m in masks.items() if n != name)], axis=0),
             iterations=options.touching_gap_px,
-        ) for v in views
+        ) | v.unseen for v in views
     }  # fmt: skip
     depths, before = {}, {}
     roomy = dict(free)

@@ -72,5 +72,5 @@ def single_view(given: ViewInput, settings: ViewsSettings, *, hfov_deg: float) -
     focal = given.focal_px or width / 2 / float(np.tan(np.radians(hfov_deg) / 2))
     K = np.array([[focal, 0, width / 2], [0, focal, height / 2], [0, 0, 1.0]]) if given.K is None else given.K
     viewmat = np.eye(4) if given.viewmat is None else given.viewmat
-    full = ViewInput(given.name, given.image, given.depth, K, viewmat, given.focal_px)
+    full = ViewInput(given.name, given.image, given.depth, K, viewmat, given.focal_px, given.valid)
     return posed_from_depth(Inputs((full,)), settings)

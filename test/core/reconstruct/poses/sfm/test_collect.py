@@ -19,10 +19,11 @@ def test_a_picture_without_distortion_is_given_back_and_one_with_is_straightened
     picture = np.zeros((120, 160, 3), np.uint8)
     cv2.line(picture, (20, 4), (20, 116), (255, 255, 255), 2)
     plain = pycolmap.Camera(model="PINHOLE", width=160, height=120, params=[150, 150, 80, 60])
-    same, K = undistorted(picture, plain)
-    assert same is picture and np.allclose(K, [[150, 0, 80], [0, 150, 60], [0, 0, 1]])
+    same, K, seen = undistorted(picture, plain)
+    assert same is picture and seen is None and np.allclose(K, [[150, 0, 80], [0, 150, 60], [0, 0, 1]])
     radial = pycolmap.Camera(model="SIMPLE_RADIAL", width=160, height=120, params=[150, 80, 60, 0.2])
-    straightened, _ = undistorted(picture, radial)
+    straightened, _, seen = undistorted(picture, radial)
+    assert seen is not None and 0.5 < seen.mean() < 1 and not seen[0, 0]  # the corners: nobody looked there
     columns = [np.flatnonzero(straightened[row, :, 0] > 100).mean() for row in (10, 60)]
     assert abs(columns[0] - columns[1]) > 0.8  # what was straight in a distorted picture is not
 

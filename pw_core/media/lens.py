@@ -59,12 +59,17 @@ class Straight:
         self.valid: NDArray[np.bool_] = np.asarray(share >= options.least_seen)
         """(H, W): False where the lens never looked."""
 
-    def picture(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
-        """Colours are interpolated and go on at the edge; others (depth, masks) are those of the nearest pixel, and 0
-        where nothing was seen: a mean across an edge would be a point in the air."""
+    def picture(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Brightness or colours, interpolated; at the edge they go on where nothing was seen."""
         import cv2
 
-        color = pixels.ndim == 3
-        how = cv2.INTER_LINEAR if color else cv2.INTER_NEAREST
-        border = cv2.BORDER_REPLICATE if color else cv2.BORDER_CONSTANT
-        return np.asarray(cv2.remap(pixels, *self._maps, interpolation=how, borderMode=border), pixels.dtype)
+        made = cv2.remap(pixels, *self._maps, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        return np.asarray(made, np.uint8)
+
+    def nearest(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
+        """Depth or masks (bool as uint8), those of the nearest pixel, 0 where nothing was seen: a mean across an edge
+        would be a point in the air."""
+        import cv2
+
+        made = cv2.remap(pixels, *self._maps, interpolation=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        return np.asarray(made, pixels.dtype)

@@ -110,7 +110,8 @@ def decode_picture(
     except MediaError:
         raise
     except Exception as error:  # decoders of broken files raise whatever they come across
-        text = f"{what} ({len(data)} bytes) is not a whole PNG, JPEG or other picture: {type(error).__name__}: {error}"
+        said = f"{type(error).__name__}: {error}"
+        text = f"{what} ({len(data)} bytes) is cut off or damaged, not a whole PNG, JPEG or other picture: {said}"
         raise MediaError(text) from None
 
 

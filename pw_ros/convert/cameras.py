@@ -6,7 +6,7 @@ frame (z forward, x right, y down), with pixel centres at whole numbers.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 from builtin_interfaces.msg import Time
@@ -17,6 +17,7 @@ from std_msgs.msg import Header
 
 from pw_core.errors import ErrorCode
 from pw_core.gaussians import Camera
+from pw_core.media.lens import Distortion, Straight
 from pw_core.render import cameras
 from pw_ros.convert.geometry import ConversionError, Matrix, finite, matrix_to_pose, pose_to_matrix
 
@@ -46,6 +47,8 @@ class Intrinsics(NamedTuple):
 
 
 _DISTORTION_COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+_OTHER_NAMES = {"fisheye": "equidistant", "kannala_brandt4": "equidistant", "brown_conrady": "plumb_bob"}
+"""What drivers call those models, in small letters."""
 
 
 def intrinsics_to_camera_info(
@@ -72,7 +75,7 @@ def camera_info_to_intrinsics(message: CameraInfo, *, undistorted: bool = False)
     width, height = int(message.width), int(message.height)
     if width == 0 or height == 0:
         raise ConversionError(f"camera_info has no size: width {width}, height {height}", code=code)
-    k = finite(message.k, "camera_info.k", code).reshape(3, 3)
+    k = _matrix_of(message)
     if k[0, 0] <= 0 or k[1, 1] <= 0:
         raise ConversionError(
             f"camera_info.k is not calibrated: focal lengths {k[0, 0]} and {k[1, 1]} px must be positive", code=code
@@ -81,7 +84,7 @@ def camera_info_to_intrinsics(message: CameraInfo, *, undistorted: bool = False)
         raise ConversionError(
             f"camera_info.k must be [fx 0 cx; 0 fy cy; 0 0 1], got {np.round(k, 3).tolist()}", code=code
         )
-    if not undistorted and any(message.d):
+    if not undistorted and lens_of(message) is not None:
         raise ConversionError(
             f"the camera is distorted ({message.distortion_model}, d = {[round(v, 4) for v in message.d]}): send the "
             "rectified picture (image_rect of image_proc) with a camera_info without distortion",
@@ -96,6 +99,45 @@ def camera_info_to_intrinsics(message: CameraInfo, *, undistorted: bool = False)
     K[0] /= bin_x
     K[1] /= bin_y
     return Intrinsics(K, width // bin_x, height // bin_y)
+
+
+def _matrix_of(message: CameraInfo) -> Matrix:
+    """k (3, 3), or of a rectified topic whose k is left at zero what p says."""
+    k = finite(message.k, "camera_info.k", ErrorCode.INVALID_CAMERA).reshape(3, 3)
+    if not k.any() and any(message.p):
+        k = finite(message.p, "camera_info.p", ErrorCode.INVALID_CAMERA).reshape(3, 4)[:, :3]
+    return np.array(k, dtype=np.float64)
+
+
+def lens_of(message: CameraInfo) -> Distortion | None:
+    """The distortion of a camera_info, None where there is none: names in capitals or as other drivers have them, and
+    coefficients with zeros at the end, mean what they say. A k of zeros with p set is of a rectified topic.
+
+    Raises:
+        ConversionError (INVALID_CAMERA): another model, or a wrong number of coefficients.
+    """
+    code = ErrorCode.INVALID_CAMERA
+    d = finite(message.d, "camera_info.d", code).ravel().tolist()
+    if not any(d) or (not any(message.k) and any(message.p)):
+        return None
+    name = message.distortion_model.strip().lower()
+    name = _OTHER_NAMES.get(name, name)
+    counts = _DISTORTION_COEFFICIENTS.get(name)
+    if counts is None:
+        raise ConversionError(
+            f"distortion model '{message.distortion_model}' is not known; use one of "
+            f"{', '.join(_DISTORTION_COEFFICIENTS)}, or send the rectified picture",
+            code=code,
+        )
+    while len(d) > max(counts) and d[-1] == 0:
+        d.pop()
+    if len(d) not in counts:
+        raise ConversionError(
+            f"{message.distortion_model} has {' or '.join(map(str, counts))} coefficients, camera_info.d has "
+            f"{len(message.d)}",
+            code=code,
+        )
+    return Distortion.of("fisheye" if name == "equidistant" else "opencv", d)
 
 
 def camera_to_info(camera: Camera, *, frame_id: str = "", stamp: Time | None = None) -> CameraInfo:
@@ -124,54 +166,30 @@ def messages_to_camera(
     return Camera(name, K, np.asarray(np.linalg.inv(placed), dtype=np.float64), width, height)
 
 
-def undistort(pixels: NDArray[Pixel], message: CameraInfo) -> tuple[NDArray[Pixel], Intrinsics]:
-    """The picture a pinhole camera of the same K would have taken, and that camera.
+def undistort(
+    pixels: NDArray[Pixel], message: CameraInfo
+) -> tuple[NDArray[Pixel], Intrinsics, NDArray[np.bool_] | None]:
+    """The picture a pinhole camera of the same K would have taken, that camera, and which pixels (H, W) the lens saw
+    (None: all).
 
-    Takes plumb_bob, rational_polynomial (OpenCV's model) and equidistant (its fisheye). Colour is interpolated; depth
-    (uint16, float32) takes the nearest pixel, since a mean across an edge is a point in the air. Without distortion
-    the picture comes back as it is.
+    Takes plumb_bob, rational_polynomial (OpenCV's model) and equidistant (its fisheye), of a region of interest or
+    binned too. Colour is interpolated; depth (uint16, float32) takes the nearest pixel, since a mean across an edge is
+    a point in the air. Without distortion the picture comes back as it is.
 
     Raises:
-        ConversionError (INVALID_CAMERA): another model, a wrong number of coefficients, a region of interest or binning
-            together with distortion, or a picture of another size than camera_info says.
+        ConversionError (INVALID_CAMERA): another model, a wrong number of coefficients, or a picture of another size
+            than camera_info says.
     """
-    code = ErrorCode.INVALID_CAMERA
+    lens = lens_of(message)
     intrinsics = camera_info_to_intrinsics(message, undistorted=True)
     if pixels.shape[:2] != (intrinsics.height, intrinsics.width):
         raise ConversionError(
             f"camera_info is of {intrinsics.width} x {intrinsics.height} px, the picture of {pixels.shape[1]} x "
             f"{pixels.shape[0]}",
-            code=code,
+            code=ErrorCode.INVALID_CAMERA,
         )
-    if not any(message.d):
-        return pixels, intrinsics
-    counts = _DISTORTION_COEFFICIENTS.get(message.distortion_model)
-    if counts is None:
-        raise ConversionError(
-            f"distortion model '{message.distortion_model}' is not known; use one of "
-            f"{', '.join(_DISTORTION_COEFFICIENTS)}, or send the rectified picture",
-            code=code,
-        )
-    if len(message.d) not in counts:
-        raise ConversionError(
-            f"{message.distortion_model} has {' or '.join(map(str, counts))} coefficients, camera_info.d has "
-            f"{len(message.d)}",
-            code=code,
-        )
-    if (intrinsics.width, intrinsics.height) != (message.width, message.height):
-        raise ConversionError(
-            "a region of interest or binning of a distorted camera is not supported; send the rectified picture",
-            code=code,
-        )
-    import cv2
-
-    k = np.array(message.k, dtype=np.float64).reshape(3, 3)  # OpenCV's pixel centres, as the message's
-    d = finite(message.d, "camera_info.d", code)
-    size = (intrinsics.width, intrinsics.height)
-    if message.distortion_model == "equidistant":
-        maps = cv2.fisheye.initUndistortRectifyMap(k, d, np.eye(3), k, size, cv2.CV_32FC1)
-    else:
-        maps = cv2.initUndistortRectifyMap(k, d, np.eye(3), k, size, cv2.CV_32FC1)
-    how = cv2.INTER_LINEAR if pixels.dtype == np.uint8 else cv2.INTER_NEAREST
-    straight: NDArray[Any] = cv2.remap(pixels, *maps, interpolation=how, borderMode=cv2.BORDER_CONSTANT)
-    return straight, intrinsics
+    if lens is None:
+        return pixels, intrinsics, None
+    straight = Straight(intrinsics.K, lens, (intrinsics.width, intrinsics.height))
+    made = straight.picture(pixels) if pixels.dtype == np.uint8 else straight.nearest(pixels)
+    return made, intrinsics, None if straight.valid.all() else straight.valid

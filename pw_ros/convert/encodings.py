@@ -30,7 +30,12 @@ ENCODINGS: dict[str, Encoding] = {
     "8UC1": Encoding("u1", 1),
     "8UC3": Encoding("u1", 3, bgr=True),  # OpenCV's order, by convention
     "8UC4": Encoding("u1", 4, bgr=True),
+    "rgb16": Encoding("u2", 3),
+    "bgr16": Encoding("u2", 3, bgr=True),
+    "rgba16": Encoding("u2", 4),
+    "bgra16": Encoding("u2", 4, bgr=True),
     "mono16": Encoding("u2", 1),
     "16UC1": Encoding("u2", 1),
     "32FC1": Encoding("f4", 1),
+    "64FC1": Encoding("f8", 1),
 }

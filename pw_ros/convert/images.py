@@ -11,11 +11,13 @@ of bytes is checked element by element (0.1 s for a megapixel).
 from __future__ import annotations
 
 import array
+import struct
 
 import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
+from pw_ros.convert.camera_encodings import CAMERA_ENCODINGS, decode_camera
 from pw_ros.convert.cv_bridge_images import decode
 from pw_ros.convert.encodings import ENCODINGS, ImageError
 
@@ -39,8 +41,8 @@ def image_to_numpy(message: Image) -> NDArray[np.generic]:
     """The picture in a raw image message: RGB(A) order, native byte order, rows without padding.
 
     Returns `uint8 (H, W, 3)`, `uint8 (H, W, 4)` (RGBA), `uint8 (H, W)`, `uint16 (H, W)` or `float32 (H, W)`, as the
-    encoding says; always a copy that may be written to. Encodings that are not in `ENCODINGS` (Bayer, YUV ...) come as
-    RGB where cv_bridge is usable.
+    encoding says; always a copy that may be written to. YUV and Bayer patterns come as RGB, and encodings that are
+    not known here too where cv_bridge is usable.
 
     Raises:
         ImageError: an unknown encoding, a `step` shorter than a row, data shorter than `step * height`, no pixels,
@@ -53,7 +55,7 @@ def image_to_numpy(message: Image) -> NDArray[np.generic]:
     if height * width > MAX_PIXELS:
         raise ImageError(f"the image is too large: {width} x {height}; at most {MAX_PIXELS:,} pixels are taken")
     if encoding is None:
-        return decode(message)
+        return decode_camera(message) if message.encoding.lower() in CAMERA_ENCODINGS else decode(message)
     dtype = np.dtype(encoding.dtype).newbyteorder(">" if message.is_bigendian else "<")
     row = width * encoding.channels * dtype.itemsize
     step = int(message.step)
@@ -150,16 +152,18 @@ def to_rgb8(pixels: NDArray[np.generic]) -> NDArray[np.uint8]:
 
 
 def depth_to_metres(pixels: NDArray[np.generic]) -> NDArray[np.float32]:
-    """A depth picture in metres, by REP 118: uint16 is millimetres with 0 unknown, float32 is metres. Unknown: NaN.
+    """A depth picture in metres, by REP 118: uint16 is millimetres, 0 and 65535 unknown, floats metres. Unknown: NaN.
 
     Raises:
         ImageError: another type or shape.
     """
-    if pixels.ndim != 2 or pixels.dtype not in (np.uint16, np.float32):
+    if pixels.ndim != 2 or pixels.dtype not in (np.uint16, np.float32, np.float64):
         raise ImageError(f"depth is 16UC1 [mm] or 32FC1 [m], not {pixels.dtype} of shape {pixels.shape}")
-    depth = pixels.astype(np.float32)
     if pixels.dtype == np.uint16:
-        depth *= np.float32(1e-3)
+        depth = pixels.astype(np.float32) * np.float32(1e-3)
+        depth[pixels == np.iinfo(np.uint16).max] = np.nan  # what many cameras send for nothing
+    else:
+        depth = pixels.astype(np.float32)
     depth[~(np.isfinite(depth) & (depth > 0))] = np.nan
     return depth
 
@@ -224,19 +228,20 @@ def compressed_to_numpy(message: CompressedImage) -> NDArray[np.generic]:
     """The picture in a compressed message, RGB(A) order: `uint8` or `uint16` with 1, 3 or 4 channels.
 
     The bytes decide about jpeg or png, not the format field, which drivers fill in many ways. image_transport's
-    `compressedDepth` (a png or RVL behind a header of its own) is refused with a message that says so, except for its
-    16UC1 png, which is depth in millimetres and is read.
+    `compressedDepth` (behind a header of its own) is read where it is a png: 16UC1 in millimetres, 32FC1 in metres.
 
     Raises:
         ImageError: empty, truncated, too large, or neither jpeg nor png.
     """
     import cv2
 
-    data = bytes(message.data)
+    data, head = bytes(message.data), b""
     if "compressedDepth" in message.format:
-        if "16UC1" not in message.format or data[12 : 12 + len(PNG_SIGNATURE)] != PNG_SIGNATURE:
-            raise ImageError(f"of compressedDepth only 16UC1 as png is read, not '{message.format}'; send raw depth")
-        data = data[12:]
+        if data[12 : 12 + len(PNG_SIGNATURE)] != PNG_SIGNATURE:
+            raise ImageError(f"of compressedDepth only png is read, not '{message.format}'; send raw depth")
+        head, data = data[:12], data[12:]
+    if data.startswith(JPEG_SIGNATURE):
+        data = data.rstrip(b"\0")  # drivers send whole buffers
     if not data:
         raise ImageError("the compressed image is empty")
     width, height = compressed_size(data)
@@ -249,9 +254,21 @@ def compressed_to_numpy(message: CompressedImage) -> NDArray[np.generic]:
     pixels = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if pixels is None:
         raise ImageError(f"the compressed image is damaged: {len(data)} bytes that OpenCV cannot decode")
+    if head and "32FC1" in message.format:
+        return _metres_of_inverse(pixels, head)
     if pixels.ndim == 3 and pixels.shape[2] >= 3:
         pixels = np.ascontiguousarray(pixels[..., [2, 1, 0, 3][: pixels.shape[2]]])
     return pixels
+
+
+def _metres_of_inverse(pixels: NDArray[np.generic], head: bytes) -> NDArray[np.float32]:
+    """image_transport's 32FC1: whole numbers q of inverse depth, metres = a / (q - b), 0 unknown (NaN)."""
+    a, b = struct.unpack("<ff", head[4:12])
+    if not (a > 0 and np.isfinite(b)) or pixels.dtype != np.uint16:
+        raise ImageError(f"compressedDepth of 32FC1: its header says a = {a:g}, b = {b:g}, which no depth has")
+    q = pixels.astype(np.float32)
+    with np.errstate(divide="ignore"):
+        return np.where((q > 0) & (q > b), np.float32(a) / (q - np.float32(b)), np.nan).astype(np.float32)
 
 
 def compressed_size(data: bytes) -> tuple[int, int]:

@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, PWError
+from pw_core.media.pictures import Picture
 from pw_core.reconstruct import Inputs, ViewInput
-from pw_ros.convert.cameras import camera_info_to_intrinsics, undistort
+from pw_ros.convert.cameras import camera_info_to_intrinsics, lens_of, undistort
 from pw_ros.convert.encodings import ImageError
 from pw_ros.convert.geometry import pose_to_matrix
-from pw_ros.convert.images import compressed_to_numpy, depth_to_metres, image_to_numpy, to_rgb8
+from pw_ros.convert.images import depth_to_metres, image_to_numpy
+from pw_ros.convert.pictures import message_to_picture
 
 OFF_CENTRE = 0.05
 ToWorld = Callable[[str], NDArray[np.float64] | None]
@@ -29,8 +31,8 @@ def request_to_inputs(request: Any, to_world: ToWorld) -> Inputs | None:
     Raises:
         PWError: INVALID_IMAGE, INVALID_CAMERA, INVALID_FRAME; the message says which of them and why.
     """
-    pictures = [(f"images[{i}]", m, image_to_numpy) for i, m in enumerate(request.images)]
-    pictures += [(f"compressed_images[{i}]", m, compressed_to_numpy) for i, m in enumerate(request.compressed_images)]
+    pictures: list[tuple[str, Any]] = [(f"images[{i}]", m) for i, m in enumerate(request.images)]
+    pictures += [(f"compressed_images[{i}]", m) for i, m in enumerate(request.compressed_images)]
     for field in ("camera_infos", "camera_poses", "depths"):
         count = len(getattr(request, field))
         if count not in (0, len(pictures)):
@@ -42,16 +44,17 @@ def request_to_inputs(request: Any, to_world: ToWorld) -> Inputs | None:
     if not pictures:
         return None
     views = []
-    for i, (what, message, read) in enumerate(pictures):
+    for i, (what, message) in enumerate(pictures):
         try:
-            views.append(_view(i, to_rgb8(read(message)), request, to_world))
+            views.append(_view(i, message_to_picture(message), request, to_world))
         except PWError as error:
             raise PWError(f"{what}: {error}", code=error.code) from None
     return Inputs(tuple(views))
 
 
-def _view(i: int, picture: NDArray[np.uint8], request: Any, to_world: ToWorld) -> ViewInput:
+def _view(i: int, given: Picture, request: Any, to_world: ToWorld) -> ViewInput:
     depth = K = viewmat = None
+    picture, valid = given.rgb, given.valid
     if request.depths:
         try:
             depth = np.nan_to_num(depth_to_metres(image_to_numpy(request.depths[i])), nan=0.0)
@@ -59,9 +62,13 @@ def _view(i: int, picture: NDArray[np.uint8], request: Any, to_world: ToWorld) -
             raise PWError(f"depths[{i}]: {error}", code=error.code) from None
     if request.camera_infos:
         info = request.camera_infos[i]
-        if any(info.d):
-            picture, lens = undistort(picture, info)
+        if lens_of(info) is not None:
+            picture, lens, seen = undistort(picture, info)
             depth = None if depth is None else undistort(depth, info)[0]
+            if valid is not None:
+                shown = undistort(valid.astype(np.float32), info)[0] > 0
+                seen = shown if seen is None else seen & shown
+            valid = seen
         else:
             lens = camera_info_to_intrinsics(info)
         height, width = picture.shape[:2]
@@ -74,7 +81,7 @@ def _view(i: int, picture: NDArray[np.uint8], request: Any, to_world: ToWorld) -
         placed = pose_to_matrix(pose.pose, what=f"camera_poses[{i}]", code=ErrorCode.INVALID_CAMERA)
         world = to_world(pose.header.frame_id)
         viewmat = np.asarray(np.linalg.inv(placed if world is None else world @ placed), dtype=np.float64)
-    return ViewInput(f"image_{i:03d}.png", picture, depth, K, viewmat)
+    return ViewInput(f"image_{i:03d}.png", picture, depth, K, viewmat, given.focal_px, valid)
 
 
 def with_lens(config: SceneConfig, view: ViewInput) -> SceneConfig:

@@ -39,6 +39,7 @@ class Frames:
         Raises:
             PWError (INVALID_FRAME): tf2 is not there, or does not know it.
         """
+        frame_id = frame_id.removeprefix("/")  # as tf had it before tf2
         if frame_id in ("", self.frame_id):
             return None
         if self._buffer is None:

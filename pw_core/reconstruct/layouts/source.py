@@ -51,10 +51,10 @@ def read_source(source: Source) -> Read:
     rgb = picture.rgb
     if source.distortion is not None and K is not None:
         straight = Straight(K, source.distortion, (width, height))
-        rgb, depth = straight.picture(rgb), None if depth is None else straight.picture(depth)
+        rgb, depth = straight.picture(rgb), None if depth is None else straight.nearest(depth)
         seen = straight.valid
         if valid is not None:
-            seen = seen & straight.picture(valid.astype(np.uint8)).astype(bool)
+            seen = seen & straight.nearest(valid.astype(np.uint8)).astype(bool)
         valid = None if seen.all() else seen
     return Read(rgb, depth, K, valid, picture.focal_px, tuple(notes))
 

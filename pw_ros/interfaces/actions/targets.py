@@ -10,9 +10,12 @@ from builtin_interfaces.msg import Time
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
+from pw_core.media.pictures import Picture
+from pw_core.refine.targets.footage import unseen_where_dark
 from pw_msgs.msg import TargetFrame
 from pw_ros.convert.encodings import ImageError
-from pw_ros.convert.images import compressed_to_numpy, image_to_numpy, to_rgb8
+from pw_ros.convert.images import image_to_numpy
+from pw_ros.convert.pictures import message_to_picture
 from pw_ros.convert.refine import nanoseconds_of
 from pw_ros.worker.requests import Film
 
@@ -43,39 +46,43 @@ def frames_to_films(frames: list[TargetFrame], views: Sequence[Camera | str], or
         if not own:
             raise PWError(f"{what}: found none, expected some", code=ErrorCode.TARGET_CAMERA_UNKNOWN)
         pictures = [_picture(frames[k], f"frames[{k}]") for k in own]
-        _same_size(pictures, what)
+        _same_size([p.rgb for p in pictures], what)
         valid = None
-        if any(frames[k].mask.data for k in own):
+        if any(frames[k].mask.data for k in own) or any(p.valid is not None for p in pictures):
             masks = [_mask(frames[k], p, f"frames[{k}]") for k, p in zip(own, pictures, strict=True)]
             valid = np.stack(masks)
+        shown = np.stack([p.rgb for p in pictures])
+        valid, _ = unseen_where_dark(shown, valid)
         stamps = np.array([(ticks[k] - zero) * 1e-9 for k in own])
-        films.append(Film(known.get(name, name), stamps, np.stack(pictures), valid))
+        films.append(Film(known.get(name, name), stamps, shown, valid))
     return films
 
 
-def _picture(frame: TargetFrame, what: str) -> Any:
+def _picture(frame: TargetFrame, what: str) -> Picture:
     raw, packed = bool(frame.image.data), bool(frame.compressed.data)
     if raw == packed:
         found = "both" if raw else "neither"
         text = f"{what}: found {found} of image and compressed, expected one"
         raise PWError(text, code=ErrorCode.INVALID_TARGET)
     try:
-        return to_rgb8(image_to_numpy(frame.image) if raw else compressed_to_numpy(frame.compressed))
+        return message_to_picture(frame.image if raw else frame.compressed)
     except ImageError as error:
         raise PWError(f"{what}: {error}", code=ErrorCode.INVALID_TARGET) from None
 
 
-def _mask(frame: TargetFrame, picture: Any, what: str) -> Any:
+def _mask(frame: TargetFrame, picture: Picture, what: str) -> Any:
+    size = picture.rgb.shape[:2]
+    shown = np.ones(size, np.bool_) if picture.valid is None else picture.valid
     if not frame.mask.data:
-        return np.ones(picture.shape[:2], np.bool_)
+        return shown
     try:
         mask = image_to_numpy(frame.mask)
     except ImageError as error:
         raise PWError(f"{what}.mask: {error}", code=ErrorCode.INVALID_TARGET) from None
-    if mask.dtype != np.uint8 or mask.shape != picture.shape[:2]:
-        text = f"{what}.mask: found {mask.dtype} {mask.shape}, expected mono8 of shape {picture.shape[:2]}"
+    if mask.dtype != np.uint8 or mask.shape != size:
+        text = f"{what}.mask: found {mask.dtype} {mask.shape}, expected mono8 of shape {size}"
         raise PWError(text, code=ErrorCode.INVALID_TARGET)
-    return mask.astype(np.bool_)
+    return mask.astype(np.bool_) & shown
 
 
 def _same_size(pictures: list[Any], what: str) -> None:

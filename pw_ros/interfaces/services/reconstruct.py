@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from pw_core.config import SceneConfig
@@ -70,7 +71,8 @@ class ReconstructServices(ServiceGroup):
             raise PWError("give pictures inline or an input_uri, not both", code=ErrorCode.INVALID_IMAGE)
         if inputs is not None and inputs.route == "photo":
             config = with_lens(config, inputs.views[0])
-            inputs = Inputs.of_photo(config, inputs.views[0].image)
+            photo = Inputs.of_photo(config, inputs.views[0].image)
+            inputs = replace(photo, views=(replace(photo.views[0], valid=inputs.views[0].valid),))
         if request.input_uri:
             allowed = Allowed(self.node.get_parameter("input_roots").value, "input_uri", ErrorCode.INVALID_IMAGE)
             uri = str(allowed.path(request.input_uri))

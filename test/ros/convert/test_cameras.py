@@ -69,7 +69,7 @@ def test_camera_of_the_core_there_and_back() -> None:
     ("change", "says"),
     [
         ({"width": 0}, "no size"),
-        ({"k": [0.0] * 9}, "not calibrated"),
+        ({"k": [0.0] * 9, "p": [0.0] * 12}, "not calibrated"),
         ({"k": [math.nan, 0.0, 1.0, 0.0, 1.0, 1.0, 0.0, 0.0, 1.0]}, "finite"),
         ({"k": [600.0, 5.0, 320.0, 0.0, 600.0, 240.0, 0.0, 0.0, 1.0]}, "must be"),
         ({"d": [0.1, 0.0, 0.0, 0.0, 0.0]}, "rectified"),
@@ -110,7 +110,7 @@ def test_undistort_puts_a_point_where_a_pinhole_sees_it(model: str, d: list[floa
     assert np.linalg.norm(pixel - ideal) > 3  # the distortion is worth correcting
     y, x = np.mgrid[0:480, 0:640]
     blob = np.exp(-((x - pixel[0]) ** 2 + (y - pixel[1]) ** 2) / (2 * 4**2))
-    flat, intrinsics = cameras.undistort(np.round(255 * blob).astype(np.uint8), message)
+    flat, intrinsics, _ = cameras.undistort(np.round(255 * blob).astype(np.uint8), message)
     weight = flat.astype(float)
     seen = np.array([(weight * x).sum(), (weight * y).sum()]) / weight.sum()
     np.testing.assert_allclose(seen, ideal, atol=0.3)

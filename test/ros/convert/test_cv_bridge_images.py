@@ -25,7 +25,7 @@ class CvBridge:
     def imgmsg_to_cv2(self, message, desired_encoding):
         if desired_encoding == "bgr8":
             return message[..., ::-1]
-        if message.encoding != "bayer_rggb8":
+        if message.encoding != "mosaic12":
             raise KeyError(message.encoding)
         assert desired_encoding == "rgb8"
         return np.full((message.height, message.width, 3), message.data[0], np.uint8)
@@ -48,7 +48,7 @@ def install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     sys.modules.pop("cv_bridge", None)
 
 
-def bayer(encoding: str = "bayer_rggb8") -> Image:
+def bayer(encoding: str = "mosaic12") -> Image:
     return Image(height=4, width=6, step=6, encoding=encoding, data=[77] * 24)
 
 
@@ -60,7 +60,7 @@ def test_a_working_bridge_reads_what_we_do_not(install) -> None:
         images.image_to_numpy(bayer("yuv9"))
     assert caught.value.code == ErrorCode.INVALID_IMAGE
     with pytest.raises(images.ImageError, match="too short"):
-        images.image_to_numpy(Image(height=4, width=6, step=6, encoding="bayer_rggb8", data=[77] * 23))
+        images.image_to_numpy(Image(height=4, width=6, step=6, encoding="mosaic12", data=[77] * 23))
 
 
 @pytest.mark.parametrize(

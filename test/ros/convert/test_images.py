@@ -17,8 +17,8 @@ SHAPE = (5, 7)
 def picture(encoding: str) -> np.ndarray:
     spec = images.ENCODINGS[encoding]
     shape = SHAPE if spec.channels == 1 else (*SHAPE, spec.channels)
-    if spec.dtype == "f4":
-        return RNG.uniform(0.1, 9, shape).astype(np.float32)
+    if spec.dtype[0] == "f":
+        return RNG.uniform(0.1, 9, shape).astype(spec.dtype)
     return RNG.integers(0, np.iinfo(spec.dtype).max, shape, endpoint=True, dtype=np.dtype(spec.dtype))
 
 

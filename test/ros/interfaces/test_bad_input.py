@@ -97,7 +97,7 @@ def png_of_size(width: int, height: int) -> CompressedImage:
         (lambda: numpy_to_image(np.zeros((40, 20_000), np.uint8)), "20000 x 40"),
         (lambda: png_of_size(20_000, 20_000), "20000 x 20000"),
         (lambda: CompressedImage(data=png_of_size(400, 300).data[:-40]), "cut off"),
-        (lambda: CompressedImage(data=bytes_to_array(b"GIF89a" + bytes(40))), "neither jpeg nor png"),
+        (lambda: CompressedImage(data=bytes_to_array(b"GIF89a" + bytes(40))), "no picture that is known"),
         (lambda: CompressedImage(), "empty"),
         (lambda: numpy_to_image(np.zeros((200, 300), np.float32)), "float32"),
     ],

@@ -58,7 +58,7 @@ def undistorted(image: Rgb, camera: Any, valid: Mask | None = None) -> tuple[Rgb
     straight = Straight(K, lens, (width, height))
     seen = straight.valid
     if valid is not None:
-        seen = seen & straight.picture(valid.astype(np.uint8)).astype(bool)
+        seen = seen & straight.nearest(valid.astype(np.uint8)).astype(bool)
     shifted = K.copy()
     shifted[:2, 2] -= 0.5  # OpenCV's pixel centres are whole numbers
     picture = np.asarray(cv2.undistort(image, shifted, np.array(numbers)), np.uint8)

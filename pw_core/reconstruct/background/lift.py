@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
-from pw_core.gaussians import F64, Camera, Gaussians
+from pw_core.gaussians import F32, F64, Camera, Gaussians
 from pw_core.reconstruct.background.inpaint import fill as inpaint
 from pw_core.reconstruct.background.table import TableOptions, fill_table
 from pw_core.reconstruct.splatting.splats import surface_gaussians
@@ -44,6 +44,11 @@ class BackgroundOptions:
     """How wide the Gaussian of a coarse cell is, in cells."""
     border_px: int = 4
     """Along the photo's borders, where the coarse may lie before the fine."""
+    blurs_px: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0, 64.0)
+    """Standard deviations of the blur of what stands behind the table, past the photo's borders: mirrored things do not
+    become other things."""
+    blur_ratio: float = 0.7
+    """Such a blur, over the distance from the border."""
     seam_px: int = 3
     """So near to the table's end colours are not sharpened."""
     setback_ratio: float = 0.001
@@ -127,7 +132,9 @@ def background_gaussians(
         layers.append((_ring(height, width, inner, outer, size), size, False))
         inner = outer
     # Turned views look behind the table's edge: the backdrop goes on below it, mirrored.
-    horizon = int(np.argmax(on_table(config, camera).any(axis=1)))
+    table = on_table(config, camera)
+    horizon = int(np.argmax(table.any(axis=1)))
+    blurred = _blurs(filled, ~table, options)
     y, x = np.mgrid[horizon - size : horizon + height // 4 : size, -outer : width + outer : size]
     layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
     parts, pixels = [], []
@@ -140,11 +147,30 @@ def background_gaussians(
         row = _mirror(np.floor(centres[keep, 1]).astype(int), 0, horizon if wall_only and horizon else height)
         wide = 1.0 if size == 1 else options.overlap
         colors = cv2.blur(filled, (size, size))[row, column] / 255.0
+        if size > 1:
+            beyond = np.max([-centres[keep, 0], centres[keep, 0] - width, -centres[keep, 1]], axis=0)
+            for sigma, picture in zip(options.blurs_px, blurred):
+                use = ~table[row, column] & (options.blur_ratio * beyond > sigma)
+                colors[use] = picture[row[use], column[use]] / 255.0
         parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=options.most_stretch))
         to_border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column))
         border = to_border < options.border_px
         pixels.append(np.where(border, -1, row * width + column) if size == 1 else np.full(len(row), -1))
     return Gaussians.concatenate(parts), np.concatenate(pixels)
+
+
+def _blurs(filled: Rgb, wall: Mask, options: BackgroundOptions) -> list[F32]:
+    """What is behind the table, `wall` (H, W), of the picture (H, W, 3), the blurrier the later."""
+    import cv2
+
+    out = []
+    for sigma in options.blurs_px:
+        share, sums = (
+            cv2.GaussianBlur(a, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
+            for a in (wall.astype(np.float32), filled * wall[..., None].astype(np.float32))
+        )
+        out.append(np.asarray(sums / np.maximum(share, 1e-3)[..., None], np.float32))
+    return out
 
 
 def _ring(height: int, width: int, inner: int, outer: int, size: int) -> F64:

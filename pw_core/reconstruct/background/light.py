@@ -45,6 +45,9 @@ class LightOptions:
     """Of the table: fewer tell nothing."""
     least_share: float = 0.04
     """Of the brightness: a lamp or room that gives less is left out."""
+    least_explained: float = 0.1
+    """Of what differs from an evenly lit table, by which shadows must explain more: else its pattern, or things on it,
+    were taken for them."""
     most_share: float = 0.92
     """Of the brightness that lamp and room give together at the most."""
     outlier_levels: float = 6.0
@@ -128,6 +131,8 @@ def estimate_light(
     seen = _seen(photo, hidden, table, camera, rest, size, fine, options, table_options)
     best = _fit(seen, rest, entities, replace(best.light, step_m=fine, first=seen.first.astype(np.int64)), options)
     if best.light.key.max() < options.least_share and best.light.ambient.max() < options.least_share:
+        return None
+    if best.cost > (1 - options.least_explained) * _fit(seen, rest, entities, best.light, options, lit=False).cost:
         return None
     level, most = _level(seen, rest, entities, best, options)
     light = replace(best.light, observed=_observed(seen, rest, entities, best.light, level, most, options))
@@ -217,8 +222,10 @@ def _search(seen: _Seen, rest: F32, entities: Sequence[Entity], start: Light, o:
     return best
 
 
-def _fit(seen: _Seen, rest: F32, entities: Sequence[Entity], light: Light, o: LightOptions) -> _Fit:
-    """With that lamp: shares of lamp and room, and the table's brightness without the things."""
+def _fit(
+    seen: _Seen, rest: F32, entities: Sequence[Entity], light: Light, o: LightOptions, *, lit: bool = True
+) -> _Fit:  # fmt: skip
+    """With that lamp, or with none: shares of lamp and room, and the table's brightness without the things."""
     first, lamp, room = Caster(rest, entities, light).blocked(rest)
     blocked = _on(seen, first, np.stack([lamp, room, lamp], -1))
     known = seen.known
@@ -228,14 +235,14 @@ def _fit(seen: _Seen, rest: F32, entities: Sequence[Entity], light: Light, o: Li
     x, y = terms[known].astype(np.float64), seen.colors[known].astype(np.float64)
     nearness = np.exp(-seen.away[known] / o.nearness)
     ridge = np.diag([0, 0, 0, *3 * [o.bend_cost * nearness.sum() / 50], 1e-6, 1e-6])
-    weight, use = nearness, np.ones(8, bool)
+    weight, use = nearness, np.arange(8) < (8 if lit else 6)
     for _ in range(4):
         weighed = (x * weight[:, None])[:, use]
         solved = np.linalg.solve(weighed.T @ x[:, use] + ridge[np.ix_(use, use)], weighed.T @ y)
         found = np.zeros((8, 3))
         found[use] = solved
         bad = found[6:].mean(1) < 0
-        if bad.any():  # no lamp takes light away
+        if lit and bad.any():  # no lamp takes light away
             use[6:] &= ~bad
             found[6:][bad] = 0
         gap = np.abs(y - x @ found).mean(1)

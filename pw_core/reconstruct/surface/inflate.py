@@ -12,6 +12,7 @@ from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
 from pw_core.reconstruct.surface.closing import largest_closed_part
+from pw_core.reconstruct.surface.revolution import RevolutionOptions, round_solid
 from pw_core.reconstruct.surface.thickness import revolved_half_thickness, row_runs
 from pw_core.reconstruct.types import Mask
 from pw_core.scene import Mesh
@@ -51,6 +52,8 @@ class InflateOptions:
     """Of the nearest place: how far away the middle is looked for."""
     search_rounds: int = 50
     """In which that range is halved."""
+    revolution: RevolutionOptions = RevolutionOptions()
+    """Standing things that are round."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,18 @@ def make_solid(
     the outline of a round thing does, and the solid ends at the table. A hanging one's is given, and vertical:
     `mid_m` [m].
 
+    A standing solid that is as good as round about a vertical axis becomes that (`round_solid`).
+
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
     """
     height, width = mask.shape
     rays = camera.rays(pixel_centres(height, width))
     table = table_depth(camera) if mid_m is None else np.full(mask.shape, np.inf)
+    if mid_m is None and entity.shape == "inflate" and entity.depth_ratio == 1:
+        found = round_solid(mask, camera, rays, options=options.revolution)
+        if found is not None:
+            return _closed(mask, found[0], np.minimum(found[1], table), found[2], camera, entity, options)
     runs = row_runs(mask)
     if mid_m is None:
         mid_m, waist = _stand(mask, entity, camera, options)
@@ -125,7 +134,12 @@ def make_solid(
     half = np.minimum(half, options.outline_roundness * np.sqrt(edge * radius))
     contact = _contact(mask, table, mid, options.column_smoothing)
     front = np.minimum(np.minimum(mid - half, table - options.table_gap * edge), contact)
-    back = np.minimum(mid + half, table)
+    return _closed(mask, front, np.minimum(mid + half, table), mid_m, camera, entity, options)
+
+
+def _closed(
+    mask: Mask, front: F64, back: F64, mid_m: float, camera: Camera, entity: EntityConfig, options: InflateOptions
+) -> Solid:
     front = np.minimum(front, back - options.min_thickness_m)
     front, back = (np.where(mask, d, np.nan) for d in (front, back))
     return Solid(mask, front, back, mid_m, mesh_between(mask, front, back, camera, entity.name, options=options))

@@ -7,8 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.background.lift import fill, hidden_region
-from support.ball_photo import HEIGHT, WIDTH, ball_mask, ball_photo, camera, pixel_rays
+from pw_core.reconstruct.background.lift import background_gaussians, fill, hidden_region
+from support.ball_photo import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo, camera, pixel_rays
 
 
 def psnr(a: NDArray[np.uint8], b: NDArray[np.uint8], mask: NDArray[np.bool_]) -> float:
@@ -79,3 +79,15 @@ def test_only_what_stands_has_a_contact_shadow() -> None:
     standing, hanging = (hidden_region([mask], [stands]) for stands in (True, False))
     assert standing[114, 110:150].all() and standing[100:105, 93:96].all()
     assert hanging[113, 110:150].all() and not hanging[114:].any() and not hanging[:, :96].any()
+
+
+def test_beyond_the_photo_the_room_is_no_second_one() -> None:
+    config, own = ball_config(), camera()
+    photo = np.full((HEIGHT, WIDTH, 3), 100, np.uint8)
+    photo[5:25, 8:24] = (250, 240, 230)  # a window beside the photo's left border
+    found, pixels = background_gaussians(photo, config, own)
+    uv, depth = own.project(found.means.astype(np.float64))
+    aside = (pixels < 0) & (depth > 0) & (uv[:, 0] < -6) & (uv[:, 0] > -26) & (uv[:, 1] > 6) & (uv[:, 1] < 24)
+    bright = found.colors()[aside]
+    assert len(bright) > 20
+    assert 0.4 < bright.mean() < 0.9 and bright.max() < 0.93  # mirrored: the window again

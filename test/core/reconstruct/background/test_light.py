@@ -44,3 +44,17 @@ def test_without_shadows_there_is_no_light() -> None:
     table = np.isfinite(table_depth(camera))
     photo = np.full((240, 320, 3), 120, np.uint8)
     assert estimate_light(photo, np.zeros_like(table), table, camera, scene.rest, scene.entities) is None
+
+
+def test_a_pattern_is_not_taken_for_shadows() -> None:
+    scene = ball_scene()
+    camera = scene.cameras[0].resized(320, 240)
+    depth = np.nan_to_num(table_depth(camera), posinf=50.0)
+    points = camera.unproject(pixel_centres(camera.height, camera.width), depth)
+    table = np.isfinite(table_depth(camera)) & (points[..., 0] < 2)
+    stripes = np.sin(points[..., 1] * 2 * np.pi / 0.05) > 0
+    photo = np.where(stripes[..., None], (150, 120, 90), (120, 90, 70)).astype(np.uint8)
+    cells, _, seen = camera.pixels(scene.rest)
+    covered = np.zeros(table.shape, bool)
+    covered[cells[seen, 1], cells[seen, 0]] = True
+    assert estimate_light(photo, covered, table, camera, scene.rest, scene.entities) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from pw_core.cli.export import export
+from pw_core.cli.inspect import inspect
 from pw_core.cli.refine import refine
 from pw_core.cli.run import run
 from pw_core.cli.scenes import reconstruct, rollout, view
@@ -16,7 +17,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-for _command in (reconstruct, rollout, refine, run, view, export, scenes, check, restore_scene, purge_scene):
+for _command in (inspect, reconstruct, rollout, refine, run, view, export, scenes, check, restore_scene, purge_scene):
     app.command()(_command)
 
 

@@ -75,6 +75,9 @@ def refine(
         )  # fmt: skip
         names = tuple(camera or ())
         seen, origin = read_films(films, cameras=names) if films is not None else ([], 0.0)
+        for film in seen:
+            for note in film.notes:
+                typer.echo(f"note: film of camera '{film.name}': {note}", err=True)
         made = make_provider(config, films=seen, time_origin=origin if time_origin is None else time_origin)
         running = world.refine(
             made, trajectory=trajectory, cameras=() if seen else names, config=config, keep_best=keep_best

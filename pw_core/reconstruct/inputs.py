@@ -74,7 +74,8 @@ class Inputs:
     """All pictures, and masks by entity and view where they were given instead of prompts.
 
     ordered: they follow each other, as a film's frames do. metric: poses that were given are in metres. files: what
-    became of each file that was given; notes: what was done that the pixels do not tell.
+    became of each file that was given; notes: what was done that the pixels do not tell;
+    layout: whose folder it was, in words.
     """
 
     views: tuple[ViewInput, ...]
@@ -83,6 +84,7 @@ class Inputs:
     metric: bool = True
     files: tuple[FileUse, ...] = ()
     notes: tuple[str, ...] = ()
+    layout: str = ""
 
     @property
     def account(self) -> dict[str, list[str]]:
@@ -146,7 +148,7 @@ class Inputs:
                 listing = read_folder(path, max_frames=max_frames, depth_scale=depth_scale)
                 read = _views(listing.sources)
                 return cls(tuple(v for v, _ in read), ordered=listing.ordered, metric=listing.metric,
-                           files=listing.files(path), notes=_told(read))  # fmt: skip
+                           files=listing.files(path), notes=_told(read), layout=listing.layout)  # fmt: skip
             if path.suffix.lower() in FILMS:
                 frames = sharpest_frames(path, max_frames)
                 views = tuple(ViewInput(f"frame_{f.index:06d}.png", check_photo(f.rgb)) for f in frames)

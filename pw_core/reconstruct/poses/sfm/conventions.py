@@ -45,6 +45,10 @@ class ConventionOptions:
     """Share that must agree with the other convention ..."""
     times_better: float = 2.0
     """... and how many times as many as with what was given."""
+    unit_times_better: float = 1.5
+    """How many times as many must agree with another unit: things at about one distance agree with many."""
+    unit_factors: tuple[float, ...] = (1000.0, 100.0, 10.0, 6.5535, 5.0, 4.0)
+    """Between units that depth comes in: 1 mm, 1 cm, 0.1 mm, Replica's, TUM's, 0.25 mm (L515)."""
     places: int = 400
     """Places taken from each depth picture."""
     partners: int = 3
@@ -80,15 +84,38 @@ def check_by_matches(
 
 
 def check_by_depth(inputs: Inputs, *, options: ConventionOptions = ConventionOptions()) -> None:
-    """Refuse given poses that the depth of the pictures contradicts in the way of another convention.
+    """Refuse given poses that the depth of the pictures contradicts in the way of another convention, or of another
+    unit.
 
     Raises:
-        ReconstructError (INVALID_CAMERA): names the convention.
+        ReconstructError: INVALID_CAMERA names the convention, INVALID_IMAGE the factor between depth and poses.
     """
     deep = [v for v in inputs.views if v.depth is not None and v.camera is not None]
     if len(deep) > 1:
+        _refuse_other_unit(lambda read: _depth_share(deep, read, options), options)
         _refuse_other_convention(
             lambda read: _depth_share(deep, read, options), "places that depth pictures see in common", options
+        )
+
+
+def _refuse_other_unit(share: Callable[[Callable[[F64], F64]], float], options: ConventionOptions) -> None:
+    """Depth that is `factor` times too large agrees with poses whose translations are, too."""
+
+    def longer(factor: float) -> Callable[[F64], F64]:
+        return lambda m: np.vstack([np.column_stack([m[:3, :3], factor * m[:3, 3]]), m[3:]])
+
+    given = share(lambda m: m)
+    unmoved = share(longer(0.0))  # what agrees though all cameras stand at one place says nothing
+    factors = {f: share(longer(f)) for unit in options.unit_factors for f in (unit, 1 / unit)}
+    best = max(factors, key=lambda f: factors[f])
+    better = factors[best] > options.unit_times_better * max(given, unmoved)
+    if factors[best] >= options.agreeing_share and better:
+        times = f"{best:g} times too large" if best > 1 else f"{1 / best:g} times too small"
+        raise ReconstructError(
+            f"depth is {times} for the poses: {100 * given:.0f} % of the places that depth pictures see in common "
+            f"agree, {100 * factors[best]:.0f} % with depth divided by {best:g}. Whole numbers are millimetres, unless "
+            f"reconstruct.views.depth_scale says how many metres a unit has ({1e-3 / best:.3g} here)",
+            code=ErrorCode.INVALID_IMAGE,
         )
 
 

@@ -10,6 +10,7 @@ import trimesh
 from scipy import ndimage
 
 from pw_core.config import ViewsSettings
+from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import reconstruct
 from pw_core.reconstruct.inputs import Inputs, metres
 from pw_core.reconstruct.routes.single_rgbd import fill_hidden_depth
@@ -52,6 +53,19 @@ def test_rim_pixels_that_see_past_the_thing_do_not_make_it_deeper() -> None:
     camera = scene.cameras[0]
     assert camera.centre[2] == pytest.approx(view.camera.centre[2], abs=0.002)
     assert camera.viewmat[2, 2] == pytest.approx(view.camera.viewmat[2, 2], abs=0.005)
+
+
+@pytest.mark.parametrize(("factor", "says"), [(10.0, r"9\.\d+ times|10 times"), (0.2, r"1/[45]")])
+def test_depth_in_another_unit_contradicts_the_camera_height_and_is_refused(factor: float, says: str) -> None:
+    view = shots(1, depth=True)[0].views[0]
+    assert view.camera is not None and view.depth is not None
+    told = config()
+    height = float(view.camera.centre[2])
+    told = told.model_copy(update={"camera": told.camera.model_copy(update={"height_m": height})})
+    off = replace(view, depth=np.float32(factor) * view.depth, viewmat=None)
+    with pytest.raises(ReconstructError, match=says) as caught:
+        reconstruct(told, Inputs((off,)), settings=SMALL)
+    assert caught.value.code == ErrorCode.INVALID_IMAGE and "depth_scale" in str(caught.value)
 
 
 def test_behind_a_thing_the_table_ends_where_it_does_beside_it() -> None:

@@ -48,6 +48,15 @@ def test_depth_tells_the_convention(name: str) -> None:
     assert caught.value.code == ErrorCode.INVALID_CAMERA
 
 
+@pytest.mark.parametrize(("factor", "says"), [(10.0, "10 times too large"), (5.0, "5 times"), (0.25, "4 times too s")])
+def test_depth_in_another_unit_than_the_poses_is_refused_by_its_factor(factor: float, says: str) -> None:
+    true = seen(depth=True)
+    off = replace(true, views=tuple(replace(v, depth=np.float32(factor) * v.depth) for v in true.views))
+    with pytest.raises(ReconstructError, match=says) as caught:
+        check_by_depth(off)
+    assert caught.value.code == ErrorCode.INVALID_IMAGE and "depth_scale" in str(caught.value)
+
+
 @pytest.fixture(scope="module")
 def matched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The matches of the pictures without depth, at their true poses, which are not refused."""

@@ -20,6 +20,7 @@ import numpy as np
 from pw_core.documents import parse_json, read_text
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import Camera
+from pw_core.media.cameras import intrinsics_of, pose_of
 from pw_core.media.films import ENDINGS
 from pw_core.media.listing import is_litter, natural
 from pw_core.media.tables import seconds
@@ -92,11 +93,11 @@ def read_cameras(folder: Path) -> list[Camera]:
         return []
     try:
         return [
-            Camera(str(c["name"]), np.array(c["K"], np.float64).reshape(3, 3),
-                   np.array(c["viewmat"], np.float64).reshape(4, 4), int(c["width"]), int(c["height"]))
+            Camera(str(c["name"]), intrinsics_of(c["K"], what=f"camera {c['name']}, K"),
+                   pose_of(c["viewmat"], what=f"camera {c['name']}, viewmat"), int(c["width"]), int(c["height"]))
             for c in parse_json(read_text(path))
         ]  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, OverflowError, IndexError) as error:
         raise RefineError(
             f"{path}: expected a list of cameras with name, K, viewmat, width and height: {type(error).__name__}: "
             f"{error}",

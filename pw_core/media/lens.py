@@ -9,6 +9,8 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.media.errors import CameraFileError
+
 Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.float32)
 
 
@@ -23,6 +25,35 @@ class Distortion:
     def of(cls, model: Literal["opencv", "fisheye"], coefficients: Sequence[float]) -> Distortion | None:
         """None where all are 0."""
         return cls(model, tuple(float(c) for c in coefficients)) if any(coefficients) else None
+
+
+_COUNTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
+_OTHER_NAMES = {"fisheye": "equidistant", "kannala_brandt4": "equidistant", "brown_conrady": "plumb_bob"}
+"""What drivers call those models, in small letters."""
+
+
+def named_distortion(model: str, d: Sequence[float]) -> Distortion | None:
+    """By its name in a camera_info, None where there is none: names in capitals or as other drivers have them, and
+    coefficients with zeros at the end, mean what they say.
+
+    Raises:
+        CameraFileError: another model, or a wrong number of coefficients.
+    """
+    numbers = [float(x) for x in d]
+    if not any(numbers):
+        return None
+    name = model.strip().lower()
+    name = _OTHER_NAMES.get(name, name)
+    counts = _COUNTS.get(name)
+    if counts is None:
+        text = f"distortion model '{model}' is not known; use one of {', '.join(_COUNTS)}"
+        raise CameraFileError(f"{text}, or send the rectified picture")
+    while len(numbers) > max(counts) and numbers[-1] == 0:
+        numbers.pop()
+    if len(numbers) not in counts:
+        text = f"{model} has {' or '.join(map(str, counts))} coefficients, camera_info.d has {len(d)}"
+        raise CameraFileError(text)
+    return Distortion.of("fisheye" if name == "equidistant" else "opencv", numbers)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -33,7 +33,7 @@ RAW_ENDINGS = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "GIF", "PPM")
 _EXIF_IFD, _FOCAL_35MM, _ORIENTATION = 0x8769, 0xA405, 0x0112
-_HEIF_HELP = "HEIC is read with pillow-heif: pip install 'perpetual-wonder[heic]', or export the photos as JPEG"
+_HEIF_HELP = "HEIC is read with pillow-heif: pip install 'perpetual-wonder[inputs]', or export the photos as JPEG"
 
 
 @dataclass(frozen=True, kw_only=True)

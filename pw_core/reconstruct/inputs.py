@@ -21,6 +21,7 @@ from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.films import ENDINGS as FILMS
 from pw_core.media.listing import FileUse, left_out
 from pw_core.reconstruct.image import check_photo
+from pw_core.reconstruct.layouts.bags import ENDINGS as RECORDINGS
 from pw_core.reconstruct.layouts.read import read_folder
 from pw_core.reconstruct.layouts.source import read_source, sharpest_frames
 from pw_core.reconstruct.layouts.types import Source
@@ -144,11 +145,12 @@ class Inputs:
                        notes=_told(read))  # fmt: skip
         path = Path(path)
         with _refusing():
-            if path.is_dir():
+            if path.is_dir() or path.suffix.lower() in RECORDINGS:
                 listing = read_folder(path, max_frames=max_frames, depth_scale=depth_scale)
                 read = _views(listing.sources)
                 return cls(tuple(v for v, _ in read), ordered=listing.ordered, metric=listing.metric,
-                           files=listing.files(path), notes=_told(read), layout=listing.layout)  # fmt: skip
+                           files=listing.files(path), notes=(*listing.notes, *_told(read)),
+                           layout=listing.layout)  # fmt: skip
             if path.suffix.lower() in FILMS:
                 frames = sharpest_frames(path, max_frames)
                 views = tuple(ViewInput(f"frame_{f.index:06d}.png", check_photo(f.rgb)) for f in frames)

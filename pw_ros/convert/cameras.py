@@ -17,7 +17,8 @@ from std_msgs.msg import Header
 
 from pw_core.errors import ErrorCode
 from pw_core.gaussians import Camera
-from pw_core.media.lens import Distortion, Straight
+from pw_core.media.errors import CameraFileError
+from pw_core.media.lens import Distortion, Straight, named_distortion
 from pw_core.render import cameras
 from pw_ros.convert.geometry import ConversionError, Matrix, finite, matrix_to_pose, pose_to_matrix
 
@@ -44,11 +45,6 @@ class Intrinsics(NamedTuple):
     K: Matrix
     width: int
     height: int
-
-
-_DISTORTION_COEFFICIENTS = {"plumb_bob": (4, 5), "rational_polynomial": (8, 12, 14), "equidistant": (4,)}
-_OTHER_NAMES = {"fisheye": "equidistant", "kannala_brandt4": "equidistant", "brown_conrady": "plumb_bob"}
-"""What drivers call those models, in small letters."""
 
 
 def intrinsics_to_camera_info(
@@ -120,24 +116,10 @@ def lens_of(message: CameraInfo) -> Distortion | None:
     d = finite(message.d, "camera_info.d", code).ravel().tolist()
     if not any(d) or (not any(message.k) and any(message.p)):
         return None
-    name = message.distortion_model.strip().lower()
-    name = _OTHER_NAMES.get(name, name)
-    counts = _DISTORTION_COEFFICIENTS.get(name)
-    if counts is None:
-        raise ConversionError(
-            f"distortion model '{message.distortion_model}' is not known; use one of "
-            f"{', '.join(_DISTORTION_COEFFICIENTS)}, or send the rectified picture",
-            code=code,
-        )
-    while len(d) > max(counts) and d[-1] == 0:
-        d.pop()
-    if len(d) not in counts:
-        raise ConversionError(
-            f"{message.distortion_model} has {' or '.join(map(str, counts))} coefficients, camera_info.d has "
-            f"{len(message.d)}",
-            code=code,
-        )
-    return Distortion.of("fisheye" if name == "equidistant" else "opencv", d)
+    try:
+        return named_distortion(message.distortion_model, d)
+    except CameraFileError as error:
+        raise ConversionError(str(error), code=code) from None
 
 
 def camera_to_info(camera: Camera, *, frame_id: str = "", stamp: Time | None = None) -> CameraInfo:

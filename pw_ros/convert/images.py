@@ -17,9 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
-from pw_ros.convert.camera_encodings import CAMERA_ENCODINGS, decode_camera
+from pw_core.media.errors import MediaError
+from pw_core.media.raw import ENCODINGS, is_known, raw_pixels
 from pw_ros.convert.cv_bridge_images import decode
-from pw_ros.convert.encodings import ENCODINGS, ImageError
+from pw_ros.convert.encodings import ImageError
 
 MAX_PIXELS = 10_000 * 10_000
 """Larger pictures are refused before anything is allocated for them."""
@@ -48,37 +49,18 @@ def image_to_numpy(message: Image) -> NDArray[np.generic]:
         ImageError: an unknown encoding, a `step` shorter than a row, data shorter than `step * height`, no pixels,
             or too many.
     """
-    encoding = ENCODINGS.get(message.encoding)
     height, width = int(message.height), int(message.width)
     if height == 0 or width == 0:
         raise ImageError(f"the image has no pixels: width {width}, height {height}")
     if height * width > MAX_PIXELS:
         raise ImageError(f"the image is too large: {width} x {height}; at most {MAX_PIXELS:,} pixels are taken")
-    if encoding is None:
-        return decode_camera(message) if message.encoding.lower() in CAMERA_ENCODINGS else decode(message)
-    dtype = np.dtype(encoding.dtype).newbyteorder(">" if message.is_bigendian else "<")
-    row = width * encoding.channels * dtype.itemsize
-    step = int(message.step)
-    if step < row:
-        raise ImageError(
-            f"step {step} is shorter than a row: {width} pixels of {message.encoding} take {row} bytes; set step to "
-            f"{row}, or more for padded rows"
-        )
-    # The padding of the last row is often left out by drivers: only what is read has to be there.
-    needed = step * (height - 1) + row
-    flat = np.frombuffer(message.data, dtype=np.uint8)
-    if flat.size < needed:
-        raise ImageError(
-            f"the image's data are too short: {flat.size} bytes, but {height} rows of step {step} need {step * height}"
-        )
-    rows = np.lib.stride_tricks.as_strided(flat, shape=(height, row), strides=(step, 1), writeable=False)
-    pixels = np.ascontiguousarray(rows).view(dtype)
-    if encoding.channels > 1:
-        pixels = pixels.reshape(height, width, encoding.channels)
-    if encoding.bgr:
-        pixels = pixels[..., [2, 1, 0, 3][: encoding.channels]]
-    # The rows are a view of the message when they are not padded: copy, so that nobody writes into it.
-    return np.array(pixels, dtype=dtype.newbyteorder("="), order="C", copy=True)
+    if not is_known(message.encoding):
+        return decode(message)
+    try:
+        return raw_pixels(encoding=message.encoding, width=width, height=height, step=int(message.step),
+                          big_endian=bool(message.is_bigendian), data=message.data)  # fmt: skip
+    except MediaError as error:
+        raise ImageError(str(error)) from None
 
 
 def numpy_to_image(

@@ -61,9 +61,9 @@ def fuzz() -> None:
             found += list(answers(name, count, Path(folder) / str(i)))
     troubles = [f"{a.reader}: {a.trouble}" for a in found if a.trouble]
     record("mutated files: tracebacks or hangs", len(troubles), "", "0", not troubles,
-           troubles[0] if troubles else f"{len(found)} files, {sum(a.read for a in found)} read all the same")
+           troubles[0] if troubles else f"{len(found)} files, {sum(a.read for a in found)} read")
     grown = most_memory_mb() - before
-    record("mutated files: memory beyond the start", grown, "MB", "<= 500", grown <= 500, "2 megapixels may be asked for")
+    record("mutated files: memory beyond the start", grown, "MB", "<= 500", grown <= 500, "2 Mpx may be asked for")
 
 
 PARTS: dict[str, Callable[[], None]] = {"cases": cases, "layouts": layout_poses, "fuzz": fuzz}

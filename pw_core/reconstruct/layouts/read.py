@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pw_core.reconstruct.layouts import colmap, own, sequences, telephones, transforms
+from pw_core.reconstruct.layouts import bags, colmap, own, sequences, telephones, transforms
 from pw_core.reconstruct.layouts.types import Listing
 
 _KINDS: tuple[tuple[Callable[[Path], bool], Callable[..., Listing]], ...] = (
@@ -25,7 +25,8 @@ _KINDS: tuple[tuple[Callable[[Path], bool], Callable[..., Listing]], ...] = (
 
 
 def read_folder(folder: Path, *, max_frames: int, depth_scale: float = 0.0) -> Listing:
-    """What is in a folder, by the first layout whose marks it has. Of a sequence, `max_frames` evenly spaced ones.
+    """What is in a folder or a recording, by the first layout whose marks it has. Of a sequence, `max_frames` evenly
+    spaced ones.
 
     Args:
         depth_scale: [m] of a unit of the depth pictures; 0: as the layout has it.
@@ -33,6 +34,8 @@ def read_folder(folder: Path, *, max_frames: int, depth_scale: float = 0.0) -> L
     Raises:
         MediaError, CameraFileError: what of it cannot be used, and why.
     """
+    if bags.is_bag(folder):
+        return bags.read_bag(folder, max_frames=max_frames, depth_scale=depth_scale)
     read = next(read for is_one, read in _KINDS if is_one(folder))
     listing = read(folder, depth_scale=depth_scale)
     count = len(listing.sources)

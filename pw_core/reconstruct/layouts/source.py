@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -14,20 +13,7 @@ from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.films import Frame, count_frames, film_frames
 from pw_core.media.lens import Straight
 from pw_core.media.pictures import Picture, read_picture, stored_size
-from pw_core.reconstruct.layouts.types import Matrix, Source
-
-
-@dataclass(frozen=True, eq=False)
-class Read:
-    """rgb, uint8 (H, W, 3); depth [m] (H, W), 0 where unknown; K (3, 3) [px]; valid (H, W): False where nothing was
-    seen; focal_px from EXIF; notes: what was done that the pixels do not tell."""
-
-    rgb: NDArray[np.uint8]
-    depth: NDArray[np.float32] | None
-    K: Matrix | None
-    valid: NDArray[np.bool_] | None
-    focal_px: float
-    notes: tuple[str, ...]
+from pw_core.reconstruct.layouts.types import Matrix, Read, Source
 
 
 def read_source(source: Source) -> Read:
@@ -37,6 +23,8 @@ def read_source(source: Source) -> Read:
         MediaError: a file that cannot be read, or of another size than it should be.
         CameraFileError: intrinsics of another picture.
     """
+    if source.load is not None:
+        return source.load()
     picture = read_picture(source.picture)
     height, width = picture.rgb.shape[:2]
     K, notes = source.K, list(picture.notes)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -21,11 +21,25 @@ TEXTS = (".json", ".csv", ".txt", ".yaml", ".yml", ".ply", ".bin", ".db", ".md",
 
 
 @dataclass(frozen=True, eq=False)
+class Read:
+    """rgb, uint8 (H, W, 3); depth [m] (H, W), 0 where unknown; K (3, 3) [px]; valid (H, W): False where nothing was
+    seen; focal_px from EXIF; notes: what was done that the pixels do not tell."""
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32] | None
+    K: Matrix | None
+    valid: NDArray[np.bool_] | None
+    focal_px: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, eq=False)
 class Source:
     """A picture and what belongs to it: the camera's K (3, 3) [px] for a picture of `size` (width, height; None: of
     the picture's own), viewmat (4, 4) world to camera with optical axes, the lens; a depth file and the unit [m] of its
     numbers (0: as `metres` takes them), a mask file (0: not to be used). A depth picture of another size: that of a
-    camera depth_K at the same place, or one of the whole picture (depth_covers)."""
+    camera depth_K at the same place, or one of the whole picture (depth_covers). load: reads it in place of all that,
+    where it lies among others in one file."""
 
     picture: Path
     name: str
@@ -38,13 +52,14 @@ class Source:
     mask: Path | None = None
     depth_K: Matrix | None = None
     depth_covers: bool = False
+    load: Callable[[], Read] | None = None
 
 
 @dataclass(frozen=True, eq=False)
 class Listing:
     """What a folder holds. layout: whose it is, in words; ordered: the pictures follow each other as a film's do;
     beside: files that told something, and what; reasons: of files that are left out though they look like part of it;
-    metric: poses are in metres."""
+    metric: poses are in metres; notes: what else there is to say."""
 
     layout: str
     sources: tuple[Source, ...]
@@ -52,15 +67,18 @@ class Listing:
     beside: dict[Path, str] = field(default_factory=dict)
     reasons: dict[Path, str] = field(default_factory=dict)
     metric: bool = True
+    notes: tuple[str, ...] = ()
 
     def files(self, folder: Path) -> tuple[FileUse, ...]:
         """Each file of the folder: used for what, or left out for which reason."""
         used = dict(self.beside)
         for s in self.sources:
-            used[s.picture] = "picture"
+            used.setdefault(s.picture, "picture")
             for path, what in ((s.depth, "depth of"), (s.mask, "mask of")):
                 if path is not None:
                     used[path] = f"{what} {s.name}"
+        if folder.is_file():
+            return (FileUse(folder.name, used[folder]),)
         out = []
         for path in everything(folder):
             name = path.relative_to(folder).as_posix()

@@ -232,10 +232,59 @@ def own(d: Path) -> Sample:
     return Sample(d, deep=1.5)
 
 
+def recording(d: Path, *, mcap: bool = True) -> Sample:
+    """A robot's recording: compressed colour, registered depth, camera_info, TF whose root moves under the camera."""
+    from rosbags.rosbag2 import StoragePlugin, Writer
+    from rosbags.typesys import Stores, get_typestore
+
+    store = get_typestore(Stores.ROS2_JAZZY)
+    types = store.types
+    info, header = types["sensor_msgs/msg/CameraInfo"], types["std_msgs/msg/Header"]
+    roi = types["sensor_msgs/msg/RegionOfInterest"](0, 0, 0, 0, False)
+    K = np.array([FOCAL, 0, WIDTH / 2 - 0.5, 0, FOCAL, HEIGHT / 2 - 0.5, 0, 0, 1])
+    tilt = np.eye(4)
+    tilt[:3, :3] = Rotation.from_euler("xyz", [-90, 0, -90], degrees=True).as_matrix()
+
+    def at(k: float, frame: str) -> Any:
+        whole = round((100 + k) * 1e9)
+        return header(types["builtin_interfaces/msg/Time"](whole // 10**9, whole % 10**9), frame)
+
+    def placed(k: float, parent: str, child: str, pose: np.ndarray) -> Any:
+        q = types["geometry_msgs/msg/Quaternion"](*map(float, Rotation.from_matrix(pose[:3, :3]).as_quat()))
+        t = types["geometry_msgs/msg/Transform"](types["geometry_msgs/msg/Vector3"](*map(float, pose[:3, 3])), q)
+        return types["geometry_msgs/msg/TransformStamped"](at(k, parent), child, t)
+
+    with Writer(d / "bag", version=9, storage_plugin=StoragePlugin.MCAP if mcap else StoragePlugin.SQLITE3) as writer:
+        def send(topic: str, kind: str, k: float, message: Any) -> None:
+            if topic not in known:
+                known[topic] = writer.add_connection(topic, kind, typestore=store)
+            writer.write(known[topic], round((100 + k) * 1e9) + 1, store.serialize_cdr(message, kind))
+
+        known: dict[str, Any] = {}
+        array = types["tf2_msgs/msg/TFMessage"]
+        send("/tf_static", "tf2_msgs/msg/TFMessage", 0, array([placed(0, "camera_link", "camera_optical", tilt)]))
+        for k in range(4):
+            pose = poses(k) @ np.linalg.inv(tilt)
+            send("/tf", "tf2_msgs/msg/TFMessage", k, array([placed(k, "map", "camera_link", pose)]))
+            lens = info(at(k, "camera_optical"), HEIGHT, WIDTH, "plumb_bob", np.zeros(5), K, np.eye(3).ravel(),
+                        np.zeros(12), 0, 0, roi)  # fmt: skip
+            jpeg = cv2.imencode(".jpg", photo(3 * k, width=WIDTH, height=HEIGHT)[..., ::-1])[1].ravel()
+            depth = np.full((HEIGHT, WIDTH), 1500, "<u2")
+            send("/cam/color/camera_info", "sensor_msgs/msg/CameraInfo", k, lens)
+            send("/cam/aligned_depth/camera_info", "sensor_msgs/msg/CameraInfo", k, lens)
+            send("/cam/color/image_raw/compressed", "sensor_msgs/msg/CompressedImage", k,
+                 types["sensor_msgs/msg/CompressedImage"](at(k, "camera_optical"), "jpeg", jpeg))
+            send("/cam/aligned_depth/image_raw", "sensor_msgs/msg/Image", k,
+                 types["sensor_msgs/msg/Image"](at(k, "camera_optical"), HEIGHT, WIDTH, "16UC1", 0, 2 * WIDTH,
+                                                depth.view(np.uint8).ravel()))
+    return Sample(d / "bag", deep=1.5)
+
+
 SAMPLES: dict[str, Callable[[Path], Sample]] = {
     "nerfstudio": nerfstudio, "instant-ngp": instant_ngp, "Blender": blender, "COLMAP, text": colmap_text,
     "COLMAP, binary": colmap_binary, "TUM RGB-D": tum, "ScanNet": scannet, "Replica": replica, "Polycam": polycam,
-    "Record3D": record3d, "this project's": own,
+    "Record3D": record3d, "rosbag2, MCAP": recording, "rosbag2, SQLite": lambda d: recording(d, mcap=False),
+    "this project's": own,
 }  # fmt: skip
 
 

@@ -1,0 +1,317 @@
+"""Recordings of ROS (rosbag2 with SQLite or MCAP, rosbag1): colour pictures, depth, camera_info, poses of TF.
+
+No ROS is needed: `rosbags` reads the files and the messages in them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation, Slerp
+
+from pw_core.media.cameras import intrinsics_of
+from pw_core.media.depth import metres
+from pw_core.media.errors import CameraFileError, MediaError
+from pw_core.media.lens import Distortion, Straight, named_distortion
+from pw_core.media.pictures import Picture, check_pixels, decode_picture
+from pw_core.media.raw import raw_pixels
+from pw_core.reconstruct.layouts.types import Listing, Matrix, Read, Source
+
+ENDINGS = (".mcap", ".db3", ".bag")
+"""Of recordings."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BagOptions:
+    """Which messages of a recording belong together."""
+
+    depth_apart_s: float = 0.04
+    """Between a picture and its depth: little more than a frame of 30 Hz."""
+    pose_apart_s: float = 0.2
+    """Beyond the first and last transform that a picture may be."""
+
+
+@dataclass
+class _Camera:
+    """A colour topic: messages (connection, log time), the depth topic that shows the same, its camera_info."""
+
+    topic: str
+    color: list[tuple[float, bytes, str]] = field(default_factory=list)
+    depth: list[tuple[float, bytes, str]] = field(default_factory=list)
+    depth_topic: str = ""
+    info: Any = None
+    depth_info: Any = None
+
+
+def is_bag(path: Path) -> bool:
+    """Whether it is a recording, or the folder of one."""
+    if path.is_dir():
+        return (path / "metadata.yaml").is_file() and any(p.suffix in ENDINGS for p in path.iterdir())
+    return path.suffix.lower() in ENDINGS and path.is_file()
+
+
+def read_bag(
+    path: Path, *, max_frames: int, depth_scale: float = 0.0, options: BagOptions = BagOptions()
+) -> Listing:
+    """Evenly spaced pictures of all colour topics, `max_frames` in all, each with depth registered to it (the same K
+    and size), the lens, and its pose in the root of TF where something between root and camera moves.
+
+    Raises:
+        MediaError: no recording that can be read, or no picture in it.
+        CameraFileError: a camera_info that is none.
+    """
+    with _opened(path) as reader:
+        topics = {c.topic: c for c in reader.connections}
+        colors = _color_topics(reader)
+        if not colors:
+            names = ", ".join(sorted(topics))[:400] or "none"
+            raise MediaError(f"{path}: holds no colour pictures; its topics are {names}")
+        each = max(max_frames // len(colors), 1)
+        cameras = [_camera(reader, topic, colors, each) for topic in colors]
+        transforms = _Transforms(_messages(reader, "tf2_msgs/msg/TFMessage"), options)
+        sources = []
+        for number, camera in enumerate(cameras):
+            for k, (_, raw, kind) in enumerate(camera.color):
+                message = reader.deserialize(raw, kind)
+                deep = _near_depth(reader, camera, _stamp(message), options)
+                K, lens = _lens(camera.info, f"{path}, camera_info of {camera.topic}")
+                pose = transforms.viewmat(message.header.frame_id, _stamp(message)) if K is not None else None
+                load = partial(_read, message, deep, K, lens, depth_scale)
+                sources.append(Source(path, f"camera{number}_{k:06d}.png", K, pose, load=load))
+    posed = [s.viewmat is not None for s in sources]
+    if any(posed) and not all(posed):  # before TF began, or after it ended
+        sources = [s for s, known in zip(sources, posed) if known]
+    files = [path] if path.is_file() else [p for p in path.iterdir() if p.suffix in ENDINGS]
+    used = {p: f"recording: {', '.join(colors)}" for p in files}
+    if path.is_dir():
+        used[path / "metadata.yaml"] = "what the recording holds"
+    notes = _told(cameras, topics, len(posed) - len(sources))
+    return Listing("a ROS recording", tuple(sources), ordered=len(cameras) == 1, beside=used, notes=notes)
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        from rosbags.highlevel import AnyReader
+        from rosbags.typesys import Stores, get_typestore
+    except ImportError:
+        text = "recordings of ROS are read with rosbags: pip install 'perpetual-wonder[inputs]'"
+        raise MediaError(f"{path}: {text}") from None
+    try:
+        with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
+            yield reader
+    except MediaError:
+        raise
+    except Exception as error:  # SQLite's, MCAP's, the library's own
+        raise MediaError(f"{path}: not a recording that can be read: {type(error).__name__}: {error}") from None
+
+
+def _base(topic: str) -> str:
+    """Of image_transport: the topic without what says how it is packed."""
+    for end in ("/compressedDepth", "/compressed"):
+        topic = topic.removesuffix(end)
+    return topic
+
+
+def _is_depth(topic: str) -> bool:
+    return "depth" in topic.lower()
+
+
+def _color_topics(reader: Any) -> list[str]:
+    """Topics of colour pictures, raw ones before compressed ones of the same."""
+    kinds = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
+    found = [c.topic for kind in kinds for c in reader.connections if c.msgtype == kind and c.msgcount]
+    out: dict[str, str] = {}
+    for topic in found:
+        if not _is_depth(topic):
+            out.setdefault(_base(topic), topic)
+    return sorted(out.values())
+
+
+def _camera(reader: Any, topic: str, colors: Sequence[str], count: int) -> _Camera:
+    """Evenly spaced messages of a colour topic, and all of the depth topic with the same camera."""
+    out = _Camera(topic)
+    infos = {c.topic: c for c in reader.connections if c.msgtype == "sensor_msgs/msg/CameraInfo"}
+
+    def info_of(image: str) -> Any:
+        connection = infos.get(f"{_base(image).rsplit('/', 1)[0]}/camera_info")
+        if connection is None:
+            return None
+        first = next(iter(reader.messages(connections=[connection])), None)
+        return None if first is None else reader.deserialize(first[2], connection.msgtype)
+
+    out.info = info_of(topic)
+    total = sum(c.msgcount for c in reader.connections if c.topic == topic)
+    wanted = set(np.round(np.linspace(0, total - 1, min(count, total))).astype(int).tolist())
+    own = [c for c in reader.connections if c.topic == topic]
+    for k, (c, t, raw) in enumerate(reader.messages(connections=own)):
+        if k in wanted:
+            out.color.append((t * 1e-9, raw, c.msgtype))
+    for connection in reader.connections:
+        if connection.topic in colors or not _is_depth(connection.topic) or "mage" not in connection.msgtype:
+            continue
+        theirs = info_of(connection.topic)
+        if theirs is not None and out.info is not None and _same(theirs, out.info):
+            times = np.array([t for t, _, _ in out.color])
+            out.depth_topic, out.depth_info = connection.topic, theirs
+            out.depth = [
+                (t * 1e-9, raw, connection.msgtype) for _, t, raw in reader.messages(connections=[connection])
+                if np.abs(times - t * 1e-9).min() < 0.5
+            ]  # fmt: skip
+            break
+    return out
+
+
+def _same(a: Any, b: Any) -> bool:
+    return (a.width, a.height) == (b.width, b.height) and np.allclose(_numbers(a, "k"), _numbers(b, "k"), atol=0.5)
+
+
+def _numbers(info: Any, name: str) -> NDArray[np.float64]:
+    """ROS 2 has small letters, ROS 1 capitals."""
+    found = getattr(info, name, None)
+    return np.asarray(getattr(info, name.upper(), ()) if found is None else found, np.float64)
+
+
+def _lens(info: Any, what: str) -> tuple[Matrix | None, Distortion | None]:
+    """K (3, 3) of the picture as sent, pixel centres at +0.5, and the lens."""
+    if info is None:
+        return None, None
+    k, p = _numbers(info, "k"), _numbers(info, "p")
+    rectified = not k.any() and p.any()
+    K = intrinsics_of(p.reshape(3, 4)[:, :3] if rectified else k, what=what)
+    roi = info.roi
+    K[:2, 2] += 0.5
+    if roi.width and roi.height:
+        K[0, 2] -= roi.x_offset
+        K[1, 2] -= roi.y_offset
+    K[0] /= max(info.binning_x, 1)
+    K[1] /= max(info.binning_y, 1)
+    try:
+        lens = None if rectified else named_distortion(info.distortion_model, _numbers(info, "d").tolist())
+    except MediaError as error:
+        raise CameraFileError(f"{what}: {error}") from None
+    return K, lens
+
+
+def _stamp(message: Any) -> float:
+    stamp = message.header.stamp
+    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
+
+
+def _near_depth(reader: Any, camera: _Camera, stamp: float, options: BagOptions) -> Any:
+    """The depth message nearest to a stamp [s]; None: none is near, or the camera has none."""
+    found = [reader.deserialize(raw, kind) for _, raw, kind in camera.depth]
+    best = min(found, key=lambda m: abs(_stamp(m) - stamp), default=None)
+    return best if best is not None and abs(_stamp(best) - stamp) <= options.depth_apart_s else None
+
+
+def _pixels(message: Any, what: str) -> Any:
+    if hasattr(message, "format"):
+        return None
+    check_pixels(int(message.width), int(message.height), what=what)
+    return raw_pixels(
+        encoding=message.encoding, width=int(message.width), height=int(message.height), step=int(message.step),
+        big_endian=bool(message.is_bigendian), data=message.data.tobytes(),
+    )  # fmt: skip
+
+
+def _read(message: Any, deep: Any, K: Matrix | None, lens: Distortion | None, depth_scale: float) -> Read:
+    """A picture of the recording with its depth, straight."""
+    pixels = _pixels(message, "a recorded picture")
+    picture = decode_picture(message.data.tobytes(), what="a recorded picture") if pixels is None else _colors(pixels)
+    depth = None
+    if deep is not None:
+        values = _pixels(deep, "recorded depth")
+        if values is None:
+            import cv2
+
+            values = cv2.imdecode(np.frombuffer(deep.data.tobytes()[12:], np.uint8), cv2.IMREAD_UNCHANGED)
+        depth = metres(values, what="recorded depth", scale=depth_scale)
+    rgb, valid = picture.rgb, picture.valid
+    if lens is not None and K is not None:
+        straight = Straight(K, lens, (rgb.shape[1], rgb.shape[0]))
+        rgb, depth = straight.picture(rgb), None if depth is None else straight.nearest(depth)
+        valid = None if straight.valid.all() else straight.valid
+    return Read(rgb, depth, K, valid, picture.focal_px, picture.notes)
+
+
+def _colors(pixels: NDArray[Any]) -> Picture:
+    if pixels.dtype == np.uint16:
+        pixels = np.round(pixels / 257.0).astype(np.uint8)
+    if pixels.dtype != np.uint8:
+        raise MediaError(f"a recorded picture has 8 or 16 bits a channel, not {pixels.dtype}")
+    return Picture(np.repeat(pixels[..., None], 3, axis=2) if pixels.ndim == 2 else np.array(pixels[..., :3]))
+
+
+def _messages(reader: Any, kind: str) -> Iterator[tuple[str, Any]]:
+    for connection, _, raw in reader.messages(connections=[c for c in reader.connections if c.msgtype == kind]):
+        yield connection.topic, reader.deserialize(raw, kind)
+
+
+class _Transforms:
+    """TF: the way from a frame up to the root, each step in time."""
+
+    def __init__(self, messages: Iterator[tuple[str, Any]], options: BagOptions) -> None:
+        self.options = options
+        self._steps: dict[str, tuple[str, bool, list[tuple[float, Matrix]]]] = {}
+        for topic, message in messages:
+            for t in message.transforms:
+                parent, child = t.header.frame_id.lstrip("/"), t.child_frame_id.lstrip("/")
+                q, p = t.transform.rotation, t.transform.translation
+                placed = np.eye(4)
+                placed[:3, :3] = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
+                placed[:3, 3] = p.x, p.y, p.z
+                moving = not topic.endswith("tf_static")
+                _, _, steps = self._steps.setdefault(child, (parent, moving, []))
+                steps.append((float(t.header.stamp.sec) + float(t.header.stamp.nanosec) * 1e-9, placed))
+        for _, _, steps in self._steps.values():
+            steps.sort(key=lambda s: s[0])
+
+    def viewmat(self, frame: str, stamp: float) -> Matrix | None:
+        """World to the frame (4, 4) at a time [s]; None where nothing on the way moves, or TF does not reach."""
+        placed, moves, child = np.eye(4), False, frame.lstrip("/")
+        for _ in range(len(self._steps) + 1):
+            if child not in self._steps:
+                break
+            parent, moving, steps = self._steps[child]
+            step = _between(steps, stamp, self.options) if moving else steps[-1][1]
+            if step is None:
+                return None
+            placed, moves, child = step @ placed, moves or moving, parent
+        return np.asarray(np.linalg.inv(placed)) if moves else None
+
+
+def _between(steps: Sequence[tuple[float, Matrix]], stamp: float, options: BagOptions) -> Matrix | None:
+    """The transform at a time [s], between the two beside it; None where it is too far outside."""
+    times = np.array([t for t, _ in steps])
+    if not times[0] - options.pose_apart_s <= stamp <= times[-1] + options.pose_apart_s:
+        return None
+    at = int(np.clip(np.searchsorted(times, stamp), 1, max(len(times) - 1, 1)))
+    if len(steps) == 1 or times[at] == times[at - 1]:
+        return steps[min(at, len(steps) - 1)][1]
+    share = float(np.clip((stamp - times[at - 1]) / (times[at] - times[at - 1]), 0, 1))
+    a, b = steps[at - 1][1], steps[at][1]
+    out = np.eye(4)
+    out[:3, :3] = Slerp([0, 1], Rotation.from_matrix(np.stack([a[:3, :3], b[:3, :3]])))(share).as_matrix()
+    out[:3, 3] = (1 - share) * a[:3, 3] + share * b[:3, 3]
+    return out
+
+
+def _told(cameras: Sequence[_Camera], topics: dict[str, Any], unposed: int) -> tuple[str, ...]:
+    """What of the recording was not used, and why."""
+    out = []
+    used = {c.topic for c in cameras} | {c.depth_topic for c in cameras}
+    for topic, connection in topics.items():
+        if connection.msgtype in ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage") and topic not in used:
+            same = any(_base(topic) == _base(u) for u in used if u)
+            why = "the same pictures as another topic" if same else "its camera_info is not that of a colour topic"
+            out.append(f"topic {topic} is left out: {why}" + ("" if same else ": record depth registered to colour"))
+    out += [f"{c.topic} has no camera_info beside it" for c in cameras if c.info is None]
+    return (*out, f"{unposed} pictures outside the time of TF are left out") if unposed else tuple(out)

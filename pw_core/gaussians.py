@@ -126,6 +126,27 @@ class Gaussians:
         """All of them in order; they must have the same number of SH coefficients."""
         return cls(*(np.concatenate(x) for x in zip(*(p.arrays().values() for p in parts))))
 
+    def moved(self, turn: F64, shift: F64, *, scale: float = 1.0) -> Gaussians:
+        """Scaled, turned by a rotation (3, 3), shifted [m] (3,). A turn leaves only the view-independent colours: the
+        other harmonics would have to be turned too."""
+        from scipy.spatial.transform import Rotation
+
+        own = Rotation.from_quat(self.quats[:, [1, 2, 3, 0]])
+        quats = (Rotation.from_matrix(turn) * own).as_quat()[:, [3, 0, 1, 2]].astype(np.float32)
+        sh = self.sh
+        if not np.allclose(turn, np.eye(3)):
+            sh = sh.copy()
+            sh[:, 1:] = 0
+        means = (scale * self.means @ np.asarray(turn).T + shift).astype(np.float32)
+        return Gaussians(means, quats, self.log_scales + np.float32(math.log(scale)), self.opacities, sh)
+
+    def with_harmonics(self, count: int) -> Gaussians:
+        """With so many coefficients K: more are zero, fewer are left out."""
+        sh = np.zeros((len(self), count, 3), np.float32)
+        kept = min(count, self.sh.shape[1])
+        sh[:, :kept] = self.sh[:, :kept]
+        return Gaussians(self.means, self.quats, self.log_scales, self.opacities, sh)
+
     def covariances(self) -> F32:
         """[m²], shape (N, 3, 3)."""
         m = quats_to_rotations(self.quats) * np.exp(self.log_scales)[:, None, :]

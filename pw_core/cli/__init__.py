@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from pw_core.cli.export import export
+from pw_core.cli.export import background, export
 from pw_core.cli.inspect import inspect
 from pw_core.cli.refine import refine
 from pw_core.cli.run import run
@@ -17,7 +17,9 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-for _command in (inspect, reconstruct, rollout, refine, run, view, export, scenes, check, restore_scene, purge_scene):
+_making = (inspect, reconstruct, rollout, refine, run, view, export, background)
+_keeping = (scenes, check, restore_scene, purge_scene)
+for _command in (*_making, *_keeping):
     app.command()(_command)
 
 

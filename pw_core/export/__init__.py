@@ -1,1 +1,1 @@
-"""Trajectories and films for other programs."""
+"""Scenes, trajectories and films for other programs, and Gaussians from them."""

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 from pw_core.errors import ErrorCode, SceneError
 from pw_core.export.content import Content
+from pw_core.export.packed import COMPRESSED_PLY, PACKED
 from pw_core.export.ply_frames import FRAMES
 
 Writer = Callable[[Content, Path], None]
@@ -45,7 +46,11 @@ FORMATS = {
     ".parquet": Format("pw_core.export.trajectory:write_parquet", "a row a frame and particle", states=False),
 }
 FORMATS |= {".usda": FORMATS[".usd"], ".usdc": FORMATS[".usd"]}
-PACKAGES = {"pxr": "usd-core", "rosbags": "rosbags", "rerun": "rerun-sdk"}
+_PACKED = Format(
+    "pw_core.export.packed:write_packed", "packed Gaussians of splat viewers", trajectories=False, package="gaussforge"
+)
+FORMATS |= dict.fromkeys((*PACKED, COMPRESSED_PLY), _PACKED)
+PACKAGES = {"pxr": "usd-core", "rosbags": "rosbags", "rerun": "rerun-sdk", "gaussforge": "gaussforge"}
 """What pip calls those packages."""
 
 
@@ -57,7 +62,8 @@ def export(content: Content, path: Path | str) -> Path:
             a package that is not installed, or a file that cannot be written.
     """
     path = Path(path)
-    format_ = FORMATS.get(path.suffix.lower() or "/")
+    ending = COMPRESSED_PLY if path.name.lower().endswith(COMPRESSED_PLY) else path.suffix.lower()
+    format_ = FORMATS.get(ending or "/")
     if format_ is None:
         raise _failed(f"{path}: expected a name ending in {', '.join(k for k in FORMATS if k != '/')}, or a folder's")
     moving = content.trajectory is not None

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.export.content import Content, Frame, opacities_of
-from pw_core.gaussians import Camera
+from pw_core.gaussians import Camera, Gaussians
 
 NODE = "/perpetual_wonder"
 FRAME = "world"
@@ -25,8 +25,8 @@ _FLOAT32, _UINT32 = 7, 6
 
 def write_mcap(content: Content, path: Path) -> None:
     """`prediction/particles` and `prediction/splats` (PointCloud2: the latter with size [m] and opacity),
-    `<entity>/pose` (PoseStamped) and `<entity>/path` (its centroid's), `/tf` of entities, `/tf_static` and
-    camera_info of cameras."""
+    `background/splats` once, under the shadows of the start, `<entity>/pose` (PoseStamped) and `<entity>/path` (its
+    centroid's), `/tf` of entities, `/tf_static` and camera_info of cameras."""
     from rosbags.rosbag2 import StoragePlugin, Writer
 
     bag = path.with_name(path.name + ".bag")
@@ -34,7 +34,9 @@ def write_mcap(content: Content, path: Path) -> None:
         messages = _Messages(writer)
         start = _nanoseconds(content.origin_s)
         messages.cameras(content.scene.cameras, start)
-        for frame in content.frames():
+        for k, frame in enumerate(content.frames()):
+            if k == 0:
+                messages.splats("background/splats", frame.background, start, latched=True)
             messages.frame(content, frame, start + _nanoseconds(frame.time_s))
         messages.paths(start)
     (file,) = bag.glob("*.mcap")
@@ -82,13 +84,7 @@ class _Messages:
         points["rgb"] = _packed(content.particle_colors)
         points["entity"] = content.scene.entity_ids
         self._cloud("prediction/particles", points, stamp)
-        g = frame.all
-        splats = np.zeros(len(g), _SPLAT)
-        _put(splats, "xyz", g.means)
-        splats["rgb"] = _packed((g.colors() * 255).round().astype(np.uint8))
-        splats["size"] = np.exp(g.log_scales.max(1))
-        splats["opacity"] = opacities_of(g)
-        self._cloud("prediction/splats", splats, stamp)
+        self.splats("prediction/splats", frame.things, stamp)
         moved = []
         for pose in frame.poses:
             made = self._pose(pose.position, pose.orientation)
@@ -97,6 +93,15 @@ class _Messages:
             self._paths.setdefault(pose.name, []).append(stamped)
             moved.append(self._transform(stamp, pose.name, pose.position, pose.orientation))
         self.write("/tf", "tf2_msgs/msg/TFMessage", stamp, self.make("tf2_msgs/msg/TFMessage", transforms=moved))
+
+    def splats(self, topic: str, g: Gaussians, stamp: int, *, latched: bool = False) -> None:
+        """Gaussians as points."""
+        points = np.zeros(len(g), _SPLAT)
+        _put(points, "xyz", g.means)
+        points["rgb"] = _packed((g.colors() * 255).round().astype(np.uint8))
+        points["size"] = np.exp(g.log_scales.max(1))
+        points["opacity"] = opacities_of(g)
+        self._cloud(topic, points, stamp, latched=latched)
 
     def paths(self, stamp: int) -> None:
         """Where the entities went, known when all is."""
@@ -119,7 +124,7 @@ class _Messages:
         message = self.make("tf2_msgs/msg/TFMessage", transforms=standing)
         self.write("/tf_static", "tf2_msgs/msg/TFMessage", stamp, message, latched=True)
 
-    def _cloud(self, topic: str, points: NDArray[Any], stamp: int) -> None:
+    def _cloud(self, topic: str, points: NDArray[Any], stamp: int, *, latched: bool = False) -> None:
         fields = [
             self.make("sensor_msgs/msg/PointField", name=name, offset=int(place[1]), count=1,
                       datatype=_UINT32 if name == "entity" else _FLOAT32)
@@ -131,7 +136,7 @@ class _Messages:
             is_bigendian=False, point_step=size, row_step=size * len(points), data=points.view(np.uint8).ravel(),
             is_dense=True,
         )  # fmt: skip
-        self.write(f"{NODE}/{topic}", "sensor_msgs/msg/PointCloud2", stamp, cloud)
+        self.write(f"{NODE}/{topic}", "sensor_msgs/msg/PointCloud2", stamp, cloud, latched=latched)
 
     def _pose(self, position: NDArray[Any], wxyz: NDArray[Any]) -> Any:
         x, y, z = (float(v) for v in position)

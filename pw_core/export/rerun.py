@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pw_core.export.content import Content, opacities_of
 from pw_core.gaussians import Gaussians
@@ -36,9 +37,11 @@ def write_rrd(content: Content, path: Path) -> None:
     background = None
     for frame in content.frames():
         recording.set_time(TIMELINE, duration=frame.time_s)
-        if frame.background is not background:
-            background = frame.background
-            recording.log("world/background", _splats(background))
+        if background is None:
+            recording.log("world/background", _splats(frame.background))
+        elif frame.background is not background:  # shadows move, nothing else does
+            recording.log("world/background", rr.GaussianSplats3D.from_fields(colors=_colors(frame.background)))
+        background = frame.background
         recording.log("world/things", _splats(frame.things))
         points = rr.Points3D(frame.positions, colors=content.particle_colors, radii=radii)
         recording.log("world/particles", points)
@@ -54,13 +57,18 @@ def _splats(g: Gaussians) -> Any:
     import rerun as rr
 
     quats = g.quats / np.linalg.norm(g.quats, axis=1, keepdims=True)
-    colors = np.concatenate([g.colors(), opacities_of(g)[:, None]], axis=1)
-    more = {}
+    more: dict[str, Any] = {}
     if g.sh_degree:
         view_dependent = np.zeros((len(g), _COEFFICIENTS, 3), np.float32)
         view_dependent[:, : g.sh.shape[1] - 1] = g.sh[:, 1 : _COEFFICIENTS + 1]
         more = {"sh_coefficients": view_dependent, "spherical_harmonics_degree": g.sh_degree}
     return rr.GaussianSplats3D(
         g.means, scales=np.exp(g.log_scales), quaternions=quats[:, [1, 2, 3, 0]],
-        colors=(colors * 255).round().astype(np.uint8), **more,
+        colors=_colors(g), **more,
     )  # fmt: skip
+
+
+def _colors(g: Gaussians) -> NDArray[np.uint8]:
+    """RGBA (N, 4)."""
+    rgba = np.concatenate([g.colors(), opacities_of(g)[:, None]], axis=1)
+    return np.asarray((rgba * 255).round(), np.uint8)

@@ -7,11 +7,13 @@ import time
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pw_core.config import SceneConfig
 from pw_core.errors import ErrorCode, SceneError
+from pw_core.gaussians import Gaussians
 from pw_core.progress import Progress, no_progress
 from pw_core.scene import Scene, State, Trajectory
 from pw_core.store import ReplacedScene, Store
@@ -156,6 +158,29 @@ class Scenes:
         with self.lock:
             self.store.save_scene(scene, root=root, replace=replace)
             return self.select(scene.id, _scene=scene)
+
+    def with_background(
+        self, splats: Gaussians, scene_id: str, *, beside: bool = False, replace: bool = False
+    ) -> Scene:
+        """The selected scene before another background, such as a scan of the room (see `pw_core.export.packed`), as a
+        scene of its own that starts at the reconstruction.
+
+        Args:
+            splats: in the scene's world: z up, metres, the table at 0.
+            beside: the old background stays too.
+            replace: as in `adopt`.
+
+        Raises:
+            SceneError: NO_SCENE, SCENE_EXISTS, INVALID_NAME; the store cannot be written.
+        """
+        scene = self._need_scene()
+        own = splats.with_harmonics(scene.foreground.sh.shape[1])
+        background = Gaussians.concatenate([scene.background, own]) if beside else own
+        made = changed(
+            scene, background=background, light=scene.light if beside else None,
+            provenance=scene.provenance | {"background": f"of {len(splats)} Gaussians, of {scene.id}"},
+        )  # fmt: skip
+        return self.adopt(made.with_id(scene_id), replace=replace)
 
     def replaced(self) -> list[ReplacedScene]:
         """Scenes whose place another took, kept whole in the store's `.replaced`, the oldest first."""

@@ -129,9 +129,11 @@ def read_mcap(path: Path) -> Read:
         for schema, channel, record, message in reader.iter_decoded_messages():
             read.setdefault(channel.topic, []).append((record.log_time * 1e-9, schema.name, message))
     particles, splats = read["/perpetual_wonder/prediction/particles"], read["/perpetual_wonder/prediction/splats"]
-    last = cloud(splats[-1][2])
+    ((_, _, still),) = read["/perpetual_wonder/background/splats"]
+    ground = cloud(still)
+    last = np.concatenate([cloud(splats[-1][2]), ground])
     rgb = np.stack([last["rgb"] >> s & 255 for s in (16, 8, 0)], 1) / 255
-    means = np.array([xyz(cloud(m)) for _, _, m in splats])
+    means = np.array([np.concatenate([xyz(cloud(m)), xyz(ground)]) for _, _, m in splats])
     places = np.array([xyz(cloud(m)) for _, _, m in particles])
     return Read(np.array([t for t, _, _ in particles]), places, means, rgb, last["opacity"], None,
                 {"topics": read, "size": last["size"]})  # fmt: skip
@@ -164,12 +166,13 @@ def read_rrd(path: Path) -> Read:
     def of(name: str, what: str, k: int) -> np.ndarray:
         return np.asarray(rows[f"world/{name}"][k][f"GaussianSplats3D:{what}"])
 
-    ground = len(rows["world/background"])
+    # What is logged of the ground later replaces its colours alone.
+    ground = {w: [r[f"GaussianSplats3D:{w}"] for r in rows["world/background"] if r.get(f"GaussianSplats3D:{w}")][-1]
+              for w in ("centers", "colors", "quaternions", "scales")}  # fmt: skip
     count = len(rows["world/things"])
-    both = {w: np.concatenate([of("things", w, -1), of("background", w, -1)])
+    both = {w: np.concatenate([of("things", w, -1), ground[w]])
             for w in ("colors", "quaternions", "scales")}  # fmt: skip
-    means = [np.concatenate([of("things", "centers", k), of("background", "centers", min(k, ground - 1))])
-             for k in range(count)]  # fmt: skip
+    means = [np.concatenate([of("things", "centers", k), ground["centers"]]) for k in range(count)]
     rgba = np.stack([both["colors"].astype(np.uint32) >> s & 255 for s in (24, 16, 8, 0)], 1) / 255
     places = np.array([r["Points3D:positions"] for r in rows["world/particles"]])
     return Read(times("world/things"), places, np.array(means), rgba[:, :3], rgba[:, 3],

@@ -12,7 +12,9 @@ import pytest
 from pw_core.errors import PWError
 from pw_core.export.content import Content, opacities_of
 from pw_core.export.formats import FORMATS, export
+from pw_core.scene import Trajectory
 from support.exported import READERS, ply_looks, read_glb, read_mcap, read_rrd, read_usd
+from support.lit import lit_scene
 
 BYTE = 0.51 / 255
 """Colours in eight bits."""
@@ -70,6 +72,7 @@ def test_mcap_has_what_the_node_publishes(scene, moving, tmp_path: Path) -> None
     assert kinds == {
         "/perpetual_wonder/prediction/particles": "sensor_msgs/msg/PointCloud2",
         "/perpetual_wonder/prediction/splats": "sensor_msgs/msg/PointCloud2",
+        "/perpetual_wonder/background/splats": "sensor_msgs/msg/PointCloud2",
         "/perpetual_wonder/ball/pose": "geometry_msgs/msg/PoseStamped",
         "/perpetual_wonder/ball/path": "nav_msgs/msg/Path",
         "/perpetual_wonder/view/photo/camera_info": "sensor_msgs/msg/CameraInfo",
@@ -88,11 +91,14 @@ def test_a_recording_plays_as_a_rosbag_does(moving, tmp_path: Path) -> None:
     from rosbags.highlevel import AnyReader
 
     with AnyReader([export(moving, tmp_path / "t.mcap")]) as bag:
-        assert bag.message_count == 1 + 1 + 3 * 4 + 1
+        assert bag.message_count == 1 + 1 + 1 + 3 * 4 + 1
         latched = {
             c.topic for c in bag.connections if c.ext.offered_qos_profiles[0].durability.name == "TRANSIENT_LOCAL"
         }
-    assert latched == {"/tf_static", "/perpetual_wonder/view/photo/camera_info", "/perpetual_wonder/ball/path"}
+    assert latched == {
+        "/tf_static", "/perpetual_wonder/view/photo/camera_info", "/perpetual_wonder/ball/path",
+        "/perpetual_wonder/background/splats",
+    }  # fmt: skip
 
 
 def test_rerun_has_poses_and_a_background_that_is_said_once(moving, tmp_path: Path) -> None:
@@ -159,3 +165,15 @@ def test_an_export_replaces_an_earlier_one(moving, tmp_path: Path) -> None:
     for _ in range(2):
         export(moving, tmp_path / "frames")
     assert len(list((tmp_path / "frames").iterdir())) == 4
+
+
+@pytest.mark.parametrize("ending", ["", ".usd", ".rrd"])
+def test_shadows_that_move_are_exported(tmp_path: Path, ending: str) -> None:
+    scene = lit_scene()
+    up = replace(scene.particles, positions=scene.rest + np.float32([0, 0, 0.1]))
+    states = [scene.initial_physics(), replace(scene.initial_physics(), particles=up)]
+    places = np.stack([scene.rest, up.positions])
+    moved = Trajectory("t", "a", "b", np.arange(2.0), places, np.zeros_like(places), {})
+    content = Content(scene, [0.0, 1.0], lambda k: states[k], trajectory=moved)
+    *_, last = content.frames()
+    assert np.abs(READERS[ending](export(content, tmp_path / f"t{ending}")).colors - last.all.colors()).max() < BYTE

@@ -6,6 +6,7 @@ import typer
 
 from pw_core.cli.export import background, export
 from pw_core.cli.inspect import inspect
+from pw_core.cli.new import new
 from pw_core.cli.refine import refine
 from pw_core.cli.run import run
 from pw_core.cli.scenes import reconstruct, rollout, view
@@ -17,7 +18,7 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_show_locals=False,
 )
-_making = (inspect, reconstruct, rollout, refine, run, view, export, background)
+_making = (new, inspect, reconstruct, rollout, refine, run, view, export, background)
 _keeping = (scenes, check, restore_scene, purge_scene)
 for _command in (*_making, *_keeping):
     app.command()(_command)

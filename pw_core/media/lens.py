@@ -84,8 +84,8 @@ class Straight:
         d = np.array(distortion.coefficients, np.float64)
         fisheye = distortion.model == "fisheye"
         make: Any = cv2.fisheye.initUndistortRectifyMap if fisheye else cv2.initUndistortRectifyMap
-        self._maps = make(k, d, np.eye(3), k, size, cv2.CV_32FC1)
-        share = cv2.remap(np.ones((size[1], size[0]), np.float32), *self._maps, interpolation=cv2.INTER_LINEAR,
+        self._x, self._y = make(k, d, np.eye(3), k, size, cv2.CV_32FC1)
+        share = cv2.remap(np.ones((size[1], size[0]), np.float32), self._x, self._y, interpolation=cv2.INTER_LINEAR,
                           borderMode=cv2.BORDER_CONSTANT)  # fmt: skip
         self.valid: NDArray[np.bool_] = np.asarray(share >= options.least_seen)
         """(H, W): False where the lens never looked."""
@@ -94,7 +94,7 @@ class Straight:
         """Brightness or colours, interpolated; at the edge they go on where nothing was seen."""
         import cv2
 
-        made = cv2.remap(pixels, *self._maps, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        made = cv2.remap(pixels, self._x, self._y, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
         return np.asarray(made, np.uint8)
 
     def nearest(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
@@ -102,5 +102,5 @@ class Straight:
         would be a point in the air."""
         import cv2
 
-        made = cv2.remap(pixels, *self._maps, interpolation=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
+        made = cv2.remap(pixels, self._x, self._y, interpolation=cv2.INTER_NEAREST, borderMode=cv2.BORDER_CONSTANT)
         return np.asarray(made, pixels.dtype)

@@ -1,0 +1,76 @@
+"""`pw new`: a scene file that works, from what is known of a photo; what is guessed says so."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from typer.testing import CliRunner
+
+from pw_core.cli import app
+from pw_core.cli.new_scene import Known, solve
+from pw_core.cli.presets import PRESETS
+from pw_core.config import Material, SceneConfig
+from pw_core.gaussians import Camera
+from support.ball_photo import CENTRE, HEIGHT, RADIUS, WIDTH, ball_config, ball_photo
+
+
+def run(*words: str) -> tuple[int, str]:
+    done = CliRunner().invoke(app, ["new", *words])
+    return done.exit_code, " ".join((done.output + (done.stderr or "")).split())
+
+
+def test_a_size_a_pitch_and_a_row_give_the_camera_and_the_table() -> None:
+    camera = Camera.above_table(height_m=0.3, pitch_deg=20, hfov_deg=50, width=1280, height=720)
+    (left, bottom), (right, _) = camera.project([[0.7, 0.05, 0], [0.7, -0.05, 0]])[0]
+    edge = float(camera.project([[1.4, 0, 0]])[0][0, 1])
+    box = (float(left), float(bottom) - 100, float(right), float(bottom))
+    known = Known(width=1280, height=720, focal_px=float(camera.K[0, 0]), pitch_deg=20, size_m=0.1, edge_row=edge,
+                  entities=(("cup", "ceramic", box),))  # fmt: skip
+    solved = solve(known)
+    assert solved.height_m == pytest.approx(0.3, rel=1e-3) and solved.foot_m == pytest.approx(0.7, rel=1e-3)
+    assert solved.edge_m == pytest.approx(1.4, rel=1e-3) and solved.hfov_deg == pytest.approx(50)
+    with pytest.raises(ValueError, match="above the horizon"):
+        solve(Known(width=1280, height=720, pitch_deg=0, entities=(("cup", "ceramic", (10, 10, 90, 90)),)))
+
+
+def test_the_file_is_read_back_and_guesses_are_counted(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif.get_ifd(0x8769)[0xA405] = 26
+    Image.fromarray(ball_photo()).save(tmp_path / "my photo.jpg", exif=exif, quality=95)
+    code, text = run(str(tmp_path / "my photo.jpg"))
+    assert code == 0 and "3 guesses in it" in text and "pw reconstruct" in text
+    config = SceneConfig.load(tmp_path / "my_photo.yaml")
+    assert config.name == "my_photo" and Path(config.photo) == (tmp_path / "my photo.jpg").resolve()
+    diagonal = math.hypot(WIDTH, HEIGHT) / math.hypot(36, 24)
+    assert config.camera.hfov_deg == pytest.approx(2 * math.degrees(math.atan(WIDTH / 2 / (26 * diagonal))), rel=1e-3)
+    code, text = run(str(tmp_path / "my photo.jpg"))
+    assert code == 1 and "is there already" in text
+    wrong = ((("--entity", "cup=glas"), "'glas' is none of clay"), (("--box", "1,2,3"), "left,top,right,bottom"))
+    for words, said in wrong:
+        code, text = run(str(tmp_path / "my photo.jpg"), *words, "--out", str(tmp_path / "b.yaml"))
+        assert code == 1 and said in text and not (tmp_path / "b.yaml").exists()
+
+
+def test_every_material_can_be_used() -> None:
+    for name, preset in PRESETS.items():
+        assert Material.model_validate(preset.material) and len(preset.source) > 10, name
+        assert name in run("--materials")[1]
+
+
+def test_a_scene_of_ones_own_has_the_right_metre(tmp_path: Path) -> None:
+    from pw_core.reconstruct import reconstruct
+
+    Image.fromarray(ball_photo()).save(tmp_path / "ball.png")
+    box = ",".join(f"{x:g}" for x in ball_config().entities[0].prompt.box)
+    code, _ = run(str(tmp_path / "ball.png"), "--entity", "ball=fruit", "--box", box, "--size", str(2 * RADIUS),
+                  "--pitch", "15", "--hfov", "40")  # fmt: skip
+    assert code == 0
+    config = SceneConfig.load(tmp_path / "ball.yaml")
+    assert config.camera.height_m == pytest.approx(0.2, rel=0.15)
+    fewer = config.model_copy(update={"simulation": config.simulation.model_copy(update={"particles": 1000})})
+    scene = reconstruct(fewer)
+    assert scene.entities[0].origin[0] == pytest.approx(CENTRE[0], rel=0.15)
+    assert scene.entities[0].volume_m3 == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.4)

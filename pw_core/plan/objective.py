@@ -152,6 +152,7 @@ class Scorer:
             if term.when == "end" and term.label not in wanted:
                 continue
             value = measure(moment)
+            value = value if math.isfinite(value) else math.inf  # a maximum would pass over what is no number
             self._sums[i] += value
             self._worst[i] = max(self._worst[i], value)
             reached &= term.label not in wanted or value <= wanted[term.label]

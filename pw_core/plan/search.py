@@ -153,13 +153,14 @@ def search(
             if budget.seconds and plan.seconds >= budget.seconds:
                 plan.why = f"{budget.seconds:g} s were spent"
                 return
-        sampler.tell(points, costs)
         if plan.score is not None and plan.score.reached:
             plan.why = "the goal was reached"
         elif budget.candidates and plan.evaluated >= budget.candidates:
             plan.why = f"{budget.candidates} candidates were tried"
-        elif sampler.converged:
-            plan.why = "the search has settled on one place"
+        else:  # a last generation may be cut short by the budget: CMA-ES takes whole ones alone
+            sampler.tell(points, costs)
+            if sampler.converged:
+                plan.why = "the search has settled on one place"
 
 
 def _eta(plan: Plan, budget: Budget) -> float:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -118,25 +119,16 @@ def silhouette(positions: F64, camera: Camera, *, radius_m: float) -> NDArray[np
 
 
 def points_of(path: Path, *, count: int, term: str) -> F64:
-    """Points [m] (n, 3) of a cloud's or mesh's file; of a closed mesh `count` inside it, of an open one on it.
+    """Points [m] (n, 3) of a cloud's or mesh's file; of a closed mesh about `count` inside it, of an open one on it.
+
+    Read once for all candidates, until the file changes.
 
     Raises:
         PlanError (INVALID_OBJECTIVE): it cannot be read, or holds no point.
     """
-    import trimesh
-
     _check_size(path, term)
     try:
-        # Its bytes and not its path: what it refers to, materials or buffers in other files, is not read.
-        loaded = trimesh.load(BytesIO(path.read_bytes()), file_type=path.suffix.lstrip("."), process=False)
-        if isinstance(loaded, trimesh.Scene):
-            loaded = loaded.to_mesh()
-        if isinstance(loaded, trimesh.Trimesh) and len(loaded.faces):
-            inside = np.asarray(trimesh.sample.volume_mesh(loaded, 4 * count, seed=0)) if loaded.is_watertight else None
-            points = inside if inside is not None and len(inside) else loaded.sample(count, seed=0)
-            points = points[:count]
-        else:
-            points = np.asarray(getattr(loaded, "vertices", ()))
+        points = _points_of(path, _stamp(path), count)
     except Exception as error:  # trimesh's readers raise whatever they like
         raise PlanError(f"{term}: {path} is no point cloud or mesh that can be read: {type(error).__name__}: {error}",
                         code=ErrorCode.INVALID_OBJECTIVE) from None  # fmt: skip
@@ -145,7 +137,41 @@ def points_of(path: Path, *, count: int, term: str) -> F64:
     if len(points) > OPTIONS.most_points:
         raise PlanError(f"{term}: {path} holds {len(points)} points, at most {OPTIONS.most_points} are taken",
                         code=ErrorCode.INVALID_OBJECTIVE)  # fmt: skip
-    return np.asarray(points, np.float64)
+    return points
+
+
+@lru_cache(maxsize=4)
+def _points_of(path: Path, _: tuple[int, ...], count: int) -> F64:
+    import trimesh
+
+    # Its bytes and not its path: what it refers to, materials or buffers in other files, is not read.
+    loaded = trimesh.load(BytesIO(path.read_bytes()), file_type=path.suffix.lstrip("."), process=False)
+    if isinstance(loaded, trimesh.Scene):
+        loaded = loaded.to_mesh()
+    if isinstance(loaded, trimesh.Trimesh) and len(loaded.faces):
+        loaded.merge_vertices(merge_tex=True, merge_norm=True)  # an STL's triangles share none, and seem open
+        inside = _filled(loaded, count) if loaded.is_watertight else np.zeros((0, 3))
+        points = inside if len(inside) else loaded.sample(count, seed=0)
+    else:
+        points = np.asarray(getattr(loaded, "vertices", ()))
+    points = np.array(points, np.float64)
+    points.flags.writeable = False  # shared by all candidates
+    return points
+
+
+def _filled(mesh: Any, count: int) -> F64:
+    """About `count` points of a lattice inside a closed mesh; of one that is hardly there in its box, fewer."""
+    from pw_core.simulate.fast.distance import points_inside
+
+    box = float(np.prod(np.maximum(mesh.extents, 1e-9)))
+    step = max(abs(float(mesh.volume)) / count, box / OPTIONS.most_points) ** (1 / 3)
+    return points_inside(mesh.vertices, mesh.faces, step_m=step)
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes with a file's contents."""
+    found = path.stat()
+    return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _check_size(path: Path, term: str) -> None:
@@ -156,26 +182,36 @@ def _check_size(path: Path, term: str) -> None:
 
 
 def read_mask(path: Path, *, term: str) -> NDArray[np.bool_]:
-    """A mask picture (H, W).
+    """A mask picture (H, W), read once for all candidates, until the file changes.
 
     Raises:
         PlanError (INVALID_OBJECTIVE): it cannot be read, or marks nothing.
     """
-    import cv2
-
     _check_size(path, term)
-    try:
-        found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
-    except cv2.error:  # more pixels than it dares to read
-        found = None
-    if found is None or found.size > OPTIONS.most_pixels:
+    mask = _mask_of(path, _stamp(path)) if path.is_file() else None
+    if mask is None:
         most = f"{OPTIONS.most_pixels / 1e6:g} megapixels"
         raise PlanError(f"{term}: {path} is no picture of at most {most} that can be read",
                         code=ErrorCode.INVALID_OBJECTIVE)  # fmt: skip
-    mask = np.asarray(found > 127)
     if not mask.any():
         raise PlanError(f"{term}: {path} marks no pixel: white is where the entity is to be",
                         code=ErrorCode.INVALID_OBJECTIVE)  # fmt: skip
+    return mask
+
+
+@lru_cache(maxsize=4)
+def _mask_of(path: Path, _: tuple[int, ...]) -> NDArray[np.bool_] | None:
+    """White pixels; None where it is no picture, or too large a one."""
+    import cv2
+
+    try:
+        found = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+    except cv2.error:  # more pixels than it dares to read
+        return None
+    if found is None or found.size > OPTIONS.most_pixels:
+        return None
+    mask = np.asarray(found > 127)
+    mask.flags.writeable = False  # shared by all candidates
     return mask
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,11 @@ class Free:
         return float(self.low + (self.high - self.low) * u)
 
     def inverse(self, value: float) -> float:
-        """Which u gives that value, clipped to 0 to 1."""
+        """Which u gives that value; the nearer end for one out of range."""
+        value = min(max(value, self.low), self.high)
         if self.log:
-            u = math.log(value / self.low) / math.log(self.high / self.low)
-        else:
-            u = (value - self.low) / (self.high - self.low)
-        return min(max(u, 0.0), 1.0)
+            return math.log(value / self.low) / math.log(self.high / self.low)
+        return (value - self.low) / (self.high - self.low)
 
 
 class Template:
@@ -55,10 +55,13 @@ class Template:
         actions: plain fields of each action, as `parse_action` takes them, with free numbers.
 
     Raises:
-        PlanError (INVALID_TEMPLATE): no actions, no free number, or a range that is upside down.
+        PlanError (INVALID_TEMPLATE): no list of actions, none in it, no free number, or a range that is upside down.
     """
 
     def __init__(self, actions: Sequence[Mapping[str, Any]]) -> None:
+        if isinstance(actions, (str, Mapping)) or not all(isinstance(a, Mapping) for a in actions):
+            raise PlanError(f"a template is a list of actions, each with its fields; got {actions!r:.80}",
+                            code=ErrorCode.INVALID_TEMPLATE)  # fmt: skip
         if not actions:
             raise PlanError("the template has no actions", code=ErrorCode.INVALID_TEMPLATE)
         self.actions = [dict(a) for a in actions]
@@ -159,8 +162,9 @@ def _resolved(fields: dict[str, Any], setting: Setting) -> dict[str, Any]:
 def _unit(angles: Mapping[str, Any]) -> tuple[float, float, float]:
     extra = set(angles) - {"azimuth_deg", "elevation_deg"}
     if extra or "azimuth_deg" not in angles:
-        raise PlanError(f"template: direction takes azimuth_deg and elevation_deg, got {sorted(angles)}",
+        raise PlanError(f"template: direction takes azimuth_deg and elevation_deg, got {_listed(angles)}",
                         code=ErrorCode.INVALID_TEMPLATE)  # fmt: skip
+    _check_numbers(angles, "direction")
     a, e = math.radians(angles["azimuth_deg"]), math.radians(angles.get("elevation_deg", 0.0))
     return (math.cos(a) * math.cos(e), math.sin(a) * math.cos(e), math.sin(e))
 
@@ -168,9 +172,21 @@ def _unit(angles: Mapping[str, Any]) -> tuple[float, float, float]:
 def _only(fields: Mapping[str, Any], what: str) -> dict[str, Any]:
     known = {"on", "azimuth_deg", "height", "inset"}
     if set(fields) - known or "on" not in fields:
-        raise PlanError(f"template: {what} takes on, azimuth_deg, height and inset, got {sorted(fields)}",
+        raise PlanError(f"template: {what} takes on, azimuth_deg, height and inset, got {_listed(fields)}",
                         code=ErrorCode.INVALID_TEMPLATE)  # fmt: skip
+    _check_numbers({k: v for k, v in fields.items() if k != "on"}, what)
     return dict(fields)
+
+
+def _listed(fields: Mapping[str, Any]) -> str:
+    return ", ".join(sorted(map(str, fields))) or "nothing"
+
+
+def _check_numbers(fields: Mapping[str, Any], what: str) -> None:
+    for key, value in fields.items():
+        if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+            raise PlanError(f"template: {what}.{key} must be a finite number, got {value!r:.40}",
+                            code=ErrorCode.INVALID_TEMPLATE)  # fmt: skip
 
 
 def on_surface(

@@ -120,7 +120,8 @@ class Processes:
         self, job: Job, candidates: Sequence[Candidate], waiting: deque[int],
         limits: Sequence[Callable[[], float] | None],
     ) -> None:
-        while len(self._processes) < min(self._count, len(waiting)):
+        busy = sum(p.at_work >= 0 for p in self._processes)
+        while len(self._processes) < min(self._count, busy + len(waiting)):
             self._processes.append(self._start())
         for p in self._processes:
             if p.at_work >= 0 or not waiting:
@@ -139,14 +140,18 @@ class Processes:
 
     def _start(self) -> _Process:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(target=_serve, args=(theirs, self._build), name="pw_candidates", daemon=True)
+        threads = max(1, (os.cpu_count() or 1) // self._count)
+        process = self._context.Process(
+            target=_serve, args=(theirs, self._build, threads), name="pw_candidates", daemon=True
+        )
         process.start()
         theirs.close()
         return _Process(process, ours)
 
 
-def _serve(conn: Connection, build: Build) -> None:
-    """The process: jobs and candidates in, outcomes out, until its pipe closes."""
+def _serve(conn: Connection, build: Build, threads: int) -> None:
+    """The process: jobs and candidates in, outcomes out, until its pipe closes. Its engine takes so many threads."""
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
     simulation: Simulation | None = None
     job: Job | None = None
     try:

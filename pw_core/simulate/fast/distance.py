@@ -48,6 +48,16 @@ def distance_grid(
     return _grid_of(corners.tobytes(), options)
 
 
+def points_inside(vertices: NDArray[Any], faces: NDArray[Any], *, step_m: float) -> F64:
+    """The points [m] (n, 3) of a cubic lattice of that spacing [m] that lie inside a closed mesh, as above."""
+    corners = np.ascontiguousarray(np.asarray(vertices, np.float64)[np.asarray(faces)])
+    low, high = corners.min((0, 1)), corners.max((0, 1))
+    lower = low + step_m / 2
+    inside = np.zeros(tuple(np.maximum(np.ceil((high - lower) / step_m), 1).astype(int)), np.bool_)
+    _fill(corners, lower, step_m, inside)
+    return np.asarray(lower + step_m * np.argwhere(inside))
+
+
 @lru_cache(maxsize=16)
 def _grid_of(data: bytes, options: DistanceOptions) -> DistanceGrid:
     corners = np.frombuffer(data).reshape(-1, 3, 3)
@@ -105,6 +115,33 @@ def _nearest(p, a, b, c):
     return _along(a, ab, vb * whole, ac, vc * whole)
 
 
+@njit(**PART)
+def _fill_column(corners, x, y, low, step, inside):
+    """Which nodes of the column at x and y, upwards from low, are inside: an odd number of faces lies above them."""
+    inside[:] = False
+    for f in range(len(corners)):
+        t = corners[f]
+        d = (t[1, 1] - t[2, 1]) * (t[0, 0] - t[2, 0]) + (t[2, 0] - t[1, 0]) * (t[0, 1] - t[2, 1])
+        if d == 0:
+            continue
+        u = ((t[1, 1] - t[2, 1]) * (x - t[2, 0]) + (t[2, 0] - t[1, 0]) * (y - t[2, 1])) / d
+        v = ((t[2, 1] - t[0, 1]) * (x - t[2, 0]) + (t[0, 0] - t[2, 0]) * (y - t[2, 1])) / d
+        if u >= 0 and v >= 0 and u + v <= 1:
+            z = u * t[0, 2] + v * t[1, 2] + (1 - u - v) * t[2, 2]
+            for k in range(len(inside)):
+                if low + k * step < z:
+                    inside[k] = not inside[k]
+
+
+@njit(**KERNEL)
+def _fill(corners, lower, step, inside):
+    for i in range(inside.shape[0]):
+        for j in range(inside.shape[1]):
+            # A little aside, so as to meet no edge.
+            x, y = lower[0] + (i + 1.234567e-7) * step, lower[1] + (j + 2.718281e-7) * step
+            _fill_column(corners, x, y, lower[2], step, inside[i, j])
+
+
 @njit(**KERNEL)
 def _measure(corners, lower, cell, distance, gradient):
     nx, ny, nz = distance.shape
@@ -119,21 +156,9 @@ def _measure(corners, lower, cell, distance, gradient):
     for i in range(nx):
         for j in range(ny):
             px, py = lower[0] + i * cell[0], lower[1] + j * cell[1]
-            # A node is inside where an odd number of faces lies above it; a little aside, so as to meet no edge.
+            # A little aside, so as to meet no edge.
             x, y = px + 1.234567e-7 * cell[0], py + 2.718281e-7 * cell[1]
-            inside[:] = False
-            for f in range(faces):
-                t = corners[f]
-                d = (t[1, 1] - t[2, 1]) * (t[0, 0] - t[2, 0]) + (t[2, 0] - t[1, 0]) * (t[0, 1] - t[2, 1])
-                if d == 0:
-                    continue
-                u = ((t[1, 1] - t[2, 1]) * (x - t[2, 0]) + (t[2, 0] - t[1, 0]) * (y - t[2, 1])) / d
-                v = ((t[2, 1] - t[0, 1]) * (x - t[2, 0]) + (t[0, 0] - t[2, 0]) * (y - t[2, 1])) / d
-                if u >= 0 and v >= 0 and u + v <= 1:
-                    z = u * t[0, 2] + v * t[1, 2] + (1 - u - v) * t[2, 2]
-                    for k in range(nz):
-                        if lower[2] + k * cell[2] < z:
-                            inside[k] = not inside[k]
+            _fill_column(corners, x, y, lower[2], cell[2], inside)
             before = 0.0
             for k in range(nz):
                 p = px, py, lower[2] + k * cell[2]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pw_core.gaussians import F64
 from pw_core.kernels import denormals
+from pw_core.simulate.actions import SLOTS
 from pw_core.simulate.fast import layout
 from pw_core.simulate.fast.distance import DistanceGrid
 from pw_core.simulate.fast.sort import sort
@@ -45,7 +46,7 @@ class Solver:
         self.Jp, self.active = np.ones(n, np.float32), np.ones(n, np.bool_)
         self.owners = np.ascontiguousarray(owners, np.int32)
         self.entities = np.zeros((max(1, entities), layout.ENTITY), np.float32)
-        self.slots, self.slot_count = np.zeros((32, 8), np.float32), 0
+        self.slots, self.slot_count = np.zeros((SLOTS, 8), np.float32), 0
         self.friction = np.float32(0.0)
         self.bodies = np.zeros((0, layout.BODY))
         self.shapes = np.zeros((0, 4), np.int64)

@@ -12,7 +12,7 @@ def compile_kernels() -> float:
     """Compile, or load from the cache, all that the engine needs; returns the seconds it took."""
     import numpy as np
 
-    from pw_core.simulate.fast.distance import distance_grid
+    from pw_core.simulate.fast.distance import distance_grid, points_inside
     from pw_core.simulate.fast.particles import Solver
 
     start = time.perf_counter()
@@ -22,7 +22,9 @@ def compile_kernels() -> float:
     solver.set_entity(0, "elastic", lam=1e4, mu=1e4, threshold=1.0, viscosity=1.0, mass=1e-3)
     solver.F[:] = np.eye(3).reshape(9)
     corners = 0.01 * np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [0, 0, 1]])
-    distance_grid(corners, np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]]))
+    faces = np.array([[0, 2, 1], [0, 1, 3], [0, 3, 2], [1, 2, 3]])
+    distance_grid(corners, faces)
+    points_inside(corners, faces, step_m=0.005)
     solver.advance(1)
     return time.perf_counter() - start
 

@@ -10,7 +10,7 @@ import pytest
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PlanError
 from pw_core.plan.batch import Best
-from pw_core.plan.candidates import Candidate, check_candidates, run_candidate
+from pw_core.plan.candidates import Candidate, Outcome, Score, check_candidates, run_candidate
 
 AIM = {"type": "reach", "entity": "ball", "position": [0.7, 0.0, 0.05], "axes": [True, True, False]}
 
@@ -66,6 +66,16 @@ def test_only_the_best_keep_their_frames(serial, job) -> None:
     order = sorted(best.scores.values(), key=lambda s: s.cost)
     assert [o.score.index for o in best.kept] == [s.index for s in order[:2]] and len(best.scores) == 5
     assert all(len(o.frames) == 11 for o in best.kept)
+
+
+def test_the_bound_is_the_cost_of_the_last_that_would_be_kept() -> None:
+    best, costs = Best(keep=3), [5.0, math.inf, 2.0, 9.0, 1.0, 2.0]
+    for i, cost in enumerate(costs):
+        best.add(Outcome(Score(i, cost)))
+        done = sorted(costs[: i + 1])
+        assert best.cost == done[0] and best.bound() == (done[2] if i >= 2 else math.inf)
+    best.add(Outcome(Score(6, 0.5, pruned=True)))
+    assert best.cost == 1.0 and best.bound() == 2.0
 
 
 def test_calling_off_passes_through(serial, job) -> None:

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 
 from pw_core.actions import parse_action
-from pw_core.errors import ErrorCode, PlanError
+from pw_core.errors import ErrorCode, PlanError, RolloutError
 from pw_core.plan.candidates import Candidate
 from pw_core.plan.executors.processes import Processes
 from support.sliding import Mortal, Sliding
 
 AIM = {"type": "reach", "entity": "ball", "position": [0.7, 0.0, 0.05], "axes": [True, True, False]}
 PUSH = {"type": "push", "duration": 0.01, "center": [0.6, 0, 0.05], "direction": [1, 0, 0], "radius": 0.1}
+
+
+class TellsThreads(Sliding):
+    """Says in its error what an engine would take its number of threads from."""
+
+    def check(self) -> None:
+        raise RolloutError(f"threads: {os.environ.get('OMP_NUM_THREADS')}")
 
 
 def pushes(*magnitudes: float) -> list[Candidate]:
@@ -64,6 +73,17 @@ def test_a_candidate_that_kills_every_process_ends_the_batch_with_a_word(mortal,
         list(mortal.run(job(AIM), pushes(10, 66)))
     assert caught.value.code == ErrorCode.EXECUTOR_FAILED
     assert [o.score.index for o in mortal.run(job(AIM), pushes(10))] == [0]  # and the next batch is done
+
+
+@pytest.mark.slow
+def test_processes_share_the_cores_between_them(job, monkeypatch) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    made = Processes(TellsThreads, count=2)
+    try:
+        (outcome,) = made.run(job(AIM), pushes(1))
+    finally:
+        made.close()
+    assert outcome.score.error == f"threads: {max(1, (os.cpu_count() or 1) // 2)}"
 
 
 @pytest.mark.slow

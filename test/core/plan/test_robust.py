@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -11,7 +12,11 @@ import pytest
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PlanError
 from pw_core.plan.candidates import Candidate
+from pw_core.plan.executors.building import with_constants
+from pw_core.plan.executors.processes import Processes
+from pw_core.plan.executors.serial import Serial
 from pw_core.plan.robust import Robust, RobustOptions, draw_constants
+from support.sliding import Sliding
 
 AIM = {"type": "reach", "entity": "ball", "position": [0.7, 0.0, 0.05], "axes": [True, True, False]}
 FIGURES = {"error of floor_friction": 0.4, "psnr": 30.0}
@@ -36,8 +41,9 @@ def test_a_stiffness_is_never_drawn_beyond_what_the_simulation_was_built_for(sce
     assert max(drawn) == pytest.approx(2 * scene.config.entities[0].material.youngs_modulus_pa)
 
 
-def test_the_score_is_the_mean_or_a_quantile_and_the_frames_are_the_estimates(serial, job) -> None:
+def test_the_score_is_the_mean_or_a_quantile_and_the_frames_are_the_estimates(sliding, job) -> None:
     constants = [{"floor_friction": f} for f in (0.3, 0.2, 0.45)]
+    serial = Serial(partial(with_constants, sliding))
     aim, batch = job(AIM), [push(3.0), push(4.0)]
     each = [[next(serial.run(aim, [replace(c, constants=k)])) for k in constants] for c in batch]
     for options, joined in (
@@ -49,6 +55,40 @@ def test_the_score_is_the_mean_or_a_quantile_and_the_frames_are_the_estimates(se
             assert found[i].score.cost == pytest.approx(joined([o.score.cost for o in of]))
             ends = [o.frames[-1].physics.particles.positions.tobytes() for o in (found[i], of[0])]
             assert ends[0] == ends[1]
+
+
+@pytest.mark.slow
+def test_draws_that_run_side_by_side_come_to_the_same(sliding, job) -> None:
+    constants = [{"floor_friction": f} for f in (0.3, 0.2, 0.45)]
+    batch, options = [push(0.5 + 0.5 * i) for i in range(9)], RobustOptions(draws=3, together=4)
+    serial = Serial(partial(with_constants, sliding))
+    alone = {o.score.index: o for o in Robust(serial, constants, options=options).run(job(AIM), batch)}
+    processes = Processes(Sliding, count=2)
+    try:
+        found = list(Robust(processes, constants, options=options).run(job(AIM), batch))
+    finally:
+        processes.close()
+    assert sorted(o.score.index for o in found) == list(range(9))
+    for outcome in found:
+        wanted = alone[outcome.score.index]
+        assert outcome.score == wanted.score
+        assert [f.physics.particles.positions.tobytes() for f in outcome.frames] == [
+            f.physics.particles.positions.tobytes() for f in wanted.frames
+        ]
+
+
+def test_only_the_best_are_run_again_for_their_frames(serial, job) -> None:
+    constants = [{"floor_friction": f} for f in (0.3, 0.2)]
+    batch, best, again = [push(0.5 + 0.5 * i) for i in range(8)], [math.inf], []
+    for outcome in Robust(serial, constants, options=RobustOptions(draws=2)).run(
+        job(AIM), batch, worth=lambda: best[0]
+    ):  # fmt: skip
+        assert bool(outcome.frames) == (outcome.score.cost <= best[0])
+        again += [outcome.score.index] * bool(outcome.frames)
+        best[0] = min(best[0], outcome.score.cost)
+    assert again and best[0] == min(
+        o.score.cost for o in Robust(serial, constants, options=RobustOptions(draws=2)).run(job(AIM), batch)
+    )
 
 
 def test_one_that_fails_under_a_constant_that_counts_costs_infinity(serial, job) -> None:

@@ -63,6 +63,12 @@ def test_budgets_end_a_search_and_whoever_stops_has_the_best_so_far(job, serial)
     assert plan.evaluated == 5 and math.isfinite(plan.cost) and plan.actions and step.eta_s > 0
 
 
+@pytest.mark.parametrize("sampler", ["cem", "mppi", "cma_es", "random"])
+def test_a_budget_may_end_within_a_generation(job, serial, sampler) -> None:
+    plan = planned(job(AIM), serial, sampler=sampler, population=10, budget=Budget(candidates=25))
+    assert plan.evaluated == 25 and plan.why == "25 candidates were tried"
+
+
 def test_a_budget_of_nothing_is_refused() -> None:
     for fields in ({}, {"candidates": -1}, {"seconds": float("nan")}):
         with pytest.raises(PlanError) as caught:

@@ -68,6 +68,34 @@ def test_bad_ranges_are_refused_with_their_place(change, text) -> None:
     assert caught.value.code == ErrorCode.INVALID_TEMPLATE and "0.magnitude" in str(caught.value)
 
 
+def test_values_out_of_range_are_taken_to_its_nearer_end() -> None:
+    template = Template([PUSH | {"magnitude": {"free": [1, 4], "log": True, "name": "force"}}])
+    at = template.names.index("force")
+    assert [template.point({"force": v})[at] for v in (-1, 0, 2, 9)] == pytest.approx([0, 0, 0.5, 1])
+
+
+@pytest.mark.parametrize("actions", ["push", {"type": "push"}, ["push"], [None], [[1]]])
+def test_what_is_no_list_of_actions_is_refused(actions) -> None:
+    with pytest.raises(PlanError, match="list of actions") as caught:
+        Template(actions)
+    assert caught.value.code == ErrorCode.INVALID_TEMPLATE
+
+
+@pytest.mark.parametrize("change, text", [
+    ({"direction": {"azimuth_deg": "north"}}, "direction.azimuth_deg.*'north'"),
+    ({"direction": {"azimuth_deg": float("inf")}}, "direction.azimuth_deg.*inf"),
+    ({"direction": {"azimuth_deg": 0, 5: 1}}, "direction takes.*5"),
+    ({"center": {"on": "ball", "height": "top"}}, "center.height.*'top'"),
+    ({"center": {"on": "ball", "inset": None}}, "center.inset.*None"),
+    ({"center": {"height": 0.5}}, "center takes on"),
+])  # fmt: skip
+def test_directions_and_centres_that_are_no_numbers_are_refused_by_name(setting, change, text) -> None:
+    template = Template([PUSH | {"magnitude": {"free": [1, 2]}} | change])
+    with pytest.raises(PlanError, match=text) as caught:
+        template.at(np.full(len(template.free), 0.5), setting)
+    assert caught.value.code == ErrorCode.INVALID_TEMPLATE
+
+
 def test_templates_without_anything_free_are_refused(setting) -> None:
     fixed = {**PUSH, "center": [0, 0, 0], "direction": [1, 0, 0], "magnitude": 1}
     for actions in ([], [fixed]):

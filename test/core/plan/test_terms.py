@@ -11,6 +11,7 @@ from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_core.plan.moment import Moment
 from pw_core.plan.objective import Objective
+from pw_core.plan.shapes import points_of
 
 
 def measured(setting, positions=None, velocities=None, **term) -> float:
@@ -85,6 +86,22 @@ def test_a_shape_may_be_a_mesh_file(setting, tmp_path) -> None:
     assert same < setting.scene.entities[0].particle_size_m < 0.05 < aside
 
 
+def test_a_mesh_of_many_faces_is_filled_evenly_and_read_anew_when_it_changes(tmp_path) -> None:
+    import trimesh
+
+    path = tmp_path / "ball.stl"
+    trimesh.creation.icosphere(subdivisions=5, radius=0.05).export(path)
+    points = points_of(path, count=4000, term="shape")
+    radius = np.linalg.norm(points, axis=1)
+    assert abs(len(points) - 4000) < 200 and radius.max() < 0.0501
+    assert (radius < 0.025).mean() == pytest.approx(1 / 8, abs=0.01) and np.allclose(points.mean(0), 0, atol=2e-4)
+    assert points_of(path, count=4000, term="shape") is points
+    trimesh.creation.box((0.1, 0.1, 0.1)).export(path)
+    assert np.abs(points_of(path, count=4000, term="shape")).max() < 0.05 < np.linalg.norm(
+        points_of(path, count=4000, term="shape"), axis=1
+    ).max()  # fmt: skip
+
+
 def test_a_silhouette_compares_with_a_mask_in_the_photos_camera(setting, tmp_path) -> None:
     import cv2
 
@@ -144,6 +161,17 @@ def test_ends_ways_and_worst_instants(scene, setting) -> None:
         for away in (0.0, 0.3, 0.0):
             scorer.see(Moment(0.0, p + np.float32([away, 0, 0]), setting.start.velocities, setting.start.physics))
         assert scorer.costs()["reach"] == pytest.approx(cost, abs=1e-6)
+
+
+def test_what_is_no_number_at_any_instant_costs_infinity(setting) -> None:
+    for when in ("end", "along", "worst"):
+        reach = {"type": "reach", "entity": "ball", "position": [0, 0, 0], "when": when}
+        scorer = Objective.parse({"terms": [reach]}).scorer(setting)
+        nowhere = np.full_like(setting.start.positions, np.nan)
+        scorer.see(Moment(0.0, nowhere, setting.start.velocities, setting.start.physics))
+        if when != "end":
+            scorer.see(setting.start)
+        assert scorer.costs()["reach"] == np.inf
 
 
 def test_two_terms_of_one_name_are_refused() -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from pw_core.simulate.fast.distance import DistanceOptions, distance_grid
+from pw_core.simulate.fast.distance import DistanceOptions, distance_grid, points_inside
 
 
 def nodes(grid):
@@ -24,6 +24,12 @@ def test_a_sphere() -> None:
     outside = radius > 0.031
     along = (grid.gradient[outside] * arm[outside]).sum(-1) / radius[outside]
     assert along.min() > 0.98 and np.allclose(np.linalg.norm(grid.gradient, axis=-1), 1, atol=1e-5)
+
+
+def test_points_inside_a_box_are_a_lattice_of_it() -> None:
+    mesh = trimesh.creation.box((0.2, 0.1, 0.04))
+    points = points_inside(mesh.vertices, mesh.faces, step_m=0.01)
+    assert len(points) == 20 * 10 * 4 and np.allclose(np.abs(points).max(0), [0.095, 0.045, 0.015])
 
 
 def test_a_box_and_how_fine_its_grid_is() -> None:

@@ -140,11 +140,14 @@ class Appearance:
     ) -> None:
         import torch
 
+        from pw_core.skinning import Resting
+
         self.scene = scene
         self.device = device
         self.prepared_cameras = prepared_cameras
         self.prepared_pixels = prepared_pixels
         self._near = scene.neighbours()
+        self._resting = Resting(scene)
         self._covariances = scene.foreground.covariances()
         b = scene.background
         self._background: dict[str, Any] = {
@@ -185,10 +188,13 @@ class Appearance:
         return self._following(placed_positions(self.scene, physics), physics)
 
     def _following(self, now: F32, physics: PhysicsState) -> tuple[F32, F32]:
+        """Gaussians of particles that are `now` at [m] (J, 3), which are put where they are drawn (`Resting`)."""
         from pw_core.skinning import follow
 
         A = total_deformations(self.scene, now, physics, self._near)
-        return follow(self._binding, self.scene.rest, now, A, self._covariances)
+        means, covariances = follow(self._binding, self.scene.rest, now, A, self._covariances)
+        self._resting.lower(means, now)
+        return means, covariances
 
     def render(self, camera: Camera, physics: PhysicsState, *, appearance: AppearanceParameters | None = None) -> View:
         """The picture that `camera` takes.

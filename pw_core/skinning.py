@@ -7,6 +7,7 @@ Kernels for what `pw_core.gaussians` spells out in numpy (`deformations`, `follo
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from numba import njit
@@ -14,6 +15,7 @@ from numba import njit
 from pw_core.gaussians import F32, FLAT, I64, Binding
 from pw_core.kernels.options import KERNEL, PART
 from pw_core.kernels.threads import run, take
+from pw_core.scene import Scene
 
 STRETCH_MIN, STRETCH_MAX = 0.5, 2.0
 _PARTICLES_PER_PIECE = 128
@@ -34,6 +36,51 @@ def follow(binding: Binding, rest: F32, now: F32, A: F32, covariances: F32) -> t
     run(_follow_all, n, _GAUSSIANS_PER_PIECE, binding.index, binding.weights, binding.offsets(), rest, now, A,
         covariances, means, covars)  # fmt: skip
     return means, covars
+
+
+@dataclass(frozen=True, kw_only=True)
+class RestingOptions:
+    """How matter that rests or slides is drawn on the table z = 0."""
+
+    reach_sizes: float = 1.5
+    """Particle sizes up to which the simulator's grid holds matter above the table that lies on it: its nodes there
+    feel matter from one and a half cells off, a cell is two sizes, and what falls or slides comes to rest half a cell
+    or more above."""
+    fade_sizes: float = 3.0
+    """From which nothing is drawn lower than it is; between, less and less."""
+    started_sizes: float = 0.75
+    """What is no further from the table at the start lies on it."""
+    lowest_share: float = 0.002
+    """Of the Gaussians, that may be below what counts as the lowest: crumbs."""
+    lookups: int = 4000
+    """Gaussians of an entity that are looked at."""
+
+
+class Resting:
+    """Draws deformables on the table where the simulator's grid holds them a little above it; those alone that started
+    out on it, and nothing of a scene that is as it started."""
+
+    def __init__(self, scene: Scene, *, options: RestingOptions = RestingOptions()) -> None:
+        self.options = options
+        some = [e for e in scene.entities if e.kind == "deformable" and e.gaussians.stop > e.gaussians.start]
+        lows = [(e, self._low(scene.foreground.means[e.gaussians])) for e in some]
+        self._bodies = [(e, low) for e, low in lows if abs(low) < options.started_sizes * e.particle_size_m]
+
+    def _low(self, means: F32) -> float:
+        z = means[:: max(1, len(means) // self.options.lookups), 2]
+        k = int(self.options.lowest_share * len(z))
+        return float(np.partition(z, k)[k])
+
+    def lower(self, means: F32, positions: F32 | None = None) -> None:
+        """Put Gaussians [m] (N, 3), and the particles [m] (J, 3) that they hang on, where they are drawn."""
+        for e, low in self._bodies:
+            gap = self._low(means[e.gaussians]) - low
+            near, far = (sizes * e.particle_size_m for sizes in (self.options.reach_sizes, self.options.fade_sizes))
+            drop = gap if gap < near else near * (far - gap) / (far - near)
+            if drop > 0:
+                means[e.gaussians, 2] -= np.float32(drop)
+                if positions is not None:
+                    positions[e.particles, 2] -= np.float32(drop)
 
 
 @njit(**PART)

@@ -7,6 +7,7 @@ import pytest
 
 from pw_core import gaussians, skinning
 from pw_core.gaussians import F32, Binding
+from pw_core.skinning import Resting
 
 
 def body(n: int = 300, *, flat: bool = False) -> F32:
@@ -60,3 +61,20 @@ def test_following_agrees_with_numpy() -> None:
                     skinning.follow(binding, rest, now, A, covariances), strict=True):  # fmt: skip
         assert a.dtype == b.dtype == np.float32 and a.shape == b.shape
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+
+
+def test_what_the_grid_holds_a_little_above_the_table_is_drawn_on_it(scene) -> None:
+    size = scene.entities[0].particle_size_m
+    resting, start = Resting(scene), scene.foreground.means
+    low = float(start[:, 2].min())
+    lowest = {}
+    for sizes in (0.0, 1.0, 1.4, 2.0, 2.9, 3.5):
+        means, particles = start + np.float32([0, 0, sizes * size]), scene.rest + np.float32([0, 0, sizes * size])
+        expected = means[:, 2] - means[0, 2]
+        resting.lower(means, particles)
+        assert np.allclose(means[:, 2] - means[0, 2], expected, atol=1e-6)  # as a whole
+        assert means[0, 2] - start[0, 2] == pytest.approx(float(particles[0, 2] - scene.rest[0, 2]), abs=1e-6)
+        lowest[sizes] = (float(means[:, 2].min()) - low) / size
+    assert lowest[0.0] == 0 and lowest[1.0] == pytest.approx(0, abs=0.01) and lowest[1.4] == pytest.approx(0, abs=0.01)
+    assert 0 < lowest[2.0] < lowest[2.9] < lowest[3.5]
+    assert lowest[3.5] == pytest.approx(3.5, abs=0.01)  # in the air nothing is lower than it is

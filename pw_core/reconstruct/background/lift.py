@@ -29,6 +29,9 @@ class HiddenOptions:
     """Of the entity's height: width by which its foot is widened for the shadow."""
     shadow_height_ratio: float = 0.16
     """Of the entity's height: the same, up and down."""
+    tinted_ratio: float = 0.06
+    """Of the square root of a standing entity's area: so far around it the table has its tint, and corners of its foot
+    that the mask missed."""
     least_size_px: int = 8
     """For which an entity's height counts at the least."""
 
@@ -90,6 +93,18 @@ def hidden_region(
     wide, high = (max(3, round(r * size)) | 1 for r in (options.shadow_width_ratio, options.shadow_height_ratio))
     shadow = cv2.dilate(foot, _ellipse(wide, high))
     return np.asarray((outlines > 0) | (shadow > 0))
+
+
+def tinted_region(masks: list[Mask], standing: list[bool], *, options: HiddenOptions = HiddenOptions()) -> Mask:
+    """Pixels (H, W) on and so near to what stands that a table in them is better filled than kept."""
+    import cv2
+
+    out = np.zeros(masks[0].shape, bool)
+    for mask in (m for m, stands in zip(masks, standing) if stands):
+        wide = 2 * round(options.tinted_ratio * float(np.sqrt(mask.sum()))) + 1
+        wide = max(wide, options.outline_px)
+        out |= cv2.dilate(mask.astype(np.uint8), _ellipse(wide, wide)) > 0
+    return out
 
 
 def _ellipse(width: int, height: int) -> Any:

@@ -139,6 +139,15 @@ def estimate_light(
     return _without_shadows(photo, table & ~hidden, camera, rest, entities, light, seen, level * most, options)
 
 
+def kept_at(table: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], light: Light) -> tuple[F32, F64]:
+    """The share (H, W, 3) of its brightness that the table, pixels (H, W), keeps under the shadows of things at rest, 1
+    elsewhere; and the table's points [m] (H, W, 3)."""
+    depth = np.where(table, table_depth(camera), 1.0)
+    points = camera.unproject(pixel_centres(camera.height, camera.width), depth)
+    places = np.concatenate([points[..., :2] / light.step_m, table[..., None]], -1).astype(np.float32)
+    return kept(Caster(rest, entities, light).shade(rest), places).astype(np.float32), points
+
+
 def _without_shadows(
     photo: Rgb, table: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], light: Light, seen: _Seen,
     most: F32, o: LightOptions,
@@ -146,16 +155,13 @@ def _without_shadows(
     """The photo's table as it would be without shadows, nowhere brighter than `most` (R, C, 3)."""
     import cv2
 
-    depth = np.where(table, table_depth(camera), 1.0)
-    points = camera.unproject(pixel_centres(camera.height, camera.width), depth)
-    places = np.concatenate([points[..., :2] / light.step_m, table[..., None]], -1).astype(np.float32)
-    share = kept(Caster(rest, entities, light).shade(rest), places)
+    share, points = kept_at(table, camera, rest, entities, light)
     shaded = table & (np.abs(share - 1).max(-1) > o.shadow_share / 4)
     at = np.where(table[..., None], points[..., :2] / light.step_m - light.first, -10).astype(np.float32)
     limit = cv2.remap(most, at[..., 1], at[..., 0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
     bright = np.where(shaded[..., None], np.minimum(photo / share, np.maximum(limit, photo)), photo)
     pixels = bright.round().clip(0, 255).astype(np.uint8)
-    return Lit(light, pixels, share.astype(np.float32), table & (share.min(-1) < o.deep))
+    return Lit(light, pixels, share, table & (share.min(-1) < o.deep))
 
 
 def _seen(
@@ -303,6 +309,7 @@ def _observed(
     total = np.clip(cast + _spread(more, seen.known) * inside, np.log(o.least_kept), np.log(o.most_gain)) - cast
     # Brighter than without the thing is a reflection, if by much and before the thing; else the table's own.
     gain = np.where(_before(seen, rest, entities)[..., None], np.maximum(cast + total - o.reflection, 0), 0)
+    gain *= np.clip(1 - unseen / (o.zone / 4), 0, 1)[..., None]
     total = np.where(cast + total > 0, gain - cast, total)
     total = np.where(inside > 0, total, 0)
     # What is nearest to an entity's own shadow is its.

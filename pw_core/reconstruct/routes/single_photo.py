@@ -22,8 +22,10 @@ from pw_core.reconstruct.background.lift import (
     hidden_region,
     on_table,
     seam,
+    tinted_region,
 )
-from pw_core.reconstruct.background.light import LightOptions, estimate_light
+from pw_core.reconstruct.background.light import LightOptions, Lit, estimate_light
+from pw_core.reconstruct.background.residual import ResidualOptions, with_residual
 from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
@@ -74,6 +76,8 @@ class PhotoLiftOptions:
     """Of the photo that must show the table for what is not seen of it to be filled like it."""
     light: LightOptions = LightOptions()
     """Which light the table is in."""
+    residual: ResidualOptions = ResidualOptions()
+    """What else of the photo goes with the things."""
     table: TableOptions = TableOptions()
     """How what is hidden of it is filled."""
     background: BackgroundOptions = BackgroundOptions()
@@ -145,14 +149,7 @@ def lift_photo(
     progress("background", 0.45)
     nothing = skins[0].gaussians[:0]
     things = assemble(config, bodies, bound, nothing)
-    covered = hidden_region(masks, [False] * len(masks), options=options.hidden) | unseen
-    lit = estimate_light(
-        pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
-    )
-    bright = pixels if lit is None else lit.pixels
-    # Where no light is told from shadows, those at the feet count as hidden by the things.
-    mute, hidden = (hidden, hidden) if lit is None else (covered, covered | lit.deep)
-    filled = fill(bright, hidden, table, camera, options=options.table)
+    lit, filled, mute = _behind(seen, masks, hidden, unseen, table, things, config, options)
     background, background_pixels = background_gaussians(filled, config, camera, options=options.background)
     scene = replace(things, background=background, light=None if lit is None else lit.light)
     progress("fitting", 0.6)
@@ -183,6 +180,27 @@ def lift_photo(
         write_photo_report(folder, scene, stages)
     progress("done", 1.0)
     return scene
+
+
+def _behind(
+    seen: View, masks: list[Mask], hidden: Mask, unseen: Mask, table: Mask, things: Scene, config: SceneConfig,
+    options: PhotoLiftOptions,
+) -> tuple[Lit | None, Rgb, Mask]:  # fmt: skip
+    """The light; the photo (H, W, 3) without things and shadows; and where (H, W) the photo says nothing of that."""
+    pixels, camera = seen.image, seen.camera
+    covered = hidden_region(masks, [False] * len(masks), options=options.hidden) | unseen
+    lit = estimate_light(
+        pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
+    )
+    if lit is None:  # where no light is told from shadows, those at the feet count as hidden by the things
+        return None, fill(pixels, hidden, table, camera, options=options.table), hidden
+    around = lit.deep | (table & tinted_region(masks, [not e.above for e in config.entities], options=options.hidden))
+    filled = fill(lit.pixels, covered | around, table, camera, options=options.table)
+    lit = with_residual(
+        lit, pixels, filled, around & ~covered, table & ~covered, camera, things.rest, things.entities,
+        options=options.residual,
+    )  # fmt: skip
+    return lit, filled, covered | around
 
 
 def _masks(

@@ -1,0 +1,80 @@
+"""What a photo shows of the table round its things that neither the table as filled nor the shadows on it explain: it
+goes with the things, as their shadows do, and not with the table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from scipy import ndimage
+
+from pw_core.gaussians import F32, Camera
+from pw_core.reconstruct.background.light import Lit, kept_at
+from pw_core.reconstruct.surface.inflate import table_depth
+from pw_core.reconstruct.types import Mask, Rgb
+from pw_core.scene import Entity
+
+
+@dataclass(frozen=True, kw_only=True)
+class ResidualOptions:
+    """How it is put on the light's cells."""
+
+    floor_levels: float = 8.0
+    """Added to colours before their ratios are taken: in dark channels those are noise."""
+    smoothing_cells: float = 1.0
+    """Standard deviation of the blur over the cells that pixels fall on."""
+    least_weight: float = 0.05
+    """Of a cell's blurred pixels, against those of a full one: fewer tell nothing."""
+    fade_cells: float = 2.0
+    """Over which it goes on into cells that nothing is known of, to 1 / e: under the things."""
+    most: float = 1.2
+    """Logarithm: what is brighter or darker by more is no light."""
+
+
+def with_residual(
+    lit: Lit, photo: Rgb, filled: Rgb, where: Mask, table: Mask, camera: Camera, rest: F32,
+    entities: Sequence[Entity], *, options: ResidualOptions = ResidualOptions(),
+) -> Lit:  # fmt: skip
+    """The light with what the photo (H, W, 3) shows `where` (H, W) of the table over what is drawn of it: `filled`
+    (H, W, 3) under the shadows. A cell's goes to the entity that is nearest to it. table (H, W): where shadows fall."""
+    light, floor = lit.light, options.floor_levels
+    v, u = np.nonzero(where & np.isfinite(table_depth(camera)))
+    rows, columns = light.observed.shape[1:3]
+    if len(v) == 0 or rows < 2:
+        return lit
+    depth = table_depth(camera)[v, u]
+    points = camera.unproject(np.stack([u, v], 1) + 0.5, depth)[:, :2]
+    at = np.round(points / light.step_m).astype(int) - light.first
+    inside = ((at >= 0) & (at < (rows, columns))).all(axis=1)
+    at, v, u = at[inside], v[inside], u[inside]
+    drawn = filled[v, u] * lit.kept[v, u]
+    more = np.clip(np.log((photo[v, u] + floor) / (drawn + floor)), -options.most, options.most)
+    weight, sums = np.zeros((rows, columns), np.float32), np.zeros((rows, columns, 3), np.float32)
+    np.add.at(weight, tuple(at.T), 1)
+    np.add.at(sums, tuple(at.T), more)
+    mean = sums / np.maximum(weight, 1)[..., None]
+    have = (weight > 0).astype(np.float32)
+    soft = cv2.GaussianBlur(have, (0, 0), options.smoothing_cells)
+    mean = cv2.GaussianBlur(mean, (0, 0), options.smoothing_cells) / np.maximum(soft, 1e-6)[..., None]
+    known = soft > options.least_weight
+    away, near = ndimage.distance_transform_edt(~known, return_indices=True)
+    mean = mean[tuple(near)] * np.exp(-away / options.fade_cells)[..., None]
+    owner = _nearest(rest, entities, light.first, light.step_m, (rows, columns))
+    own = np.stack([np.where((owner == i)[..., None], mean, 0) for i in range(len(entities))])
+    light = replace(light, observed=(light.observed + own).astype(np.float32))
+    return replace(lit, light=light, kept=kept_at(table, camera, rest, entities, light)[0])
+
+
+def _nearest(
+    rest: F32, entities: Sequence[Entity], first: np.ndarray, step: float, shape: tuple[int, int]
+) -> np.ndarray:
+    """Which entity's particles, seen from above, are nearest to each cell (R, C)."""
+    apart = []
+    for e in entities:
+        cells = np.round(rest[e.particles][:, :2] / step).astype(int) - first
+        free = np.ones(shape, bool)
+        free[cells[:, 0].clip(0, shape[0] - 1), cells[:, 1].clip(0, shape[1] - 1)] = False
+        apart.append(ndimage.distance_transform_edt(free))
+    return np.asarray(np.argmin(apart, axis=0))

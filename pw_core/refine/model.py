@@ -37,14 +37,11 @@ class Model:
         self, scene: Scene, appearance: AppearanceParameters, *, device: str = "cpu",
         options: ModelOptions = ModelOptions(),
     ) -> None:  # fmt: skip
-        from pw_core.skinning import Resting
-
         self.scene = scene
         self.appearance = appearance
         self.device = device
         self.options = options
         self.near = scene.neighbours()
-        self.resting = Resting(scene)
         self.binding = appearance.bind(scene)
         self.covariances = scene.foreground.covariances()
         self.own = self.binding.index[:, 0]
@@ -61,17 +58,19 @@ class Model:
             A[self.scene.entity(name).particles] = turn
         return A
 
-    def gaussians_at(self, positions: F32, turns: dict[str, F64], *, stretch: F32 | None = None) -> tuple[F32, F32]:
+    def gaussians_at(
+        self, positions: F32, turns: dict[str, F64], *, stretch: F32 | None = None
+    ) -> tuple[F32, F32]:
         """Means [m] (N, 3) and covariances [m²] (N, 3, 3) for particles at `positions` [m] (J, 3); stretch (J, 3, 3):
         deformables' deformation, where it is known well enough already."""
         from pw_core.skinning import follow
 
         A = self.stretch(positions, turns) if stretch is None else self._turned(stretch.copy(), turns)
-        means, covariances = follow(self.binding, self.scene.rest, positions, A, self.covariances)
-        self.resting.lower(means)
-        return means, covariances
+        return follow(self.binding, self.scene.rest, positions, A, self.covariances)
 
-    def draw(self, means: F32, covariances: F32, cameras: tuple[Camera, ...], *, features: F32 | None = None) -> Drawn:
+    def draw(
+        self, means: F32, covariances: F32, cameras: tuple[Camera, ...], *, features: F32 | None = None
+    ) -> Drawn:
         """The foreground through cameras of one size; features (N, K): more channels to blend."""
         import torch
 

@@ -7,7 +7,6 @@ shared data folder (PW_SHARED_DATA, or ../shared/data beside the checkout). Scen
 
 from __future__ import annotations
 
-import html
 import os
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from pathlib import Path
 import cv2
 
 sys.path.insert(0, str(Path(__file__).parent))
+from parts.photo_light import gains, write_page
 from parts.photo_truths import OWN, against_truth, shared
 from parts.records import ROOT, record, write
 
@@ -22,6 +22,8 @@ from pw_core.config import SceneConfig
 
 OUT = Path("out/bench/photo")
 TRUTHS = (*OWN, "cup", "bottle", "blocks", "glossy", "banana")
+WRONG: dict[str, str] = {}
+"""What is still wrong with each sheet, as someone saw who looked at it."""
 SHARED = ("shared_jam", "shared_dumpling", "shared_play_doh", "coffee", "bags")
 
 
@@ -50,11 +52,8 @@ def main() -> None:
                 record(f"{name}: PSNR", None, "dB", ">= 28", None, "no such photo: set PW_SHARED_DATA")
         if sheet is not None:
             cv2.imwrite(str(OUT / f"{name}.png"), sheet[..., ::-1])
-    parts = "".join(
-        f"<h2>{html.escape(f.stem)}</h2><img src='{f.name}' style='width:100%'>" for f in sorted(OUT.glob("*.png"))
-    )
-    head = "truth above drawn: front, -20, +20 degrees, slid; without a truth: photo, 0, -20 | +20, slid, lifted"
-    (OUT / "index.html").write_text(f"<!doctype html><meta charset=utf-8><title>One photo</title><p>{head}</p>{parts}")
+    gains()
+    write_page(OUT, WRONG)
     write("photo", keep=bool(sys.argv[1:]))
 
 

@@ -76,6 +76,10 @@ class LightOptions:
     """Of the lit table's colours over their mean: no brighter is what shadows are taken off."""
     deep: float = 0.55
     """Share of the brightness under which a shadow is so deep that the table in it is filled from elsewhere."""
+    left_share: float = 0.9
+    """Of the unshadowed table's brightness: what is still darker than this with the shadow taken off is filled, too."""
+    left_blur_px: float = 2.0
+    """Standard deviation of the blur over which it is darker."""
     least_kept: float = 0.08
     """Share that is kept in the deepest observed shadow."""
 
@@ -136,7 +140,7 @@ def estimate_light(
         return None
     level, most = _level(seen, rest, entities, best, options)
     light = replace(best.light, observed=_observed(seen, rest, entities, best.light, level, most, options))
-    return _without_shadows(photo, table & ~hidden, camera, rest, entities, light, seen, level * most, options)
+    return _without_shadows(photo, table & ~hidden, hidden, camera, rest, entities, light, seen, level, most, options)
 
 
 def kept_at(table: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], light: Light) -> tuple[F32, F64]:
@@ -149,19 +153,25 @@ def kept_at(table: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], 
 
 
 def _without_shadows(
-    photo: Rgb, table: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], light: Light, seen: _Seen,
-    most: F32, o: LightOptions,
+    photo: Rgb, table: Mask, hidden: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], light: Light,
+    seen: _Seen, level: F32, most: F32, o: LightOptions,
 ) -> Lit:  # fmt: skip
-    """The photo's table as it would be without shadows, nowhere brighter than `most` (R, C, 3)."""
+    """The photo's table as it would be without shadows: with a brightness of `level` (R, C, 3), of which it is nowhere
+    more than `most` (3,)."""
     import cv2
 
     share, points = kept_at(table, camera, rest, entities, light)
     shaded = table & (np.abs(share - 1).max(-1) > o.shadow_share / 4)
     at = np.where(table[..., None], points[..., :2] / light.step_m - light.first, -10).astype(np.float32)
-    limit = cv2.remap(most, at[..., 1], at[..., 0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-    bright = np.where(shaded[..., None], np.minimum(photo / share, np.maximum(limit, photo)), photo)
+    even = cv2.remap(level, at[..., 1], at[..., 0], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    bright = np.where(shaded[..., None], np.minimum(photo / share, np.maximum(even * most, photo)), photo)
     pixels = bright.round().clip(0, 255).astype(np.uint8)
-    return Lit(light, pixels, share, table & (share.min(-1) < o.deep))
+    grey = np.where(table, bright.mean(-1) / np.maximum(even.mean(-1), 1), 0).astype(np.float32)
+    soft, weight = (cv2.GaussianBlur(a, (0, 0), o.left_blur_px) for a in (grey, table.astype(np.float32)))
+    left = shaded & (soft < o.left_share * weight)
+    left = touching(ndimage.binary_opening(left), hidden)  # what does not reach the things is the table's pattern
+    left = ndimage.binary_dilation(left, iterations=2)
+    return Lit(light, pixels, share, table & ((share.min(-1) < o.deep) | left))
 
 
 def _seen(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import typer
 
+from pw_core.cli.doctor import doctor
 from pw_core.cli.export import background, export
 from pw_core.cli.inspect import inspect
 from pw_core.cli.new import new
+from pw_core.cli.output import with_json
 from pw_core.cli.refine import refine
 from pw_core.cli.run import run
 from pw_core.cli.scenes import reconstruct, rollout, view
@@ -15,13 +17,12 @@ from pw_core.cli.store import check, purge_scene, restore_scene, scenes
 app = typer.Typer(
     help="A predictive world for robot planners: a photo in, what-if physics and rendered views out.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_show_locals=False,
 )
 _making = (new, inspect, reconstruct, rollout, refine, run, view, export, background)
-_keeping = (scenes, check, restore_scene, purge_scene)
+_keeping = (scenes, check, restore_scene, purge_scene, doctor)
 for _command in (*_making, *_keeping):
-    app.command()(_command)
+    app.command()(with_json(_command))
 
 
 def main() -> None:

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from pw_core.cli.output import report_error
+
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
 
@@ -34,7 +36,8 @@ def errors() -> Iterator[None]:
     try:
         yield
     except PWError as error:
-        typer.secho(f"error {int(error.code)}: {error}", fg="red", err=True)
+        if not report_error(int(error.code), str(error)):
+            typer.secho(f"error {int(error.code)}: {error}", fg="red", err=True)
         raise typer.Exit(1) from None
 
 

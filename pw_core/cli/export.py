@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pw_core.cli.common import DEFAULT_STORE, ReplaceOption, StoreOption, errors, may_replace, open_world
+from pw_core.cli.output import report
 
 
 def export(
@@ -32,6 +33,7 @@ def export(
         chosen = None if not trajectory else "" if trajectory == "last" else trajectory
         path = world.export(to, trajectory=chosen, state=state, time_s=time)
         size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
+        report(path=path, bytes=size)
         typer.echo(f"{path}: {size / 1e6:.1f} MB")
 
 
@@ -61,4 +63,5 @@ def background(
         )
         replace = may_replace(world, new, replace)
         made = world.with_background(moved, new, beside=beside, replace=replace)
+        report(scene=made.id, gaussians=len(moved))
         typer.echo(f"scene '{made.id}' in {store / made.id}, before {len(moved)} Gaussians of {splats}")

@@ -19,6 +19,7 @@ from pw_core.cli.common import (
     open_world,
     progress_bar,
 )  # fmt: skip
+from pw_core.cli.output import report
 
 if TYPE_CHECKING:
     from pw_core.reconstruct.report.outcome import Outcome
@@ -56,12 +57,16 @@ def reconstruct(
                 )  # fmt: skip
                 typer.echo(f"{len(inputs.views)} pictures, taken as: {describe_route(loaded, inputs)}")
             scene = world.reconstruct(loaded, inputs, replace=replace, progress=progress)
+        outcome = Outcome.of(scene)
+        report(scene=scene.id, folder=store / scene.id, psnr_db=_number(outcome.psnr_db), doubts=list(outcome.doubts),
+               entities=[{"name": e.name, "kind": e.kind, "material": e.material.model, "volume_m3": e.volume_m3,
+                          "mass_kg": e.mass_kg} for e in scene.entities])  # fmt: skip
         for e in scene.entities:
             typer.echo(
                 f"{e.name}: {e.kind}, {e.material.model}, {e.volume_m3 * 1e6:.0f} cm³, {e.mass_kg:.3f} kg, "
                 f"{e.particles.stop - e.particles.start} particles, {e.gaussians.stop - e.gaussians.start} Gaussians"
             )
-        _tell(Outcome.of(scene))
+        _tell(outcome)
         page = store / scene.id / "reconstruction" / "index.html"
         if page.is_file():
             typer.echo(f"every stage of it: {page}")
@@ -71,6 +76,11 @@ def reconstruct(
 def _stored(store: Path) -> str:
     """The option that the next command needs too."""
     return "" if store == DEFAULT_STORE else f" --store {shlex.quote(str(store))}"
+
+
+def _number(value: float) -> float | None:
+    """What JSON has."""
+    return None if math.isnan(value) else value
 
 
 def _tell(outcome: Outcome) -> None:
@@ -127,6 +137,8 @@ def rollout(
             write_film(film, pictures, fps=world.scene.config.playback_fps)
         if export is not None:
             world.export(export, trajectory=running.trajectory.id)
+        report(state=running.end.id, trajectory=running.trajectory.id, time_s=running.end.time_s,
+               frames=len(running.trajectory), committed=commit)  # fmt: skip
         typer.echo(f"state {running.end.id} at {running.end.time_s:.3f} s, {len(running.trajectory)} frames")
 
 
@@ -153,4 +165,5 @@ def view(
             pivot = world.scene.entities[0].origin
             camera = camera.moved(orbit(camera.viewmat, pivot, [math.radians(turn)])[0], name="turned")
         iio.imwrite(out, world.render(camera, state=state).rgb)
+        report(path=out)
         typer.echo(out)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pw_core.cli.common import DEFAULT_STORE, ReplaceOption, StoreOption, errors, may_replace, open_world
+from pw_core.cli.output import report
 
 
 def scenes(
@@ -18,9 +19,12 @@ def scenes(
     with errors():
         world = open_world(store, "cpu")
         if not replaced:
-            for entry in world.scenes():
-                typer.echo(entry.id)
+            listed = [entry.id for entry in world.scenes()]
+            report(scenes=listed)
+            for scene_id in listed:
+                typer.echo(scene_id)
             return
+        report(replaced=[{"id": r.id, "states": r.states, "bytes": r.size} for r in world.replaced()])
         for each in world.replaced():
             states = f"{each.states} state{'s' * (each.states != 1)}"
             typer.echo(f"{each.id}  {states}, {each.size / 1e6:.1f} MB")
@@ -41,6 +45,7 @@ def check(
             typer.echo(f"{each.path}: {each.what}; {done or 'remedy: ' + each.remedy}")
         scenes = world.store.scene_ids()
         typer.echo(f"{len(scenes)} scenes, {len(faults)} faults")
+        report(scenes=scenes, faults=[{"path": f.path, "what": f.what, "remedy": f.remedy} for f in faults])
         if faults:
             raise typer.Exit(1)
 

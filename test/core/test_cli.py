@@ -1,0 +1,79 @@
+"""What every command has: `--json`, completion, a quick `--help`; and `pw doctor`."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.main import get_command
+from typer.testing import CliRunner
+
+from pw_core.cli import app
+from pw_core.cli.doctor import DoctorOptions, examine
+from pw_core.world import World
+
+RUNNER = CliRunner()
+DOCTOR = sys.modules[examine.__module__]  # the package has a function of that name
+
+
+@pytest.fixture
+def store(scene, tmp_path: Path) -> Path:
+    World(tmp_path / "store").adopt(scene)
+    return tmp_path / "store"
+
+
+def told(*arguments: str, status: int = 0) -> dict:
+    result = RUNNER.invoke(app, [*arguments, "--json"])
+    assert result.exit_code == status, result.output
+    return json.loads(result.stdout)
+
+
+def test_every_command_has_json() -> None:
+    commands = get_command(app).commands  # type: ignore[attr-defined]
+    assert {"doctor", "export", "rollout"} <= commands.keys()
+    for name, command in commands.items():
+        assert any("--json" in p.opts for p in command.params), name
+
+
+def test_json_holds_what_was_found_and_said(store: Path, tmp_path: Path) -> None:
+    assert told("scenes", "--store", str(store)) == {"ok": True, "scenes": ["ball"], "messages": ["ball"]}
+    assert told("check", str(store))["faults"] == []
+    view = told("view", "ball", "--store", str(store), "--out", str(tmp_path / "v.png"))
+    assert view["path"] == str(tmp_path / "v.png") and (tmp_path / "v.png").is_file()
+    written = told("export", "ball", "--to", str(tmp_path / "s.ply"), "--store", str(store))
+    assert written["bytes"] == (tmp_path / "s.ply").stat().st_size
+
+
+def test_an_error_is_json_too(store: Path) -> None:
+    failed = told("view", "nowhere", "--store", str(store), status=1)
+    assert failed["ok"] is False and failed["error"]["code"] == 501 and "nowhere" in failed["error"]["message"]
+
+
+def test_completion_is_offered() -> None:
+    assert "--install-completion" in RUNNER.invoke(app, ["--help"]).output
+
+
+def test_help_loads_nothing_heavy() -> None:
+    heavy = "('numpy', 'torch', 'numba', 'genesis', 'rclpy', 'scipy')"
+    code = f"import sys, pw_core.cli; print([m for m in {heavy} if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_doctor_names_what_is_missing_and_its_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = {f.what: f for f in examine(tmp_path)}
+    assert found["Python"].verdict == found["numpy"].verdict == found["store"].verdict == "ok"
+    monkeypatch.setattr(DOCTOR, "find_spec", lambda name: None)
+    without = {f.what: f for f in examine(tmp_path, options=DoctorOptions(disk_gb=1e9))}
+    assert without["ROS 2"].verdict == without["gsplat"].verdict == "optional"
+    assert without["pxr"].remedy == "pip install 'perpetual-wonder[exports]'"
+    assert without["store"].verdict == "missing" and "--store" in without["store"].remedy
+
+
+def test_doctor_fails_where_something_needed_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DOCTOR, "_version", lambda name: "" if name == "numba" else "1.0")
+    report = told("doctor", "--store", str(tmp_path), status=1)
+    numba = next(f for f in report["findings"] if f["what"] == "numba")
+    assert numba["verdict"] == "missing" and numba["remedy"] == "pip install 'numba'" and report["missing"] >= 1

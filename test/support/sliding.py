@@ -92,3 +92,10 @@ def on_ray(scene: Scene, *, device: str) -> Serial:
         return made
 
     return Serial(simulation)
+
+
+class TellsThreads(Sliding):
+    """Says in its error what an engine would take its number of threads from."""
+
+    def check(self) -> None:
+        raise RolloutError(f"threads: {os.environ.get('OMP_NUM_THREADS')}")

@@ -7,20 +7,13 @@ import os
 import pytest
 
 from pw_core.actions import parse_action
-from pw_core.errors import ErrorCode, PlanError, RolloutError
+from pw_core.errors import ErrorCode, PlanError
 from pw_core.plan.candidates import Candidate
 from pw_core.plan.executors.processes import Processes
-from support.sliding import Mortal, Sliding
+from support.sliding import Mortal, Sliding, TellsThreads
 
 AIM = {"type": "reach", "entity": "ball", "position": [0.7, 0.0, 0.05], "axes": [True, True, False]}
 PUSH = {"type": "push", "duration": 0.01, "center": [0.6, 0, 0.05], "direction": [1, 0, 0], "radius": 0.1}
-
-
-class TellsThreads(Sliding):
-    """Says in its error what an engine would take its number of threads from."""
-
-    def check(self) -> None:
-        raise RolloutError(f"threads: {os.environ.get('OMP_NUM_THREADS')}")
 
 
 def pushes(*magnitudes: float) -> list[Candidate]:

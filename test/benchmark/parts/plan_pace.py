@@ -17,10 +17,12 @@ from pw_core.world import World
 SCENES = {"play_doh": 28.9, "jam": None, "dumpling": None}
 """And what one candidate of 0.5 s took on Genesis when this was asked for [s]."""
 STEPS = 25
+AGREEMENT_S = 0.3
+"""Of physics under the scene's own actions, from the same state."""
 
 
 def pace() -> None:
-    """Record substep rates, candidates, first frames."""
+    """Record substep rates, how far the engines' answers are apart, candidates."""
     for name, before in SCENES.items():
         with tempfile.TemporaryDirectory(prefix="pw_plan_") as folder:
             world = World(folder)
@@ -52,6 +54,29 @@ def _rates(name: str, scene: Scene) -> None:
     ratio = middle["fast"] / middle["genesis"]
     record(f"{name}: fast engine over Genesis, wall time", ratio, "x", ">= 8", ratio >= 8,
            f"{model}; {middle['fast']:.2f} and {middle['genesis']:.2f} M particle-substeps/s")  # fmt: skip
+    _agreement(name, scene, built)
+
+
+def _agreement(name: str, scene: Scene, built: dict[str, Simulation]) -> None:
+    """Of what deforms: mean distance of the same particles, kinetic energy and momentum."""
+    ends = {}
+    for engine, simulation in built.items():
+        simulation.reset(scene.initial_physics())
+        simulation.set_actions([a for a in scene.config.rounds[0].actions if a.start < AGREEMENT_S])
+        simulation.advance_to(AGREEMENT_S)
+        ends[engine] = simulation.read().particles
+    soft = next(e for e in scene.entities if e.kind == "deformable")
+    x, v = ({k: getattr(e, what)[soft.particles].astype(np.float64) for k, e in ends.items()}
+            for what in ("positions", "velocities"))  # fmt: skip
+    apart = np.linalg.norm(x["fast"] - x["genesis"], axis=1).mean() / soft.particle_size_m
+    moved = np.linalg.norm(x["genesis"] - scene.rest[soft.particles], axis=1).mean() / soft.particle_size_m
+    note = f"{AGREEMENT_S} s under the scene's own actions"
+    record(f"{name}: fast engine from Genesis", apart, "particle sizes", "<= 0.1", apart <= 0.1,
+           f"mean; the matter moved by {moved:.2g}; {note}")  # fmt: skip
+    energy = {k: (u**2).sum() for k, u in v.items()}
+    momentum = np.linalg.norm(v["fast"].mean(0) - v["genesis"].mean(0)) / np.sqrt(energy["genesis"] / len(v["genesis"]))
+    for what, share in (("energy", abs(energy["fast"] / energy["genesis"] - 1)), ("momentum", momentum)):
+        record(f"{name}: {what}, fast engine from Genesis", 100 * share, "%", "<= 1", share <= 0.01, note)
 
 
 def _candidates(name: str, world: World, before: float | None) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import time
+from typing import Any
 
 import numpy as np
 
@@ -62,9 +63,9 @@ def start() -> None:
     record("first simulated frame after a change of state", moved, "ms", "reported", None, f"that of {interval}")
 
 
-def _run() -> dict[str, list[float]]:
+def _run() -> dict[str, Any]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     given = [sys.executable, "-c", CHILD, str(time.monotonic()), str(STORE), SCENE]
     done = subprocess.run(given, env=environment, check=True, capture_output=True, text=True, cwd=ROOT)
-    result: dict[str, list[float]] = json.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return result

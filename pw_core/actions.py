@@ -17,12 +17,13 @@ Coordinate = Annotated[float, Field(ge=-1e6, le=1e6)]
 """Beyond 1000 km single precision tells no metres apart."""
 Vector = tuple[Coordinate, Coordinate, Coordinate]
 Falloff = Literal["none", "linear", "gaussian"]
+FALLOFF = "of its strength from the centre outwards: none, linear to 0 at the radius, or a bell"
 
 
 class _Action(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    name: str = Field(default="", max_length=LIMITS.text_chars)
+    name: str = Field(default="", max_length=LIMITS.text_chars, description="for reports")
     start: float = Field(default=0.0, ge=0, description="[s] from the rollout's start")
     duration: float = Field(ge=1e-6, description="[s]; shorter than a microsecond is no time that steps resolve")
     entity: str = Field(default="", max_length=LIMITS.text_chars, description="the entity it acts on; empty: all")
@@ -35,7 +36,7 @@ class _Action(BaseModel):
 
 class _Directed(_Action):
     direction: Vector = Field(description="need not be of unit length, must not be zero")
-    magnitude: float = Field(ge=0, le=1e9)
+    magnitude: float = Field(ge=0, le=1e9, description="how strong, in the action's unit")
 
     @model_validator(mode="after")
     def _has_direction(self) -> _Directed:
@@ -61,15 +62,15 @@ class Wind(_Directed):
     """An acceleration field [m/s²]; radius [m] about centre, 0: everywhere."""
 
     type: Literal["wind"] = "wind"
-    center: Vector = (0.0, 0.0, 0.0)
-    radius: float = Field(default=0.0, ge=0, le=1e6)
-    falloff: Falloff = "none"
+    center: Vector = Field(default=(0.0, 0.0, 0.0), description="[m], of the region it blows in")
+    radius: float = Field(default=0.0, ge=0, le=1e6, description="[m], 0: everywhere")
+    falloff: Falloff = Field(default="none", description=FALLOFF)
 
 
 class _Local(_Directed):
-    center: Vector
+    center: Vector = Field(description="[m], of the region it acts on")
     radius: float = Field(gt=0, le=1e6, description="[m], at least two grid cells")
-    falloff: Falloff = "none"
+    falloff: Falloff = Field(default="none", description=FALLOFF)
 
 
 class Push(_Local):
@@ -89,8 +90,10 @@ class Pose(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    position: Vector
-    orientation: tuple[float, float, float, float] = (1.0, 0.0, 0.0, 0.0)
+    position: Vector = Field(description="[m]")
+    orientation: tuple[float, float, float, float] = Field(
+        default=(1.0, 0.0, 0.0, 0.0), description="unit quaternion w, x, y, z"
+    )
 
     @model_validator(mode="after")
     def _is_rotation(self) -> Pose:
@@ -113,7 +116,7 @@ class Tool(_Action):
     times: tuple[float, ...] = Field(
         max_length=LIMITS.poses, description="[s] from the action's start, increasing, one a pose"
     )
-    relative: bool = False
+    relative: bool = Field(default=False, description="poses are displacements from where the entity is")
 
     @model_validator(mode="after")
     def _times_fit(self) -> Tool:

@@ -46,9 +46,11 @@ class Material(Part):
     """How an entity's substance behaves; `model` picks the law, the rest its parameters."""
 
     model: MaterialModel = Field(description="snow packs and crumbles: no yield stress, see simulate/materials.py")
-    density_kg_m3: float = Field(default=1000.0, ge=0.1, le=1e5)
-    youngs_modulus_pa: float = Field(default=8e3, ge=1e-3, le=1e13)
-    poisson_ratio: float = Field(default=0.4, gt=0, lt=0.5)
+    density_kg_m3: float = Field(default=1000.0, ge=0.1, le=1e5, description="of what it is made of")
+    youngs_modulus_pa: float = Field(
+        default=8e3, ge=1e-3, le=1e13, description="stiffness; of a liquid, against compression; rigid ones have none"
+    )
+    poisson_ratio: float = Field(default=0.4, gt=0, lt=0.5, description="towards 0.5 it keeps its volume")
     viscosity_pa_s: float = Field(default=0.0, ge=0, le=1e9, description="liquids only")
     yield_stress_pa: float = Field(
         default=400.0, gt=0, le=1e13, description="plastic only: von Mises stress where it yields"
@@ -60,8 +62,12 @@ class Prompt(Part):
     """Where the entity is in the photo [px of the photo as given]: the box bounds it, points seed it."""
 
     box: tuple[float, float, float, float] = Field(description="left, top, right, bottom")
-    points: tuple[tuple[float, float], ...] = Field(default=(), max_length=LIMITS.prompt_points)
-    negative_points: tuple[tuple[float, float], ...] = Field(default=(), max_length=LIMITS.prompt_points)
+    points: tuple[tuple[float, float], ...] = Field(
+        default=(), max_length=LIMITS.prompt_points, description="[x, y] on the thing, where the box finds too little"
+    )
+    negative_points: tuple[tuple[float, float], ...] = Field(
+        default=(), max_length=LIMITS.prompt_points, description="[x, y] on what is not of it, where it finds too much"
+    )
 
     @field_validator("box")
     @classmethod
@@ -75,10 +81,12 @@ class Prompt(Part):
 class EntityConfig(Part):
     """One thing that moves."""
 
-    name: Name
+    name: Name = Field(description="by which actions and answers call it")
     material: Material
     prompt: Prompt
-    shape: Literal["inflate", "revolve"] = "inflate"
+    shape: Literal["inflate", "revolve"] = Field(
+        default="inflate", description="how its silhouette becomes a solid: inflated, or turned about its long axis"
+    )
     depth_ratio: float = Field(default=1.0, gt=0.05, le=5, description="depth over width of the inflated solid")
     above: Text = Field(default="", description="the entity it hangs above; empty: it stands on the table")
     diameter_m: float = Field(default=0.0, ge=0, le=1000, description="of a revolved silhouette; 0: from the image")
@@ -103,7 +111,9 @@ class CameraConfig(Part):
 class TableConfig(Part):
     """The table plane z = 0 ends at x = edge_m; a vertical backdrop stands beyond."""
 
-    edge_m: float = Field(ge=1e-3, le=1e4)
+    edge_m: float = Field(
+        default=100.0, ge=1e-3, le=1e4, description="from below the camera; the default where no edge is seen"
+    )
     backdrop_m: float = Field(default=0.0, ge=0, le=1e4, description="how far beyond the edge the backdrop stands")
 
 
@@ -111,29 +121,31 @@ class Sam2Settings(Part):
     """SAM 2 from a local checkpoint; nothing is downloaded."""
 
     checkpoint: Text = Field(default="", description="path of the .pt or .safetensors file")
-    size: Literal["tiny", "small", "base_plus", "large"] = "tiny"
+    size: Literal["tiny", "small", "base_plus", "large"] = Field(default="tiny", description="which model it is of")
 
 
 class ViewsSettings(Part):
     """Reconstruction from photos, film, posed images and RGB-D; 0 or empty: chosen by the program and reported."""
 
     width_px: int = Field(default=640, ge=64, le=4096, description="working width; wider pictures are scaled down")
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    device: Literal["auto", "cpu", "cuda"] = Field(default="auto", description="CUDA where there is one, else the CPU")
     model: Literal["3dgs", "2dgs"] = Field(default="3dgs", description="2dgs needs CUDA")
     steps: int = Field(default=2000, ge=10, le=100_000, description="of the photometric fit")
     bind_steps: int = Field(default=240, ge=0, le=20_000, description="of the fit after the move onto particles")
     max_gaussians: int = Field(
         default=0, ge=0, le=20_000_000, description="0: 60 000 on the CPU, on CUDA as many as gsplat's strategy makes"
     )
-    sh_degree: int = Field(default=0, ge=0, le=3)
+    sh_degree: int = Field(default=0, ge=0, le=3, description="of harmonics: colours that change with the view")
     holdout_every: int = Field(
         default=0, ge=0, le=1_000_000, description="every n-th view, from the first, is kept for measuring"
     )
     checkpoint_every: int = Field(default=250, ge=1, le=1_000_000, description="steps between checkpoints")
     max_frames: int = Field(default=40, ge=2, le=10_000, description="frames taken from a film")
-    matching: Literal["auto", "exhaustive", "sequential"] = "auto"
-    mapper: Literal["incremental", "global"] = "incremental"
-    shared_camera: bool = True
+    matching: Literal["auto", "exhaustive", "sequential"] = Field(
+        default="auto", description="of pictures: all pairs, or neighbours in order; auto: by their count"
+    )
+    mapper: Literal["incremental", "global"] = Field(default="incremental", description="structure from motion's")
+    shared_camera: bool = Field(default=True, description="all pictures are of one camera and zoom")
     refine_poses: bool = Field(default=False, description="given poses are adjusted to agree with the pictures")
     frame: Literal["auto", "given", "table"] = Field(
         default="auto", description="world frame with given poses: as given, or with z = 0 on the plane that was found"
@@ -154,14 +166,14 @@ class ProviderConfig(Part):
     """An optional part by its name, and what it is told; see docs/reconstruct.md for the names and their settings."""
 
     provider: Text = Field(default="", description="empty: none")
-    settings: dict[str, Any] = Field(default_factory=dict)
+    settings: dict[str, Any] = Field(default_factory=dict, description="of that provider")
 
 
 class ReconstructConfig(Part):
     """Pictures to a scene: the lift of a single photo, what may stand in for its guesses, and many views."""
 
     width_px: int = Field(default=640, ge=64, le=4096, description="working width; a wider photo is scaled down")
-    fit_iterations: int = Field(default=12, ge=0, le=1000)
+    fit_iterations: int = Field(default=12, ge=0, le=1000, description="of the colours of a single photo's lift")
     depth: ProviderConfig = Field(default=ProviderConfig(), description="of a single photo: gives the visible side")
     more_views: ProviderConfig = Field(default=ProviderConfig(), description="of a single photo: makes many of it")
     views: ViewsSettings = ViewsSettings()
@@ -176,9 +188,9 @@ class SimulationConfig(Part):
     )
     substep_s: float = Field(default=0.0, ge=0, le=1, description="0: from stiffness and grid")
     substeps: int = Field(default=0, ge=0, le=LIMITS.substeps, description="in a step; 0: so that a step is about 2 ms")
-    gravity_m_s2: float = Field(default=9.81, ge=0, le=1e4)
+    gravity_m_s2: float = Field(default=9.81, ge=0, le=1e4, description="downwards")
     margin_m: float = Field(default=0.12, gt=0, le=1000, description="free room about the entities on every side")
-    floor_friction: float = Field(default=0.5, ge=0, le=1000)
+    floor_friction: float = Field(default=0.5, ge=0, le=1000, description="of the table")
     engine: Literal["genesis", "fast"] = Field(
         default="fast", description="this project's own kernels; what they do not cover goes to Genesis, and is said"
     )
@@ -209,12 +221,16 @@ class RefineConfig(Part):
     nodes: int = Field(default=40, ge=0, le=2000, description="control nodes of a deformable's displacement field")
     lambda_sim: float = Field(default=1e-4, ge=0, le=1e9, description="pull towards the simulation")
     temporal_opacity: bool = Field(default=False, description="let Gaussians fade in and out over the round")
-    velocity: Literal["inherit", "estimate"] = "estimate"
-    stress: Literal["by_material", "transport", "relax"] = "by_material"
+    velocity: Literal["inherit", "estimate"] = Field(
+        default="estimate", description="of the corrected state: as predicted, or from the corrected motion"
+    )
+    stress: Literal["by_material", "transport", "relax"] = Field(
+        default="by_material", description="of the corrected state: carried along, forgotten, or as the material has it"
+    )
     estimate: tuple[Literal["stiffness", "viscosity", "yield_stress", "friction", "wind"], ...] = Field(
         default=(), description="physical constants fitted to the corrected motion; costs rollouts"
     )
-    seed: int = Field(default=0, ge=-(2**63), lt=2**63)
+    seed: int = Field(default=0, ge=-(2**63), lt=2**63, description="of a video model's noise")
 
     def strength_of(self, view: int) -> float:
         """How far a video model may leave the prediction in that view, 0 to 1."""
@@ -225,7 +241,7 @@ class RefineConfig(Part):
 class Round(Part):
     """One rollout of the scene's own story."""
 
-    name: Text = ""
+    name: Text = Field(default="", description="for reports")
     duration: float = Field(default=0.5, gt=0, le=LIMITS.duration_s, description="[s] of simulated time")
     actions: tuple[PhysicalAction, ...] = Field(default=(), max_length=LIMITS.actions)
     strengths: tuple[Annotated[float, Field(ge=0, le=1)] | None, ...] = Field(
@@ -236,11 +252,11 @@ class Round(Part):
 class SceneConfig(Part):
     """A scene: photo, camera, entities, physics, rounds. Load with `SceneConfig.load`."""
 
-    name: Name
-    title: Text = ""
+    name: Name = Field(description="the scene's id in the store")
+    title: Text = Field(default="", description="for people")
     photo: Text = Field(default="", description="path, from the YAML file's folder")
     camera: CameraConfig
-    table: TableConfig
+    table: TableConfig = TableConfig()
     entities: tuple[EntityConfig, ...] = Field(min_length=1, max_length=LIMITS.entities)
     reconstruct: ReconstructConfig = ReconstructConfig()
     simulation: SimulationConfig = SimulationConfig()

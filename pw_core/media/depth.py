@@ -89,9 +89,9 @@ def read_depth(path: Path, *, scale: float = 0.0, limits: Limits = LIMITS) -> ND
 def _array(data: bytes, path: Path, limits: Limits) -> NDArray[np.generic]:
     try:
         with io.BytesIO(data) as file:
-            version = np.lib.format.read_magic(file)  # type: ignore[no-untyped-call]
+            version = np.lib.format.read_magic(file)
             head = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-            shape = head(file)[0]  # type: ignore[no-untyped-call]
+            shape = head(file)[0]
         if len(shape) not in (2, 3) or int(np.prod([int(n) for n in shape], dtype=object)) > limits.picture_pixels:
             raise MediaError(f"{path}: found an array of shape {shape}, expected (H, W)")
         return np.asarray(np.load(io.BytesIO(data), allow_pickle=False))

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.media.errors import CameraFileError
-
-Pixel = TypeVar("Pixel", np.uint8, np.uint16, np.float32)
 
 
 @dataclass(frozen=True)
@@ -90,14 +88,14 @@ class Straight:
         self.valid: NDArray[np.bool_] = np.asarray(share >= options.least_seen)
         """(H, W): False where the lens never looked."""
 
-    def picture(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    def picture(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Brightness or colours, interpolated; at the edge they go on where nothing was seen."""
         import cv2
 
         made = cv2.remap(pixels, self._x, self._y, interpolation=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
-        return np.asarray(made, np.uint8)
+        return np.asarray(made, pixels.dtype)
 
-    def nearest(self, pixels: NDArray[Pixel]) -> NDArray[Pixel]:
+    def nearest(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """Depth or masks (bool as uint8), those of the nearest pixel, 0 where nothing was seen: a mean across an edge
         would be a point in the air."""
         import cv2

@@ -147,7 +147,7 @@ def _by_opencv(data: bytes, what: str, options: PictureOptions, limits: Limits) 
     if data[:4] not in (b"II*\0", b"MM\0*"):
         raise MediaError(f"{what} ({len(data)} bytes) is no picture that is known: it begins with {data[:8].hex(' ')}")
     check_pixels(*_tiff_size(data, what), what=what, limits=limits)
-    found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    found: Any = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if found is None:
         raise MediaError(f"{what} ({len(data)} bytes) is a TIFF that neither Pillow nor OpenCV reads")
     if found.ndim == 2:

@@ -173,5 +173,5 @@ def undistort(
     if lens is None:
         return pixels, intrinsics, None
     straight = Straight(intrinsics.K, lens, (intrinsics.width, intrinsics.height))
-    made = straight.picture(pixels) if pixels.dtype == np.uint8 else straight.nearest(pixels)
+    made: NDArray[Pixel] = straight.picture(pixels) if pixels.dtype == np.uint8 else straight.nearest(pixels)
     return made, intrinsics, None if straight.valid.all() else straight.valid

@@ -34,8 +34,9 @@ def read_own(folder: Path, *, depth_scale: float = 0.0) -> Listing:
     reasons = {p: f"{CAMERAS} has no camera of that name" for p in found if cameras and p not in cameras}
     shown = [p for p in found if p not in reasons]
     deep = match_depth(shown, folder / "depth")
+    placed = [(p, *cameras.get(p, (None, None))) for p in shown]
     sources = [
-        Source(p, p.name, *cameras.get(p, (None, None)), depth=deep.get(p), depth_scale=depth_scale) for p in shown
+        Source(p, p.name, K, viewmat, depth=deep.get(p), depth_scale=depth_scale) for p, K, viewmat in placed
     ]
     beside = {folder / CAMERAS: "cameras"} if cameras else {}
     return Listing("a folder of pictures", tuple(sources), beside=beside, reasons=reasons)

@@ -103,7 +103,7 @@ def _trajectory(path: Path) -> dict[float, Matrix]:
         placed = np.eye(4)
         placed[:3, :3] = Rotation.from_quat(q).as_matrix()
         placed[:3, 3] = numbers[1:4]
-        out[float(numbers[0])] = np.linalg.inv(placed)
+        out[float(numbers[0])] = np.asarray(np.linalg.inv(placed), np.float64)
     return out
 
 
@@ -168,9 +168,9 @@ def read_scannet(folder: Path, *, depth_scale: float = 0.0) -> Listing:
         if any("inf" in c.lower() or "nan" in c.lower() for r in rows for c in r.cells):
             reasons[path] = reasons[text] = "its pose is infinite: tracking was lost there"
             continue
-        pose = pose_of([r.cells for r in rows], what=str(text))
+        pose = np.asarray(np.linalg.inv(pose_of([r.cells for r in rows], what=str(text))), np.float64)
         beside[text] = f"pose of {path.name}"
-        sources.append(Source(path, path.name, intrinsics_of(K, what=str(files["color"])), np.linalg.inv(pose),
+        sources.append(Source(path, path.name, intrinsics_of(K, what=str(files["color"])), pose,
                               depth=deep.get(path.stem), depth_scale=depth_scale, depth_K=depth_K))  # fmt: skip
     odd = sorted(set(deep) - {p.stem for p in found})
     if odd:
@@ -182,6 +182,11 @@ def read_scannet(folder: Path, *, depth_scale: float = 0.0) -> Listing:
 
 def _square(file: Path) -> Matrix:
     return intrinsics_of([r.cells for r in read_rows(file)], what=str(file))
+
+
+def _viewmat(row: Row, file: Path) -> Matrix:
+    """World to camera, of a row of camera to world."""
+    return np.asarray(np.linalg.inv(pose_of(row.cells, what=f"{file}: row {row.line}")), np.float64)
 
 
 def is_replica(folder: Path) -> bool:
@@ -213,7 +218,7 @@ def read_replica(folder: Path, *, depth_scale: float = 0.0) -> Listing:
     maps = [p for p in listed(folder / "results", depth.ENDINGS) if p.stem.startswith("depth")]
     deep = {p.stem.removeprefix("depth"): p for p in maps}
     sources = [
-        Source(p, p.name, K, np.linalg.inv(pose_of(r.cells, what=f"{folder / 'traj.txt'}: row {r.line}")), size,
+        Source(p, p.name, K, _viewmat(r, folder / "traj.txt"), size,
                depth=deep.get(p.stem.removeprefix("frame")), depth_scale=depth_scale or unit)
         for p, r in zip(found, rows)
     ]  # fmt: skip

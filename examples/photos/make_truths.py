@@ -23,10 +23,12 @@ from pathlib import Path
 import numpy as np
 from make_photos import SCENES, clean, describe_camera, say, write_png
 from studio import Eye, Stage, Studio, develop
-from truth_stages import STAGES
+from truth_stages import STAGES as DEVELOP
+from truth_stages_end import STAGES as END
 
 ANGLES_DEG = (-20, 20)
 SLID_M = (0.0, 0.05, 0.0)
+STAGES = {**DEVELOP, **END}
 
 
 def stage_of(name: str) -> Stage:
@@ -53,8 +55,8 @@ def write_view(studio: Studio, eye: Eye, view: str, folder: Path, *, width: int,
     write_png(folder / f"{view}.png", clean(develop(light, exposure=stage.exposure, warmth=stage.warmth), 2.0))
 
 
-def truth(name: str, folder: Path, *, width: int, spp: int) -> None:
-    """All views of one stage."""
+def truth(name: str, folder: Path, *, width: int, spp: int, front_only: bool) -> None:
+    """All views of one stage, or its front view alone."""
     import trimesh
 
     folder.mkdir(parents=True, exist_ok=True)
@@ -66,10 +68,11 @@ def truth(name: str, folder: Path, *, width: int, spp: int) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         studio = Studio(stage, Path(scratch))
         write_view(studio, stage.eye(), "front", folder, width=width, spp=spp)
-        for angle in ANGLES_DEG:
+        for angle in () if front_only else ANGLES_DEG:
             eye = stage.eye().orbited(angle, np.asarray(stage.pivot))
             write_view(studio, eye, f"turned_{angle:+d}", folder, width=width, spp=spp)
-        write_view(Studio(slid(stage), Path(scratch)), stage.eye(), "slid", folder, width=width, spp=spp)
+        if not front_only:
+            write_view(Studio(slid(stage), Path(scratch)), stage.eye(), "slid", folder, width=width, spp=spp)
     facts = {
         "camera": {"height_m": stage.height, "pitch_deg": stage.pitch_deg, "hfov_deg": stage.hfov_deg},
         "table_edge_m": stage.table_edge, "pivot_m": list(stage.pivot), "slid_m": list(SLID_M),
@@ -86,6 +89,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--scene", choices=names, action="append", help="only this scene (may be repeated)")
     parser.add_argument("--spp", type=int, default=32, help="samples per pixel")
     parser.add_argument("--width", type=int, default=640, help="picture width in px; 20:11")
+    parser.add_argument("--front", action="store_true", help="only the front view: enough for masks and cameras")
     parser.add_argument("--out", type=Path, default=Path("out/truths"), help="folder to write to")
     args = parser.parse_args(argv)
     try:
@@ -96,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
     mitsuba.set_log_level(mitsuba.LogLevel.Error)
     for name in args.scene or names:
         start = time.monotonic()
-        truth(name, args.out / name, width=args.width, spp=args.spp)
+        truth(name, args.out / name, width=args.width, spp=args.spp, front_only=args.front)
         say(f"{name}: {time.monotonic() - start:.0f} s")
     return 0
 

@@ -35,7 +35,7 @@ from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, wi
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_report
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
-from pw_core.reconstruct.segmentation.prompt import prompted_masks
+from pw_core.reconstruct.segmentation.second_look import photo_masks
 from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors
 from pw_core.reconstruct.splatting.splats import steps_of, surface_gaussians
 from pw_core.reconstruct.surface.inflate import Solid, make_solid, pixel_centres
@@ -207,7 +207,7 @@ def _masks(
     config: SceneConfig, seen: View, table: Mask, scale: float, options: PhotoLiftOptions
 ) -> tuple[list[Mask], Mask, Mask, list[str]]:
     """The entities' masks, what is to be filled, what of it was not seen, and what is doubtful of that."""
-    found = prompted_masks(seen.image, config.entities, config.reconstruct.views, scale=scale)
+    found = photo_masks(seen.image, config.entities, config.reconstruct.views, scale=scale)
     unseen = seen.unseen
     masks = [m & ~unseen for m in found]
     hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)

@@ -49,23 +49,36 @@ class DoubtOptions:
     """Extent that a remedy for too large a thing aims at."""
 
 
+@dataclass(frozen=True)
+class Doubt:
+    """What is doubtful, in words, and where: pixels (H, W) that may not be the thing's, None where none stand out."""
+
+    text: str
+    where: Mask | None = None
+
+
 def mask_doubts(
     photo: Rgb, mask: Mask, entity: EntityConfig, *, scale: float, options: DoubtOptions = DoubtOptions()
 ) -> list[str]:
     """What is doubtful of a mask (H, W) of the photo (H, W, 3), whose prompts are in pixels of the original, 1 / scale
     times as large."""
+    found = find_doubts(photo, mask, entity, scale=scale, options=options)
+    return [f"entity '{entity.name}': {doubt.text}" for doubt in found]
+
+
+def find_doubts(
+    photo: Rgb, mask: Mask, entity: EntityConfig, *, scale: float, options: DoubtOptions = DoubtOptions()
+) -> list[Doubt]:
+    """The same with the places."""
     if not mask.any():
         return []
     return [
-        f"entity '{entity.name}': {text}"
-        for text in (
-            *_cut(photo, mask, entity, scale, options), *_lobes(photo, mask, scale, options),
-            *_shadow(photo, mask, scale, options), *_alike(photo, mask, scale, options),
-        )
+        *_cut(photo, mask, entity, scale, options), *_lobes(photo, mask, scale, options),
+        *_shadow(photo, mask, scale, options), *_alike(photo, mask, scale, options),
     ]  # fmt: skip
 
 
-def _cut(photo: Rgb, mask: Mask, entity: EntityConfig, scale: float, o: DoubtOptions) -> list[str]:
+def _cut(photo: Rgb, mask: Mask, entity: EntityConfig, scale: float, o: DoubtOptions) -> list[Doubt]:
     """Sides of the box along which the mask ends though its colours go on."""
     out = []
     left, top, right, bottom = (v * scale for v in entity.prompt.box)
@@ -84,14 +97,17 @@ def _cut(photo: Rgb, mask: Mask, entity: EntityConfig, scale: float, o: DoubtOpt
         on = np.linalg.norm(within - beyond, axis=1) < o.across_levels
         share = on.sum() / max(len(first), 1)
         if share > o.cut_share:
-            out.append(
+            where = np.zeros(m.shape, bool)
+            where[rows[on], at[on]] = True
+            text = (
                 f"its mask is cut off by its box, along {share:.0%} of its extent at the {name} side: draw the box "
                 "wider there, or put a negative point on what does not belong to it"
             )
+            out.append(Doubt(text, np.rot90(where, -turn)))
     return out
 
 
-def _lobes(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
+def _lobes(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]:
     """Parts of another colour that stick out of what is wide."""
     inside = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     radius = o.body_ratio * inside.max()
@@ -104,14 +120,15 @@ def _lobes(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
         away = float(np.linalg.norm(photo[part].mean(0) - photo[body].mean(0)))
         if share > o.part_share and away > o.part_levels:
             v, u = np.unravel_index(int(np.argmax(np.where(part, inside, 0))), mask.shape)
-            out.append(
+            text = (
                 f"{share:.0%} of its mask sticks out of the rest and has other colours: if it does not belong to it, "
                 f"add the negative point {_pixel(u, v, scale)}"
             )
+            out.append(Doubt(text, np.asarray(part)))
     return out
 
 
-def _shadow(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
+def _shadow(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]:
     """A part along the outline that has the hue of what is outside of it rather than that of the thing: its shadow."""
     import cv2
 
@@ -134,13 +151,14 @@ def _shadow(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
         return []
     part = parts == int(np.argmax(sizes)) + 1
     v, u = np.unravel_index(int(np.argmax(np.where(part, ndimage.distance_transform_edt(part), 0))), mask.shape)
-    return [
+    text = (
         f"{share:.0%} of its mask along the outline has the hue of what is beside it, as its shadow would: if it is "
         f"one, add the negative point {_pixel(u, v, scale)}"
-    ]
+    )
+    return [Doubt(text, np.asarray(part))]
 
 
-def _alike(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
+def _alike(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]:
     """Whether the same colours go on outside."""
     import cv2
 
@@ -159,10 +177,11 @@ def _alike(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[str]:
     if share < o.alike_share:
         return []
     v, u = np.argwhere(alike)[np.argmin(gap[alike])]
-    return [
+    text = (
         f"the same colours go on outside of {share:.0%} of its outline, most alike at {_pixel(u, v, scale)}: look at "
         "its mask, and add points on it and negative points beside it"
-    ]
+    )
+    return [Doubt(text)]
 
 
 def size_doubts(

@@ -29,6 +29,7 @@ from pw_core.reconstruct.background.residual import ResidualOptions, with_residu
 from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
+from pw_core.reconstruct.ground.table_edge import table_edge_doubts
 from pw_core.reconstruct.image import check_photo, working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
@@ -170,7 +171,7 @@ def lift_photo(
             "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
-            "doubts": _doubts(pixels, masks, scene, scale) + doubts,
+            "doubts": _doubts(seen, masks, scene, scale) + doubts,
              "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
@@ -217,12 +218,13 @@ def _masks(
     return masks, hidden | unseen, unseen, []
 
 
-def _doubts(pixels: Rgb, masks: list[Mask], scene: Scene, scale: float) -> list[str]:
+def _doubts(seen: View, masks: list[Mask], scene: Scene, scale: float) -> list[str]:
     """What looks wrong, each with a remedy."""
     of_masks = [
-        text for m, e in zip(masks, scene.config.entities) for text in mask_doubts(pixels, m, e, scale=scale)
+        text for m, e in zip(masks, scene.config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)
     ]  # fmt: skip
-    return of_masks + size_doubts(scene.entities, scene.config.camera.height_m)
+    of_camera = table_edge_doubts(seen.image, masks, seen.camera, scene.config)
+    return of_masks + of_camera + size_doubts(scene.entities, scene.config.camera.height_m)
 
 
 def _depth(

@@ -1,0 +1,62 @@
+"""The table's far edge in the photo against the camera of the scene file."""
+
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+
+from pw_core.config import SceneConfig
+from pw_core.gaussians import Camera
+from pw_core.reconstruct.ground.table_edge import table_edge_doubts
+from support.ball_photo import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo
+
+
+def told(photo: np.ndarray | None = None, *, edge_m: float = 1.2, **camera: float) -> list[str]:
+    """Of the drawn ball, whose camera is 0.2 m high and 15 degrees down, as if the scene file said otherwise."""
+    known = ball_config()
+    config = known.model_copy(update={
+        "camera": known.camera.model_copy(update=camera), "table": known.table.model_copy(update={"edge_m": edge_m}),
+    })  # fmt: skip
+    return table_edge_doubts(ball_photo() if photo is None else photo, [ball_mask()], _camera(config), config)
+
+
+def _camera(config: SceneConfig) -> Camera:
+    c = config.camera
+    return Camera.above_table(
+        height_m=c.height_m, pitch_deg=c.pitch_deg, hfov_deg=c.hfov_deg, width=WIDTH, height=HEIGHT
+    )
+
+
+def test_the_true_camera_is_not_doubted() -> None:
+    assert told() == []
+
+
+@pytest.mark.parametrize("pitch_deg", [10.5, 19.5, 30.0])
+def test_a_wrong_pitch_is_told_with_the_one_that_fits(pitch_deg: float) -> None:
+    (text,) = told(pitch_deg=pitch_deg)
+    fits = re.search(r"camera\.pitch_deg ([\d.]+) \(not", text)
+    assert fits is not None and abs(float(fits[1]) - 15) < 0.5
+
+
+@pytest.mark.parametrize("height_m", [0.14, 0.26])
+def test_a_wrong_height_is_told_with_the_one_that_fits(height_m: float) -> None:
+    (text,) = told(height_m=height_m)
+    fits = re.search(r"camera\.height_m ([\d.]+) \(not", text)
+    assert fits is not None and abs(float(fits[1]) - 0.2) < 0.015
+
+
+def test_a_photo_that_shows_no_edge_contradicts_nothing() -> None:
+    plain = np.random.default_rng(0).normal((120, 85, 50), 3, (HEIGHT, WIDTH, 3)).clip(0, 255).astype(np.uint8)
+    assert told(plain, pitch_deg=19.5) == []
+
+
+def test_an_edge_that_the_scene_file_does_not_name_is_not_asked_about() -> None:
+    assert told(edge_m=100.0) == []
+
+
+def test_a_table_that_ends_before_the_foot_of_what_stands_on_it_is_doubted() -> None:
+    texts = told(edge_m=0.3)
+    (edge,) = (re.search(r"table\.edge_m is at least ([\d.]+), not 0\.3", t) for t in texts if "its foot" in t)
+    assert edge is not None and 0.5 < float(edge[1]) < 0.65  # the ball stands at 0.6 m, its outline ends before

@@ -47,7 +47,7 @@ PUSH = {
     "type": "push", "entity": ENTITY, "duration": 0.15, "radius": 0.06,
     "center": {"on": ENTITY, "azimuth_deg": {"free": [-180, 180], "name": "side"}, "height": 0.4},
     "direction": {"azimuth_deg": {"free": [-180, 180], "name": "towards"}},
-    "magnitude": {"free": [1.5, 14], "name": "force", "log": True},  # the weakest hardly moves it
+    "magnitude": {"free": [4, 14], "name": "force", "log": True},
 }  # fmt: skip
 
 

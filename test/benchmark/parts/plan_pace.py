@@ -84,8 +84,10 @@ def _agreement(name: str, scene: Scene, built: dict[str, Simulation]) -> None:
     energy = {k: (v**2).sum((1, 2)) for k, v in ways.items()}
     share = np.abs(energy["fast"] - energy["genesis"]).sum() / energy["genesis"].sum()
     last, left = abs(energy["fast"][-1] / energy["genesis"][-1] - 1), energy["genesis"][-1] / energy["genesis"].max()
-    record(f"{name}: energy, fast engine from Genesis", 100 * share, "%", "<= 1", share <= 0.01,
-           f"kinetic, {LOOKS} instants of {note}; at the last one, with {left:.1g} of the most, {100 * last:.1f} %")  # fmt: skip
+    record(
+        f"{name}: energy, fast engine from Genesis", 100 * share, "%", "<= 1", share <= 0.01,
+        f"kinetic, {LOOKS} instants of {note}; at the last one, with {left:.1g} of the most, {100 * last:.1f} %",
+    )  # fmt: skip
     speed = np.sqrt(energy["genesis"] / ways["genesis"].shape[1])
     share = np.linalg.norm((ways["fast"] - ways["genesis"]).mean(1), axis=1).sum() / speed.sum()
     record(f"{name}: momentum, fast engine from Genesis", 100 * share, "%", "<= 1", share <= 0.01,

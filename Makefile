@@ -7,7 +7,7 @@ ENV := . scripts/env.sh
 PYTEST_ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint bench clean distclean
+.PHONY: help setup demo test test-fast lint docs bench clean distclean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -26,6 +26,9 @@ test-fast: setup  ## the tests that need neither Genesis nor DDS (under a minute
 
 lint: setup  ## ruff, mypy, and who may import whom
 	@$(ENV) && ruff check . && mypy && lint-imports
+
+docs: setup  ## the documentation's pages, strict, to out/site
+	@$(ENV) && mkdocs build --strict --quiet && echo out/site/index.html
 
 bench: setup  ## BENCH=<name>: run test/benchmark/<name>.py, which writes out/bench/<name>.json
 	@test -f "test/benchmark/$(BENCH).py" || { echo "say which: make bench BENCH=<name>, one of: $(basename $(notdir $(wildcard test/benchmark/*.py)))"; exit 2; }

@@ -63,7 +63,7 @@ else
   fi
   if [ $ros = wheels ] || ! command -v colcon >/dev/null; then pip colcon-common-extensions; fi
   stage "physics, fits, tests (the longest part)"
-  pip --no-build-isolation -e '.[cuda,views,sam,video,inputs,exports,ray,examples,dev]'
+  pip --no-build-isolation -e '.[cuda,views,sam,video,inputs,exports,ray,examples,docs,dev]'
   # sam2 and torchvision ask for a torch of another build; neither needs it for what is used here.
   SAM2_BUILD_CUDA=0 pip --no-build-isolation --no-deps sam2 torchvision
   # Genesis pulls the OpenCV with windows, whose files shadow those of the headless one: remove it, lay the other anew.

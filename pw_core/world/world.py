@@ -140,7 +140,9 @@ class World(Scenes):
 
         Args:
             warm: a point of the template's unit cube to start from, e.g. `template.point(last.values)`.
-            executor, robust, stopped: as in `evaluate`.
+            executor: as in `evaluate`.
+            robust: as in `evaluate`.
+            stopped: as in `evaluate`.
             screen: try each generation at a coarse resolution first, in this process, and its best at full. "auto": on
                 the CPU's fast engine where no `executor` is given and particles are many enough that it pays.
 

@@ -1,0 +1,131 @@
+"""What the documentation shows is what runs: code, commands, generated references."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import yaml
+from typer.main import get_command
+
+from pw_core.cli import app
+from pw_core.world import World
+from support.ball_scene import ball_scene
+from support.sliding import Sliding
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RUN = [ROOT / "README.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))]
+
+
+def blocks(page: Path, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+class Pushed(Sliding):
+    """Bodies slide under pushes and pokes; of the rest of the actions nothing comes."""
+
+    def set_actions(self, actions) -> None:
+        super().set_actions([a for a in actions if a.type in ("push", "poke")])
+
+
+@pytest.fixture
+def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a small scene called jam in out/store, whose physics is a stand-in: what is shown is how to ask."""
+    monkeypatch.chdir(tmp_path)
+    scene = ball_scene().with_id("jam")
+    World(tmp_path / "out/store").adopt(scene)
+    built = Pushed(scene)
+    monkeypatch.setattr(World, "_build", lambda *_: built)
+    return tmp_path
+
+
+@pytest.mark.parametrize("page", [p for p in RUN if blocks(p, "python")], ids=name)
+def test_code_runs_from_the_first_block_to_the_last(there: Path, page: Path) -> None:
+    given: dict[str, object] = {"__name__": "tutorial"}
+    for block in blocks(page, "python"):
+        exec(compile(block, name(page), "exec"), given)
+
+
+@pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "python")], ids=name)
+def test_code_is_python_whose_imports_are_there(page: Path) -> None:
+    for block in blocks(page, "python"):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("pw_core"):
+                module = importlib.import_module(str(node.module))
+                missing = [a.name for a in node.names if not _has(module, a.name)]
+                assert not missing, f"{name(page)}: {node.module} has no {missing}"
+
+
+def _has(module: object, what: str) -> bool:
+    return hasattr(module, what) or importlib.util.find_spec(f"{module.__name__}.{what}") is not None  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_commands_are_those_of_the_program(page: Path) -> None:
+    group = get_command(app)
+    shell = [*blocks(page, "bash"), *re.findall(r"^    (pw .*)$", page.read_text(encoding="utf-8"), re.MULTILINE)]
+    for line in "\n".join(shell).splitlines():
+        words = shlex.split(line, comments=True)
+        if words[:1] == ["pw"] and not words[1].startswith("--"):
+            command = group.commands[words[1]]
+            command.make_context(words[1], words[2:], resilient_parsing=False)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_yaml_is_yaml(page: Path) -> None:
+    for block in blocks(page, "yaml"):
+        assert yaml.safe_load(block) is not None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_links_into_the_repository_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
+    for target in re.findall(r"\]\((?!http|#)([^)\s#]+)", text):
+        made = (page.parent / target).resolve() in {ROOT / "docs/reference/ros.md", ROOT / "docs/reference/cli.md"}
+        assert made or (page.parent / target).exists(), f"{name(page)}: {target}"
+
+
+@pytest.fixture(scope="module")
+def references():
+    spec = importlib.util.spec_from_file_location("references", ROOT / "scripts/docs/references.py")
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_the_ros_reference_has_every_interface_and_parameter(references) -> None:
+    page = references.ros_page()
+    for path in (ROOT / "pw_msgs").glob("*/*.*"):
+        assert f"### {path.stem}\n" in page
+    declared = {line for line in page.splitlines() if line.startswith("| `")}
+    told = {row.split("`")[1] for row in declared}
+    set_in_file = yaml.safe_load((ROOT / "config/world_node.yaml").read_text())
+    (node,) = set_in_file.values()
+    top = {key.split(".")[0] for key in node["ros__parameters"]}
+    assert top <= {t.split(".")[0] for t in told} and len(told) == len(declared)
+
+
+def test_the_command_reference_has_every_command(references) -> None:
+    page = references.cli_page()
+    for command in get_command(app).commands:
+        assert f"## pw {command}\n" in page
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    class Loose(yaml.SafeLoader):
+        pass
+
+    Loose.add_multi_constructor("tag:yaml.org,2002:python/", lambda loader, suffix, node: suffix)
+    nav = yaml.load((ROOT / "mkdocs.yml").read_text(), Loose)["nav"]
+    listed = set(re.findall(r"[\w/]+\.md", str(nav)))
+    assert {str(p.relative_to(ROOT / "docs")) for p in (ROOT / "docs").rglob("*.md")} <= listed

@@ -12,6 +12,10 @@ from numpy.typing import NDArray
 from pw_core.media.errors import CameraFileError
 
 Matrix = NDArray[np.float64]
+OPENGL: Matrix = np.diag([1.0, -1.0, -1.0, 1.0])
+"""From axes x right, y up, z backward to optical axes, x right, y down, z forward."""
+Z_UP: Matrix = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
+"""From ARKit's world (y up) to one with z up."""
 
 
 @dataclass(frozen=True, kw_only=True)

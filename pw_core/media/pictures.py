@@ -127,8 +127,9 @@ def _decoded(data: bytes, what: str, options: PictureOptions, limits: Limits) ->
     with opened:
         check_pixels(*opened.size, what=what, limits=limits)
         notes = []
-        if getattr(opened, "n_frames", 1) > 1 and opened.format != "MPO":
-            notes.append(f"the first of its {opened.n_frames} frames")
+        frames = int(getattr(opened, "n_frames", 1))
+        if frames > 1 and opened.format != "MPO":
+            notes.append(f"the first of its {frames} frames")
         focal = _focal_px(opened, options)
         opened.load()
         upright, turned, said = _upright(opened)

@@ -13,6 +13,8 @@ from typing import Any
 from pw_core.documents import DocumentError, read_text
 from pw_core.media.errors import MediaError
 
+MOST_BYTES = 64_000_000
+"""Of a text that lists cameras or stamps, such as those of 10 000 frames."""
 _STAMP = ("stamp", "stamps", "timestamp", "time", "t")
 _FILE = ("file", "filename", "file_name", "frame", "image", "picture", "name")
 _UNITS = {"s": 1, "sec": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}

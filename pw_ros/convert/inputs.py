@@ -15,8 +15,7 @@ from pw_core.reconstruct import Inputs, ViewInput
 from pw_ros.convert.cameras import camera_info_to_intrinsics, lens_of, undistort
 from pw_ros.convert.encodings import ImageError
 from pw_ros.convert.geometry import pose_to_matrix
-from pw_ros.convert.images import depth_to_metres, image_to_numpy
-from pw_ros.convert.pictures import message_to_picture
+from pw_ros.convert.images import depth_to_metres, image_to_numpy, message_to_picture
 
 OFF_CENTRE = 0.05
 ToWorld = Callable[[str], NDArray[np.float64] | None]

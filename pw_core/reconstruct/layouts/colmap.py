@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +15,22 @@ from pw_core.media.listing import everything
 from pw_core.reconstruct.layouts.own import match_depth
 from pw_core.reconstruct.layouts.types import Listing, Source, matched_case, unique_names
 
-_LENSES: dict[str, Callable[[list[float]], Distortion | None]] = {
-    "SIMPLE_PINHOLE": lambda k: None,
-    "PINHOLE": lambda k: None,
-    "SIMPLE_RADIAL": lambda k: Distortion.of("opencv", [k[0], 0, 0, 0]),
-    "RADIAL": lambda k: Distortion.of("opencv", [k[0], k[1], 0, 0]),
-    "OPENCV": lambda k: Distortion.of("opencv", k),
-    "FULL_OPENCV": lambda k: Distortion.of("opencv", k),
-    "OPENCV_FISHEYE": lambda k: Distortion.of("fisheye", k),
-    "SIMPLE_RADIAL_FISHEYE": lambda k: Distortion.of("fisheye", [k[0], 0, 0, 0]),
-    "RADIAL_FISHEYE": lambda k: Distortion.of("fisheye", [k[0], k[1], 0, 0]),
-}
-"""COLMAP's models whose lens OpenCV has too, by the numbers after K's."""
+
+def _lens(model: str, k: list[float], what: str) -> Distortion | None:
+    """Of the numbers after K's in one of COLMAP's models whose lens OpenCV has too.
+
+    Raises:
+        CameraFileError: another model.
+    """
+    if model in ("SIMPLE_PINHOLE", "PINHOLE"):
+        return None
+    if model in ("SIMPLE_RADIAL", "RADIAL"):
+        return Distortion.of("opencv", [*k, 0, 0, 0][:4] if len(k) == 2 else [k[0], 0, 0, 0])
+    if model in ("OPENCV", "FULL_OPENCV"):
+        return Distortion.of("opencv", k)
+    if model in ("OPENCV_FISHEYE", "SIMPLE_RADIAL_FISHEYE", "RADIAL_FISHEYE"):
+        return Distortion.of("fisheye", [*k, 0, 0, 0][:4])
+    raise CameraFileError(f"{what}: camera model {model} is not read; undistort the pictures to PINHOLE")
 
 
 def model_folder(folder: Path) -> Path | None:
@@ -70,10 +73,7 @@ def read_colmap(folder: Path, *, depth_scale: float = 0.0) -> Listing:
     sources = []
     for image, path, name in zip(placed, paths, unique_names(paths, root)):
         camera = model.cameras[image.camera_id]
-        kind = str(camera.model.name)
-        if kind not in _LENSES:
-            raise CameraFileError(f"{place}: camera model {kind} is not read; undistort the pictures to PINHOLE")
-        lens = _LENSES[kind]([float(camera.params[i]) for i in camera.extra_params_idxs()])
+        lens = _lens(camera.model.name, [float(camera.params[i]) for i in camera.extra_params_idxs()], str(place))
         viewmat = np.vstack([np.asarray(image.cam_from_world().matrix()), [0, 0, 0, 1]])
         K = intrinsics_of(np.asarray(camera.calibration_matrix()), what=f"{place}: camera {image.camera_id}")
         sources.append(Source(path, name, K, viewmat, (int(camera.width), int(camera.height)), lens, deep.get(path),

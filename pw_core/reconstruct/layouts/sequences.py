@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +17,26 @@ from pw_core.media.cameras import intrinsics_of, matrix_of, pose_of
 from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.lens import Distortion
 from pw_core.media.listing import listed
-from pw_core.media.tables import Row, read_rows, seconds
-from pw_core.reconstruct.layouts.types import MOST_BYTES, Listing, Matrix, Source
+from pw_core.media.tables import MOST_BYTES, Row, read_rows, seconds
+from pw_core.reconstruct.layouts.types import Listing, Matrix, Source
 
-TUM_SCALE = 1 / 5000
-"""[m] Of a TUM depth picture's unit, by its definition."""
-TUM_APART_S = 0.02
-"""How far stamps that belong together may be apart, as its own tool has it."""
-TUM_CAMERAS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
-    "freiburg1": ((517.306408, 516.469215, 318.643040, 255.313989),
-                  (0.262383, -0.953104, -0.005358, 0.002628, 1.163314)),
-    "freiburg2": ((520.908620, 521.007327, 325.141442, 249.701764),
-                  (0.231222, -0.784899, -0.003257, -0.000105, 0.917205)),
-    "freiburg3": ((535.4, 539.2, 320.1, 247.6), (0.0, 0.0, 0.0, 0.0, 0.0)),
-}  # fmt: skip
-"""fx, fy, cx, cy and distortion of the three cameras, as the data set's page gives them (pixel centres at 0)."""
+
+@dataclass(frozen=True, kw_only=True)
+class TumOptions:
+    """The conventions of the TUM RGB-D data set."""
+
+    unit_m: float = 1 / 5000
+    """Of a depth picture, by the data set's definition."""
+    apart_s: float = 0.02
+    """How far stamps that belong together may be apart, as its own tool has it."""
+    cameras: tuple[tuple[str, tuple[float, ...], tuple[float, ...]], ...] = (
+        ("freiburg1", (517.306408, 516.469215, 318.643040, 255.313989),
+         (0.262383, -0.953104, -0.005358, 0.002628, 1.163314)),
+        ("freiburg2", (520.908620, 521.007327, 325.141442, 249.701764),
+         (0.231222, -0.784899, -0.003257, -0.000105, 0.917205)),
+        ("freiburg3", (535.4, 539.2, 320.1, 247.6), (0.0, 0.0, 0.0, 0.0, 0.0)),
+    )  # fmt: skip
+    """fx, fy, cx, cy and distortion of its three cameras, as its page gives them (pixel centres at 0)."""
 
 
 def is_tum(folder: Path) -> bool:
@@ -39,7 +45,7 @@ def is_tum(folder: Path) -> bool:
         (folder / "rgb.txt").is_file() or (folder / "groundtruth.txt").is_file())  # fmt: skip
 
 
-def read_tum(folder: Path, *, depth_scale: float = 0.0) -> Listing:
+def read_tum(folder: Path, *, depth_scale: float = 0.0, options: TumOptions = TumOptions()) -> Listing:
     """rgb/, depth/ (1/5000 m), groundtruth.txt; the camera by `calibration.txt` (fx fy cx cy), or by the data set's
     name where the folder's has it.
 
@@ -52,20 +58,21 @@ def read_tum(folder: Path, *, depth_scale: float = 0.0) -> Listing:
         raise MediaError(f"{folder}: rgb holds no picture with a stamp")
     truth = folder / "groundtruth.txt"
     poses = _trajectory(truth) if truth.is_file() else {}
-    K, lens, told = _tum_camera(folder)
+    K, lens, told = _tum_camera(folder, options)
     if poses and K is None:
         raise CameraFileError(f"{folder}: poses without a camera: write its fx fy cx cy into calibration.txt")
     sources, reasons = [], {}
     for stamp, path in sorted(color.items()):
-        pose = _nearest(stamp, poses)
+        pose = _nearest(stamp, poses, options)
         if poses and pose is None:
-            reasons[path] = f"groundtruth.txt has no pose within {TUM_APART_S} s"
+            reasons[path] = f"groundtruth.txt has no pose within {options.apart_s} s"
             continue
-        sources.append(Source(path, path.name, K, pose, None, lens, _nearest(stamp, deep), depth_scale or TUM_SCALE))
+        sources.append(Source(path, path.name, K, pose, None, lens, _nearest(stamp, deep, options),
+                              depth_scale or options.unit_m))  # fmt: skip
     used = {s.depth for s in sources}
-    reasons |= {p: f"no picture within {TUM_APART_S} s" for p in deep.values() if p not in used}
+    reasons |= {p: f"no picture within {options.apart_s} s" for p in deep.values() if p not in used}
     if deep and not used - {None}:
-        raise MediaError(f"{folder}: none of the {len(deep)} depth pictures is within {TUM_APART_S} s of a picture")
+        raise MediaError(f"{folder}: none of the {len(deep)} depth pictures is within {options.apart_s} s of a picture")
     beside = {p: told_by for p, told_by in ((folder / "rgb.txt", "stamps"), (folder / "depth.txt", "stamps"),
               (truth, "poses"), (folder / "calibration.txt", "camera")) if p.is_file()}  # fmt: skip
     return Listing(f"a TUM RGB-D sequence{told}", tuple(sources), ordered=True, beside=beside, reasons=reasons)
@@ -113,15 +120,15 @@ def _numbers(row: Row, count: int, what: str) -> Matrix:
     return matrix_of(row.cells[:count], what=what)
 
 
-def _nearest(stamp: float, of: dict[float, Path] | dict[float, Matrix]) -> Any:
+def _nearest(stamp: float, of: dict[float, Path] | dict[float, Matrix], options: TumOptions) -> Any:
     if not of:
         return None
     stamps = np.fromiter(of, float)
     best = float(stamps[np.argmin(np.abs(stamps - stamp))])
-    return of[best] if abs(best - stamp) <= TUM_APART_S else None
+    return of[best] if abs(best - stamp) <= options.apart_s else None
 
 
-def _tum_camera(folder: Path) -> tuple[Matrix | None, Distortion | None, str]:
+def _tum_camera(folder: Path, options: TumOptions) -> tuple[Matrix | None, Distortion | None, str]:
     """K (pixel centres at +0.5), the lens, and where both are from."""
     file = folder / "calibration.txt"
     if file.is_file():
@@ -131,10 +138,11 @@ def _tum_camera(folder: Path) -> tuple[Matrix | None, Distortion | None, str]:
         k = _numbers(rows[0], 4, f"{file}: row {rows[0].line}")
         numbers, more, told = tuple(k), tuple(map(float, rows[0].cells[4:9])), ""
     else:
-        name = next((n for n in TUM_CAMERAS if n in str(folder.resolve()).lower()), None)
-        if name is None:
+        known = next((c for c in options.cameras if c[0] in str(folder.resolve()).lower()), None)
+        if known is None:
             return None, None, ""
-        (numbers, more), told = TUM_CAMERAS[name], f" with the camera of {name}"
+        name, numbers, more = known
+        told = f" with the camera of {name}"
     fx, fy, cx, cy = numbers
     K = intrinsics_of([fx, fy, cx + 0.5, cy + 0.5], what=str(file))
     return K, Distortion.of("opencv", more) if more else None, told

@@ -10,15 +10,12 @@ from scipy.spatial.transform import Rotation
 
 from pw_core.documents import DocumentError, parse_json, read_text
 from pw_core.media import pictures
-from pw_core.media.cameras import intrinsics_of, matrix_of, pose_of
+from pw_core.media.cameras import OPENGL, Z_UP, intrinsics_of, matrix_of, pose_of
 from pw_core.media.errors import CameraFileError
 from pw_core.media.listing import listed
+from pw_core.media.tables import MOST_BYTES
 from pw_core.reconstruct.layouts.own import match_depth
-from pw_core.reconstruct.layouts.transforms import OPENGL
-from pw_core.reconstruct.layouts.types import MOST_BYTES, Listing, Matrix, Source
-
-Z_UP = np.array([[0, 0, 1, 0], [1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 0, 1.0]])
-"""From ARKit's world (y up) to one with z up."""
+from pw_core.reconstruct.layouts.types import Listing, Matrix, Source
 
 
 def _keyframes(folder: Path) -> Path | None:

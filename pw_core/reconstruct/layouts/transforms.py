@@ -13,15 +13,14 @@ import numpy as np
 
 from pw_core.documents import DocumentError, parse_json, read_text
 from pw_core.media import pictures
-from pw_core.media.cameras import intrinsics_of, matrix_of, pose_of
+from pw_core.media.cameras import OPENGL, intrinsics_of, matrix_of, pose_of
 from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.lens import Distortion
 from pw_core.media.listing import everything
-from pw_core.reconstruct.layouts.types import MOST_BYTES, Listing, Matrix, Source, matched_case, unique_names
+from pw_core.media.tables import MOST_BYTES
+from pw_core.reconstruct.layouts.types import Listing, Matrix, Source, matched_case, unique_names
 
 FILES = ("transforms.json", "transforms_train.json")
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-"""From OpenGL's axes to optical ones (x right, y down, z forward)."""
 _LENSES = {"k1", "k2", "k3", "k4", "p1", "p2"}
 _PINHOLES = {"", "PINHOLE", "SIMPLE_PINHOLE", "OPENCV", "SIMPLE_RADIAL", "RADIAL", "OPENCV_FISHEYE", "FISHEYE",
              "PERSPECTIVE"}  # fmt: skip

@@ -14,8 +14,6 @@ from pw_core.media.lens import Distortion
 from pw_core.media.listing import LEFT_BY_OTHERS, FileUse, everything, is_litter
 
 Matrix = NDArray[np.float64]
-MOST_BYTES = 64_000_000
-"""Of a text that lists cameras or stamps, such as those of 10 000 frames."""
 TEXTS = (".json", ".csv", ".txt", ".yaml", ".yml", ".ply", ".bin", ".db", ".md", ".xml", ".log")
 """Endings of what lies beside pictures and holds none."""
 

@@ -24,7 +24,7 @@ from pw_core.refine.targets.footage import unseen_where_dark
 from pw_msgs.msg import RecordedCamera, RecordSource
 from pw_ros.convert.cameras import camera_info_to_intrinsics, lens_of, pose_to_viewmat, undistort
 from pw_ros.convert.encodings import ImageError
-from pw_ros.convert.pictures import message_to_picture
+from pw_ros.convert.images import message_to_picture
 from pw_ros.convert.refine import nanoseconds_of
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.services.answering import ServiceGroup

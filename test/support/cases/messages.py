@@ -13,8 +13,13 @@ from PIL import Image as Photo
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image, RegionOfInterest
 
 from pw_ros.convert.cameras import camera_info_to_intrinsics, undistort
-from pw_ros.convert.images import bytes_to_array, compressed_to_numpy, depth_to_metres, image_to_numpy
-from pw_ros.convert.pictures import message_to_picture
+from pw_ros.convert.images import (
+    bytes_to_array,
+    compressed_to_numpy,
+    depth_to_metres,
+    image_to_numpy,
+    message_to_picture,
+)
 from support.cases.photos import near, photo
 from support.cases.verdict import Verdict, judged
 

@@ -17,10 +17,9 @@ import numpy as np
 
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64
+from pw_core.media.cameras import OPENGL
 from pw_core.reconstruct.inputs import Inputs, ViewInput
 
-OPENGL = np.diag([1.0, -1.0, -1.0, 1.0])
-"""From axes x right, y up, z backward to optical axes, x right, y down, z forward."""
 BODY = np.array([[0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1.0]])
 """From axes x forward, y left, z up (REP 103) to optical axes."""
 CONVENTIONS: dict[str, Callable[[F64], F64]] = {

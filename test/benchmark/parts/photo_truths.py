@@ -8,13 +8,13 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from parts.photo_doubts import checks, loose_prompt, volumes
 from parts.photo_light import frame_ratio
 from parts.records import ROOT, psnr, record
 from pw_core.appearance import Appearance
@@ -23,8 +23,6 @@ from pw_core.gaussians import Camera
 from pw_core.reconstruct.image import load_photo, working_size
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.routes.single_photo import lift_photo
-from pw_core.reconstruct.segmentation.doubts import mask_doubts
-from pw_core.reconstruct.segmentation.prompt import segment
 from pw_core.render.cameras import orbit
 from pw_core.scene import PhysicsState, Scene
 
@@ -75,17 +73,6 @@ def config_of(name: str, front: Truth) -> SceneConfig:
     })  # fmt: skip
 
 
-def loose_prompt(mask: NDArray[np.bool_]) -> dict[str, Any]:
-    """A box 8 % of the thing's size away from it, and its innermost point."""
-    height, width = mask.shape
-    y, x = np.nonzero(mask)
-    gap = 0.08 * max(np.ptp(x), np.ptp(y))
-    box = [max(x.min() - gap, 0), max(y.min() - gap, 0), min(x.max() + gap, width), min(y.max() + gap, height)]
-    inside = ndimage.distance_transform_edt(mask)
-    v, u = np.unravel_index(int(np.argmax(inside)), mask.shape)
-    return {"box": [round(float(b)) for b in box], "points": [[int(u), int(v)]]}
-
-
 def moved(scene: Scene, offset: tuple[float, float, float] = SLID_M) -> PhysicsState:
     """The start with the first entity shifted [m]."""
     physics, first = scene.initial_physics(), scene.entities[0]
@@ -118,17 +105,21 @@ def against_truth(name: str) -> Picture | None:
     if not (TRUTHS / name / "stage.json").is_file():
         record(f"{name}: ring, slid", None, "dB", "reported", None, "no truth: run examples/photos/make_truths.py")
         return None
-    views = {v: truth_of(name, v) for v in ("front", "turned_-20", "turned_+20", "slid")}
-    front = views["front"]
+    front = truth_of(name, "front")
     config = config_of(name, front)
     photo = load_photo(config.photo) if config.photo else front.picture
+    if not (TRUTHS / name / "slid_camera.json").is_file():  # made with --front
+        checks(name, config, front.masks, working_size(photo, front.camera.width))
+        volumes(name, lift_photo(config, ViewInput(name="front", image=photo)), TRUTHS)
+        return None
+    views = {"front": front, **{v: truth_of(name, v) for v in ("turned_-20", "turned_+20", "slid")}}
     began = time.perf_counter()
     scene = lift_photo(config, ViewInput(name="front", image=photo))
     seconds = time.perf_counter() - began
     record(f"{name}: seconds to a scene", seconds, "s", "<= 15", seconds <= 15)
     frame_ratio(name, scene)
-    _masks(name, config, front, working_size(photo, front.camera.width))
-    _volumes(name, scene)
+    checks(name, config, front.masks, working_size(photo, front.camera.width))
+    volumes(name, scene, TRUTHS)
     look, rows = Appearance(scene), []
     for view, truth in views.items():
         physics = moved(scene) if view == "slid" else scene.initial_physics()
@@ -142,26 +133,6 @@ def against_truth(name: str) -> Picture | None:
             record(f"{name}: whole, front, against the photo", psnr(drawn, target), "dB", ">= 28", None)
         rows.append(np.vstack([truth.picture, drawn]))
     return np.hstack(rows)
-
-
-def _masks(name: str, config: SceneConfig, front: Truth, photo: Picture) -> None:
-    for e in config.entities:
-        true = front.masks[e.name]
-        loose = e.model_copy(update={"prompt": type(e.prompt).model_validate(loose_prompt(true))})
-        mask = segment(photo, loose, scale=1.0)
-        iou = float((mask & true).sum() / (mask | true).sum())
-        record(f"{name}: IoU of {e.name}, loose box and a point", iou, "", ">= 0.95", iou >= 0.95)
-        told = mask_doubts(photo, mask, loose, scale=1.0)
-        right = bool(told) if iou < 0.9 else not told
-        record(f"{name}: doubts about {e.name}", len(told), "", "if IoU < 0.9", right, "; ".join(told))
-
-
-def _volumes(name: str, scene: Scene) -> None:
-    true = json.loads((TRUTHS / name / "stage.json").read_text())["volumes_m3"]
-    for e in scene.entities:
-        if true.get(e.name):
-            off = 100 * (e.volume_m3 / true[e.name] - 1)
-            record(f"{name}: volume of {e.name}", off, "%", "within 15", abs(off) <= 15)
 
 
 def shared(name: str, config: SceneConfig) -> Picture:

@@ -182,6 +182,11 @@ class Light:
     first: I64
     observed: F32
 
+    @property
+    def casts(self) -> bool:
+        """Whether things keep any of it off."""
+        return bool(np.any(self.key) or np.any(self.ambient))
+
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as arrays, by name."""
         return {

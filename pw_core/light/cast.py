@@ -95,10 +95,11 @@ class Caster:
     def shade(self, positions: F32) -> Shade:
         """The table's brightness with the particles at `positions` [m] (J, 3)."""
         first, shape = self._map(positions)
-        lamp, room = self._blocked(positions, first, shape)
-        kept = np.empty((*shape, 3), np.float32)
+        kept = np.ones((*shape, 3), np.float32)
         o, light = self.options, self.light
-        _keep(lamp, room, light.key, light.ambient, np.float32(o.least), kept)
+        if light.casts:
+            lamp, room = self._blocked(positions, first, shape)
+            _keep(lamp, room, light.key, light.ambient, np.float32(o.least), kept)
         for e, observed in zip(self.entities, self._observed):
             self._lay(kept, first, e, observed, positions)
         _fade(kept, o.border_cells)

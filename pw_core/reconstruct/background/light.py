@@ -37,6 +37,8 @@ class LightOptions:
     """Directions that are tried round the compass."""
     elevations_deg: tuple[float, ...] = (25.0, 40.0, 55.0, 70.0)
     """And above the horizon."""
+    least_elevation_deg: float = 18.0
+    """A lower lamp's long shadows are as good as the table's own shades."""
     softnesses: tuple[float, ...] = (0.08, 0.3)
     """Tangents of the lamp's half angle that are tried: a bulb, a window."""
     refinements: int = 3
@@ -45,9 +47,9 @@ class LightOptions:
     """Of the table: fewer tell nothing."""
     least_share: float = 0.04
     """Of the brightness: a lamp or room that gives less is left out."""
-    least_explained: float = 0.1
-    """Of what differs from an evenly lit table, by which shadows must explain more: else its pattern, or things on it,
-    were taken for them."""
+    least_explained: float = 0.05
+    """Of what differs from an evenly lit table, that shadows must explain, and so much more for each unit of cost that
+    they leave: else the table's pattern, or things on it, were taken for them."""
     most_share: float = 0.92
     """Of the brightness that lamp and room give together at the most."""
     outlier_levels: float = 6.0
@@ -136,7 +138,8 @@ def estimate_light(
     best = _fit(seen, rest, entities, replace(best.light, step_m=fine, first=seen.first.astype(np.int64)), options)
     if best.light.key.max() < options.least_share and best.light.ambient.max() < options.least_share:
         return None
-    if best.cost > (1 - options.least_explained) * _fit(seen, rest, entities, best.light, options, lit=False).cost:
+    even = _fit(seen, rest, entities, best.light, options, lit=False)
+    if best.cost > (1 - options.least_explained * (1 + best.cost)) * even.cost:
         return None
     level, most = _level(seen, rest, entities, best, options)
     light = replace(best.light, observed=_observed(seen, rest, entities, best.light, level, most, options))
@@ -174,16 +177,27 @@ def _without_shadows(
     return Lit(light, pixels, share, table & ((share.min(-1) < o.deep) | left))
 
 
+def _foot(rest: F32) -> F32:
+    """x and y [m] (n, 2) of the lower particles."""
+    return rest[rest[:, 2] < 0.35 * rest[:, 2].max() + 1e-6][:, :2] if len(rest) else rest[:, :2]
+
+
+def foot_grid(rest: F32, size: float, step: float, o: LightOptions) -> tuple[F64, tuple[int, int]]:
+    """The first cell, and rows and columns, of a grid round the things' feet."""
+    foot = _foot(rest)
+    low = np.floor((foot.min(0) - o.reach * size) / step)
+    rows, columns = (np.ceil((foot.max(0) + o.reach * size) / step) - low).astype(int) + 1
+    return low, (int(rows), int(columns))
+
+
 def _seen(
     photo: Rgb, hidden: Mask, table: Mask, camera: Camera, rest: F32, size: float, step: float, o: LightOptions,
     table_options: TableOptions,
 ) -> _Seen:  # fmt: skip
     import cv2
 
-    foot = rest[rest[:, 2] < 0.35 * rest[:, 2].max() + 1e-6][:, :2] if len(rest) else rest[:, :2]
-    low = np.floor((foot.min(0) - o.reach * size) / step)
-    high = np.ceil((foot.max(0) + o.reach * size) / step)
-    rows, columns = (high - low).astype(int) + 1
+    low, (rows, columns) = foot_grid(rest, size, step, o)
+    foot = _foot(rest)
     i, j = np.mgrid[0:rows, 0:columns]
     points = np.concatenate([(np.stack([i, j], -1) + low) * step, np.zeros((rows, columns, 1))], -1)
     uv, depth = camera.project(points)
@@ -224,7 +238,7 @@ def _search(seen: _Seen, rest: F32, entities: Sequence[Entity], start: Light, o:
     turn, lift, soft = np.pi / o.azimuths, np.radians(8), 0.5
     for _ in range(o.refinements + 1):
         for azimuth, elevation, softness in tried:
-            elevation = float(np.clip(elevation, np.radians(18), np.radians(88)))
+            elevation = float(np.clip(elevation, np.radians(o.least_elevation_deg), np.radians(88)))
             flat = np.cos(elevation)
             direction = np.array([flat * np.cos(azimuth), flat * np.sin(azimuth), np.sin(elevation)])
             fit = _fit(seen, rest, entities, replace(start, direction=direction, softness=softness), o)

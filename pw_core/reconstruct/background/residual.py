@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from pw_core.gaussians import F32, Camera
-from pw_core.reconstruct.background.light import Lit, kept_at
+from pw_core.gaussians import F32, I64, Camera
+from pw_core.reconstruct.background.light import LightOptions, Lit, foot_grid, kept_at
 from pw_core.reconstruct.surface.inflate import table_depth
 from pw_core.reconstruct.types import Mask, Rgb
-from pw_core.scene import Entity
+from pw_core.scene import Entity, Light
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,12 +33,29 @@ class ResidualOptions:
     """Logarithm: what is brighter or darker by more is no light."""
 
 
+def unlit(
+    photo: Rgb, table: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], deep: Mask, *,
+    options: LightOptions = LightOptions(),
+) -> Lit:  # fmt: skip
+    """A light that casts nothing, where none was told, for what the photo shows at the things' feet to go with them;
+    the photo says nothing of the table where it is `deep` (H, W)."""
+    size = float(max(np.ptp(rest[e.particles][:, :2], axis=0).max() for e in entities))
+    step = size / options.cells
+    low, (rows, columns) = foot_grid(rest, size, step, options)
+    light = Light(
+        np.array([0.0, 0, 1]), 0.2, np.zeros(3), np.zeros(3), step, low.astype(np.int64),
+        np.zeros((len(entities), rows, columns, 3), np.float32),
+    )  # fmt: skip
+    return Lit(light, photo, np.ones(photo.shape, np.float32), table & deep)
+
+
 def with_residual(
     lit: Lit, photo: Rgb, filled: Rgb, where: Mask, table: Mask, camera: Camera, rest: F32,
-    entities: Sequence[Entity], *, options: ResidualOptions = ResidualOptions(),
+    entities: Sequence[Entity], *, darker: bool = False, options: ResidualOptions = ResidualOptions(),
 ) -> Lit:  # fmt: skip
     """The light with what the photo (H, W, 3) shows `where` (H, W) of the table over what is drawn of it: `filled`
-    (H, W, 3) under the shadows. A cell's goes to the entity that is nearest to it. table (H, W): where shadows fall."""
+    (H, W, 3) under the shadows. A cell's goes to the entity that is nearest to it. table (H, W): where shadows
+    fall; with `darker` alone what darkens."""
     light, floor = lit.light, options.floor_levels
     v, u = np.nonzero(where & np.isfinite(table_depth(camera)))
     rows, columns = light.observed.shape[1:3]
@@ -51,6 +68,8 @@ def with_residual(
     at, v, u = at[inside], v[inside], u[inside]
     drawn = filled[v, u] * lit.kept[v, u]
     more = np.clip(np.log((photo[v, u] + floor) / (drawn + floor)), -options.most, options.most)
+    if darker:
+        more = np.minimum(more, 0)
     weight, sums = np.zeros((rows, columns), np.float32), np.zeros((rows, columns, 3), np.float32)
     np.add.at(weight, tuple(at.T), 1)
     np.add.at(sums, tuple(at.T), more)
@@ -67,9 +86,7 @@ def with_residual(
     return replace(lit, light=light, kept=kept_at(table, camera, rest, entities, light)[0])
 
 
-def _nearest(
-    rest: F32, entities: Sequence[Entity], first: np.ndarray, step: float, shape: tuple[int, int]
-) -> np.ndarray:
+def _nearest(rest: F32, entities: Sequence[Entity], first: I64, step: float, shape: tuple[int, int]) -> I64:
     """Which entity's particles, seen from above, are nearest to each cell (R, C)."""
     apart = []
     for e in entities:

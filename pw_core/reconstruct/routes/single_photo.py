@@ -25,7 +25,7 @@ from pw_core.reconstruct.background.lift import (
     tinted_region,
 )
 from pw_core.reconstruct.background.light import LightOptions, Lit, estimate_light
-from pw_core.reconstruct.background.residual import ResidualOptions, with_residual
+from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual
 from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
@@ -152,7 +152,7 @@ def lift_photo(
     things = assemble(config, bodies, bound, nothing)
     lit, filled, mute = _behind(seen, masks, hidden, unseen, table, things, config, options)
     background, background_pixels = background_gaussians(filled, config, camera, options=options.background)
-    scene = replace(things, background=background, light=None if lit is None else lit.light)
+    scene = replace(things, background=background, light=lit.light)
     progress("fitting", 0.6)
     # What the entities hide keeps its filled colour: the photo says nothing of it.
     free = np.where((background_pixels >= 0) & ~mute.reshape(-1)[background_pixels], background_pixels, -1)
@@ -160,7 +160,7 @@ def lift_photo(
         scene.foreground, np.concatenate([k.pixels for k in skins]), background, free,
         np.where(unseen[..., None], filled, pixels), camera,
         outline=np.concatenate([k.outline for k in skins]), hidden_colors=filled,
-        kept=None if lit is None else lit.kept, seam=seam(table, options=options.background),
+        kept=lit.kept, seam=seam(table, options=options.background),
         iterations=config.reconstruct.fit_iterations,
         progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
         options=options.fit,
@@ -177,7 +177,7 @@ def lift_photo(
     )  # fmt: skip
     if folder is not None:
         stages = PhotoStages(view=seen, scale=scale, masks=tuple(masks), hidden=hidden,
-                             bright=None if lit is None else lit.pixels, filled=filled)  # fmt: skip
+                             bright=lit.pixels if lit.light.casts else None, filled=filled)  # fmt: skip
         write_photo_report(folder, scene, stages)
     progress("done", 1.0)
     return scene
@@ -186,22 +186,25 @@ def lift_photo(
 def _behind(
     seen: View, masks: list[Mask], hidden: Mask, unseen: Mask, table: Mask, things: Scene, config: SceneConfig,
     options: PhotoLiftOptions,
-) -> tuple[Lit | None, Rgb, Mask]:  # fmt: skip
+) -> tuple[Lit, Rgb, Mask]:  # fmt: skip
     """The light; the photo (H, W, 3) without things and shadows; and where (H, W) the photo says nothing of that."""
     pixels, camera = seen.image, seen.camera
     covered = hidden_region(masks, [False] * len(masks), options=options.hidden) | unseen
     lit = estimate_light(
         pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
     )
-    if lit is None:  # where no light is told from shadows, those at the feet count as hidden by the things
-        return None, fill(pixels, hidden, table, camera, options=options.table), hidden
+    told = lit is not None
+    if lit is None:  # the contact shadows, wherever they may be, hide the table
+        foot = hidden & ~covered
+        lit = unlit(pixels, table, camera, things.rest, things.entities, foot, options=options.light)
     around = lit.deep | (table & tinted_region(masks, [not e.above for e in config.entities], options=options.hidden))
     filled = fill(lit.pixels, covered | around, table, camera, options=options.table)
     lit = with_residual(
         lit, pixels, filled, around & ~covered, table & ~covered, camera, things.rest, things.entities,
-        options=options.residual,
+        darker=not told, options=options.residual,
     )  # fmt: skip
-    return lit, filled, covered | around
+    # Without a light it cannot be told what of that is the thing's: what is brighter stays on the table.
+    return lit, filled, covered | around if told else covered
 
 
 def _masks(

@@ -164,9 +164,11 @@ def background_gaussians(
         colors = cv2.blur(filled, (size, size))[row, column] / 255.0
         if size > 1:
             beyond = np.max([-centres[keep, 0], centres[keep, 0] - width, -centres[keep, 1]], axis=0)
+            # From none to the first blur and from one to the next, each twice as wide, without a step.
             for sigma, picture in zip(options.blurs_px, blurred):
-                use = ~table[row, column] & (options.blur_ratio * beyond > sigma)
-                colors[use] = picture[row[use], column[use]] / 255.0
+                share = np.clip(np.log2(np.maximum(options.blur_ratio * beyond / sigma, 0.25)) + 1, 0, 1)
+                share *= ~table[row, column]
+                colors += share[:, None] * (picture[row, column] / 255.0 - colors)
         parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=options.most_stretch))
         to_border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column))
         border = to_border < options.border_px

@@ -27,7 +27,7 @@ class ResidualOptions:
     """Standard deviation of the blur over the cells that pixels fall on."""
     least_weight: float = 0.05
     """Of a cell's blurred pixels, against those of a full one: fewer tell nothing."""
-    fade_cells: float = 2.0
+    fade_cells: float = 8.0
     """Over which it goes on into cells that nothing is known of, to 1 / e: under the things."""
     most: float = 1.2
     """Logarithm: what is brighter or darker by more is no light."""
@@ -57,9 +57,9 @@ def with_residual(
     (H, W, 3) under the shadows. A cell's goes to the entity that is nearest to it. table (H, W): where shadows
     fall; with `darker` alone what darkens."""
     light, floor = lit.light, options.floor_levels
-    v, u = np.nonzero(where & np.isfinite(table_depth(camera)))
+    v, u = np.nonzero((table | where) & np.isfinite(table_depth(camera)))
     rows, columns = light.observed.shape[1:3]
-    if len(v) == 0 or rows < 2:
+    if not where.any() or len(v) == 0 or rows < 2:
         return lit
     depth = table_depth(camera)[v, u]
     points = camera.unproject(np.stack([u, v], 1) + 0.5, depth)[:, :2]
@@ -70,6 +70,7 @@ def with_residual(
     more = np.clip(np.log((photo[v, u] + floor) / (drawn + floor)), -options.most, options.most)
     if darker:
         more = np.minimum(more, 0)
+    more[~where[v, u]] = 0
     weight, sums = np.zeros((rows, columns), np.float32), np.zeros((rows, columns, 3), np.float32)
     np.add.at(weight, tuple(at.T), 1)
     np.add.at(sums, tuple(at.T), more)

@@ -23,7 +23,7 @@ class ResidualOptions:
 
     floor_levels: float = 8.0
     """Added to colours before their ratios are taken: in dark channels those are noise."""
-    smoothing_cells: float = 1.0
+    smoothing_cells: float = 0.8
     """Standard deviation of the blur over the cells that pixels fall on."""
     least_weight: float = 0.05
     """Of a cell's blurred pixels, against those of a full one: fewer tell nothing."""

@@ -13,13 +13,14 @@ from pw_core.cli.refine import refine
 from pw_core.cli.run import run
 from pw_core.cli.scenes import reconstruct, rollout, view
 from pw_core.cli.store import check, purge_scene, restore_scene, scenes
+from pw_core.cli.studio import studio
 
 app = typer.Typer(
     help="A predictive world for robot planners: a photo in, what-if physics and rendered views out.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-_making = (new, inspect, reconstruct, rollout, refine, run, view, export, background)
+_making = (new, inspect, reconstruct, rollout, refine, run, view, studio, export, background)
 _keeping = (scenes, check, restore_scene, purge_scene, doctor)
 for _command in (*_making, *_keeping):
     app.command()(with_json(_command))

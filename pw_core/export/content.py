@@ -71,7 +71,7 @@ class Content:
         self._physics = physics
         looks = scene.initial_appearance() if appearance is None else appearance
         self._binding = looks.bind(scene)
-        self._looks = looks
+        self.looks = looks
         self._near = scene.neighbours()
         self._covariances = scene.foreground.covariances()
         self._still = replace(scene.background, sh=looks.background_sh)
@@ -111,6 +111,14 @@ class Content:
             poses = entity_poses(self.scene, physics)
             yield Frame(float(t), physics, now, self._things(now, A), background, poses, meshes)
 
+    def follow(self, physics: PhysicsState) -> tuple[F32, F32]:
+        """Means [m] (N, 3) and covariances [m²] (N, 3, 3) of the things' Gaussians in another state."""
+        from pw_core.skinning import follow
+
+        now = placed_positions(self.scene, physics)
+        A = total_deformations(self.scene, now, physics, self._near)
+        return follow(self._binding, self.scene.rest, now, A, self._covariances)
+
     @cached_property
     def particle_colors(self) -> NDArray[np.uint8]:
         """RGB of each particle (J, 3)."""
@@ -120,7 +128,7 @@ class Content:
         from pw_core.skinning import follow
 
         means, covariances = follow(self._binding, self.scene.rest, now, A, self._covariances)
-        return gaussians_of(means, covariances, self._looks.opacities, self._looks.sh)
+        return gaussians_of(means, covariances, self.looks.opacities, self.looks.sh)
 
     def _shading(self) -> Callable[[F32], Gaussians] | None:
         """What gives the background the shadows of particles at [m] (J, 3); None where they are painted on it."""

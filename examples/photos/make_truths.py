@@ -22,6 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from make_photos import SCENES, clean, describe_camera, say, write_png
+from shapes import Mesh
 from studio import Eye, Stage, Studio, develop
 from truth_stages import STAGES as DEVELOP
 from truth_stages_end import STAGES as END
@@ -55,16 +56,24 @@ def write_view(studio: Studio, eye: Eye, view: str, folder: Path, *, width: int,
     write_png(folder / f"{view}.png", clean(develop(light, exposure=stage.exposure, warmth=stage.warmth), 2.0))
 
 
-def truth(name: str, folder: Path, *, width: int, spp: int, front_only: bool) -> None:
-    """All views of one stage, or its front view alone."""
+def volume(mesh: Mesh) -> float | None:
+    """[m³] of closed parts, whose overlaps count twice; None where one is open."""
     import trimesh
 
+    solid = trimesh.Trimesh(mesh.verts, mesh.faces, process=False)
+    solid.merge_vertices(digits_vertex=6, merge_tex=True, merge_norm=True)  # seams and poles of what was turned
+    solid.update_faces(solid.nondegenerate_faces())
+    parts = solid.split(only_watertight=False)
+    return sum(abs(float(p.volume)) for p in parts) if all(p.is_watertight for p in parts) else None
+
+
+def truth(name: str, folder: Path, *, width: int, spp: int, front_only: bool) -> None:
+    """All views of one stage, or its front view alone."""
     folder.mkdir(parents=True, exist_ok=True)
     stage = stage_of(name)
     volumes = {}
     for entity, (mesh, _) in stage.entities.items():
-        solid = trimesh.Trimesh(mesh.verts, mesh.faces, process=True)
-        volumes[entity] = abs(float(solid.volume)) if solid.is_watertight else None
+        volumes[entity] = volume(mesh)
     with tempfile.TemporaryDirectory() as scratch:
         studio = Studio(stage, Path(scratch))
         write_view(studio, stage.eye(), "front", folder, width=width, spp=spp)

@@ -43,7 +43,7 @@ def read_folder(folder: Path, *, max_frames: int, depth_scale: float = 0.0) -> L
         return listing
     taken = set(np.round(np.linspace(0, count - 1, max_frames)).astype(int).tolist())
     reason = f"{max_frames} of {count} frames are taken (reconstruct.views.max_frames)"
-    more = {}
+    more: dict[Path, str] = {}
     for i, source in enumerate(listing.sources):
         if i not in taken:
             more |= {p: reason for p in (source.picture, source.depth) if p is not None}

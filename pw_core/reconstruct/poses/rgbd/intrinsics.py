@@ -65,9 +65,9 @@ def map_with_intrinsics(
         if known is None:
             continue  # nothing tells its focal length
         camera = cameras[v.name] = found.camera(known)
-        picture, K = undistorted(v.image, camera)
+        picture, K, valid = undistorted(v.image, camera, v.valid)
         depth = None if v.depth is None else _depth_undistorted(v.depth, camera)
-        views.append(replace(v, image=picture, K=K, depth=depth))
+        views.append(replace(v, image=picture, K=K, depth=depth, valid=valid))
     scale, spread = scale_of(found, {v.name: v for v in views}, options=options)
     poses: dict[str, F64] = {}
     for name, image in placed.items():

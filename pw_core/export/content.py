@@ -27,7 +27,8 @@ class ContentOptions:
 @dataclass(frozen=True)
 class Frame:
     """One instant. time_s: from the trajectory's start. positions [m] (J, 3): particles, those of rigid entities where
-    their bodies are. things: the entities' Gaussians; background: the rest, the same object while nothing changes it.
+    their bodies are; Gaussians and meshes lie where they are drawn, on the table. things: the entities' Gaussians;
+    background: the rest, the same object while nothing changes it.
     """
 
     time_s: float
@@ -66,6 +67,8 @@ class Content:
         origin_s: float = 0.0,
         options: ContentOptions = ContentOptions(),
     ) -> None:
+        from pw_core.skinning import Resting
+
         self.scene, self.trajectory, self.origin_s, self.options = scene, trajectory, origin_s, options
         self.times: F64 = np.asarray(times, np.float64)
         self._physics = physics
@@ -73,6 +76,7 @@ class Content:
         self._binding = looks.bind(scene)
         self.looks = looks
         self._near = scene.neighbours()
+        self._resting = Resting(scene)
         self._covariances = scene.foreground.covariances()
         self._still = replace(scene.background, sh=looks.background_sh)
 
@@ -105,30 +109,30 @@ class Content:
             physics = self._physics(k)
             now = placed_positions(self.scene, physics)
             A = total_deformations(self.scene, now, physics, self._near)
+            drawn = now.copy()
+            things = gaussians_of(*self._follow(drawn, A), self.looks.opacities, self.looks.sh)
             if shaded is not None:
-                background = shaded(now)
-            meshes = {e.name: self._mesh(e, now, A) for e in self.scene.entities}
-            poses = entity_poses(self.scene, physics)
-            yield Frame(float(t), physics, now, self._things(now, A), background, poses, meshes)
+                background = shaded(drawn)
+            meshes = {e.name: self._mesh(e, drawn, A) for e in self.scene.entities}
+            yield Frame(float(t), physics, now, things, background, entity_poses(self.scene, physics), meshes)
 
     def follow(self, physics: PhysicsState) -> tuple[F32, F32]:
         """Means [m] (N, 3) and covariances [m²] (N, 3, 3) of the things' Gaussians in another state."""
+        now = placed_positions(self.scene, physics)
+        return self._follow(now, total_deformations(self.scene, now, physics, self._near))
+
+    def _follow(self, now: F32, A: F32) -> tuple[F32, F32]:
+        """Of particles at `now` [m] (J, 3), which are put where they are drawn."""
         from pw_core.skinning import follow
 
-        now = placed_positions(self.scene, physics)
-        A = total_deformations(self.scene, now, physics, self._near)
-        return follow(self._binding, self.scene.rest, now, A, self._covariances)
+        means, covariances = follow(self._binding, self.scene.rest, now, A, self._covariances)
+        self._resting.lower(means, now)
+        return means, covariances
 
     @cached_property
     def particle_colors(self) -> NDArray[np.uint8]:
         """RGB of each particle (J, 3)."""
         return particle_colors(self.scene)
-
-    def _things(self, now: F32, A: F32) -> Gaussians:
-        from pw_core.skinning import follow
-
-        means, covariances = follow(self._binding, self.scene.rest, now, A, self._covariances)
-        return gaussians_of(means, covariances, self.looks.opacities, self.looks.sh)
 
     def _shading(self) -> Callable[[F32], Gaussians] | None:
         """What gives the background the shadows of particles at [m] (J, 3); None where they are painted on it."""

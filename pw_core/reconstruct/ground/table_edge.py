@@ -118,7 +118,7 @@ def _scores(photo: Rgb, things: Mask, options: TableEdgeOptions) -> tuple[F64, F
     inner, outer = options.band_px
     height = len(photo)
     middle, steep, out = np.zeros((height, 3)), np.zeros(height), np.zeros(height)
-    for row in np.flatnonzero(free.any(axis=1)):
+    for row in np.flatnonzero(free.any(axis=1)).tolist():
         middle[row], steep[row] = np.median(lab[row, free[row]], axis=0), np.median(slope[row, free[row]])
     for row in range(outer, height - outer):
         if share[row] >= options.least_share:

@@ -245,7 +245,7 @@ class _Look:
         whole = where.sum() > self.options.line_share * mask.sum()
         found = mine & (hits > self.options.least_overlap * size if whole else hits > 0)
         first = self.colors[found]
-        edge = [] if whole else list(np.flatnonzero(found))
+        edge = [] if whole else np.flatnonzero(found).tolist()
         while edge:  # from a line on
             k = edge.pop()
             for n in self.beside[k]:

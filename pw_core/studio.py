@@ -138,14 +138,17 @@ class Studio:
         self.particles = scene.add_point_cloud(
             "/particles", frame.positions, content.particle_colors, point_size=0.003, visible=False
         )
+        self.server.initial_camera.fov = 2 * float(np.arctan(first.height / 2 / first.K[1, 1]))
+        self.cameras = []
         for camera in self.scene.cameras:
             at = np.linalg.inv(camera.viewmat)
             turn = _wxyz(at[:3, :3])
             fov = 2 * float(np.arctan(camera.height / 2 / camera.K[1, 1]))
-            scene.add_camera_frustum(
+            # Not shown at first: whoever begins at the photo's camera would look through it.
+            self.cameras.append(scene.add_camera_frustum(
                 f"/cameras/{camera.name}", fov, camera.width / camera.height, scale=self.options.lens_scale,
-                wxyz=turn, position=at[:3, 3],
-            )  # fmt: skip
+                wxyz=turn, position=at[:3, 3], visible=False,
+            ))  # fmt: skip
 
     def _controls(self) -> None:
         gui, o = self.server.gui, self.options
@@ -157,6 +160,7 @@ class Studio:
             self.timeline = gui.add_slider("frame", 0, 1, 1, 0)
             play = gui.add_button("Play")
             seen = gui.add_checkbox("particles", False)
+            lenses = gui.add_checkbox("cameras", False)
         with gui.add_folder("What if"):
             self.kind = gui.add_dropdown("action", ["push", "poke", "wind"])
             self.entity = gui.add_dropdown("on", [e.name for e in self.scene.entities])
@@ -167,6 +171,7 @@ class Studio:
         self.state.on_update(lambda _: self._guarded(lambda: self.show_state(self.state.value)))
         self.timeline.on_update(lambda _: self._guarded(lambda: self.show_frame(int(self.timeline.value))))
         seen.on_update(lambda _: setattr(self.particles, "visible", seen.value))
+        lenses.on_update(lambda _: [setattr(each, "visible", lenses.value) for each in self.cameras])
         play.on_click(lambda _: self._guarded(self._play))
         act.on_click(lambda _: self._guarded(lambda: self.what_if()))
         commit.on_click(lambda _: self._guarded(self.commit))

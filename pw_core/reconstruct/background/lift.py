@@ -23,6 +23,8 @@ class HiddenOptions:
 
     outline_px: int = 9
     """Diameter by which masks are widened: pixels at outlines are mixed."""
+    mixed_px: int = 5
+    """The same for what a photo shows round a thing: nearer pixels are mixed with it."""
     foot_share: float = 2 / 3
     """Of a standing entity's height that is above its foot: a contact shadow hugs what is below."""
     shadow_width_ratio: float = 0.22

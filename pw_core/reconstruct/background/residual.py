@@ -27,7 +27,7 @@ class ResidualOptions:
     """Standard deviation of the blur over the cells that pixels fall on."""
     least_weight: float = 0.05
     """Of a cell's blurred pixels, against those of a full one: fewer tell nothing."""
-    fade_cells: float = 8.0
+    fade_cells: float = 3.0
     """Over which it goes on into cells that nothing is known of, to 1 / e: under the things."""
     most: float = 1.2
     """Logarithm: what is brighter or darker by more is no light."""

@@ -199,8 +199,10 @@ def _behind(
         lit = unlit(pixels, table, camera, things.rest, things.entities, foot, options=options.light)
     around = lit.deep | (table & tinted_region(masks, [not e.above for e in config.entities], options=options.hidden))
     filled = fill(lit.pixels, covered | around, table, camera, options=options.table)
+    narrow = replace(options.hidden, outline_px=options.hidden.mixed_px)
+    clear = table & ~(hidden_region(masks, [False] * len(masks), options=narrow) | unseen)
     lit = with_residual(
-        lit, pixels, filled, around & ~covered, table & ~covered, camera, things.rest, things.entities,
+        lit, pixels, filled, around & clear, clear, camera, things.rest, things.entities,
         darker=not told, options=options.residual,
     )  # fmt: skip
     # Without a light it cannot be told what of that is the thing's: what is brighter stays on the table.

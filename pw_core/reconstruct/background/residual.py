@@ -62,7 +62,7 @@ def with_residual(
     if not where.any() or len(v) == 0 or rows < 2:
         return lit
     depth = table_depth(camera)[v, u]
-    points = camera.unproject(np.stack([u, v], 1) + 0.5, depth)[:, :2]
+    points = camera.unproject(np.stack([u, v], 1).astype(np.float64) + 0.5, depth)[:, :2]
     at = np.round(points / light.step_m).astype(int) - light.first
     inside = ((at >= 0) & (at < (rows, columns))).all(axis=1)
     at, v, u = at[inside], v[inside], u[inside]

@@ -156,7 +156,7 @@ def cut(
     """Depths [m] (H, W) at which lines of sight through the mask enter and leave the solid; nan where they miss it."""
     front, back = np.full(mask.shape, np.nan), np.full(mask.shape, np.nan)
     v, u = np.nonzero(mask)
-    rays = camera.rays(np.stack([u, v], 1) + 0.5)
+    rays = camera.rays(np.stack([u, v], 1).astype(np.float64) + 0.5)
     widest = float(r.radii.max())
     # Between the planes that touch the widest circle before and behind.
     low, high = ((r.x + s * widest) / rays[:, 0] for s in (-1.02, 1.02))

@@ -37,9 +37,8 @@ WRONG = {
     ),
     "play_doh": (f"A few percent too large, placed 1 cm too far away. {_ROOM}"),
     "cup": (
-        "GrabCut takes a plank and the shadow along from a loose box: with the true mask the cup is round, its "
-        "saucer flat and its handle thin (ring, slid: 37.7 dB), with this one it leans when turned and the shadow "
-        "travels with it."
+        "At rest a dark rim round the spoon, and a foot that is darker than in the photo (t = 0 is worse than before): "
+        "with the true mask neither is there. Its rim and saucer bend when turned."
     ),
     "bottle": (f"Its highlight turns with it instead of staying with the lamp. {_LYING}"),
     "blocks": ("Turned, they are round: a box is taken for a cylinder, its edges bend and the right one leans."),
@@ -48,8 +47,8 @@ WRONG = {
         f"{_LYING}"
     ),
     "banana": (
-        "It is as deep as it is long where it is widest, so its ends are cut when turned; part of its shadow is "
-        "in its mask."
+        "Its lamp is told wrong, from behind: a bright arc and part of its shadow stay when it moves, its foot is too "
+        "bright at rest. It is as deep as it is long where it is widest, so its ends are cut when turned."
     ),
     "shared_jam": (
         "The planks' grain under it is patched, with short stripes; its flanks are smooth bands when turned; its "

@@ -154,10 +154,11 @@ class Studio:
         gui, o = self.server.gui, self.options
         with gui.add_folder("States"):
             self.told = gui.add_markdown("")
-            self.state = gui.add_dropdown("shown", [s.id for s in self.world.states()], initial_value=self.world.head)
+            ids = [s.id for s in self.world.states()]
+            self.state: Any = gui.add_dropdown("shown", ids, initial_value=self.world.head)  # Any: read-only to mypy
             commit = gui.add_button("Commit")
         with gui.add_folder("Timeline"):
-            self.timeline = gui.add_slider("frame", 0, 1, 1, 0)
+            self.timeline: Any = gui.add_slider("frame", 0, 1, 1, 0)
             play = gui.add_button("Play")
             seen = gui.add_checkbox("particles", False)
             lenses = gui.add_checkbox("cameras", False)
@@ -170,11 +171,18 @@ class Studio:
             act = gui.add_button("Ask")
         self.state.on_update(lambda _: self._guarded(lambda: self.show_state(self.state.value)))
         self.timeline.on_update(lambda _: self._guarded(lambda: self.show_frame(int(self.timeline.value))))
-        seen.on_update(lambda _: setattr(self.particles, "visible", seen.value))
-        lenses.on_update(lambda _: [setattr(each, "visible", lenses.value) for each in self.cameras])
+        seen.on_update(lambda _: self._show_particles(seen.value))
+        lenses.on_update(lambda _: self._show_cameras(lenses.value))
         play.on_click(lambda _: self._guarded(self._play))
         act.on_click(lambda _: self._guarded(lambda: self.what_if()))
         commit.on_click(lambda _: self._guarded(self.commit))
+
+    def _show_particles(self, visible: bool) -> None:
+        self.particles.visible = visible
+
+    def _show_cameras(self, visible: bool) -> None:
+        for each in self.cameras:
+            each.visible = visible
 
     def _guarded(self, do: Any) -> None:
         """One thing at a time; an error is told in the browser."""

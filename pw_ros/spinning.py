@@ -17,12 +17,16 @@ from concurrent.futures import Future
 from typing import TypeVar
 
 from rclpy.executors import Executor, ExternalShutdownException
+from rclpy.logging import get_logger
 
 T = TypeVar("T")
+ERROR_PAUSE_S = 0.01
+"""After an error, so that one which comes again and again leaves the processor to others."""
 
 
 class Spinning:
-    """Spins `executor` from now on, in a thread of that name; `end` it before its nodes are destroyed."""
+    """Spins `executor` from now on, in a thread of that name; `end` it before its nodes are destroyed. What a callback
+    raises is logged, and the spinning goes on."""
 
     def __init__(self, executor: Executor, *, name: str = "spinning") -> None:
         self._executor = executor
@@ -36,6 +40,9 @@ class Spinning:
                 self._executor.spin_once()
             except ExternalShutdownException:
                 return
+            except Exception as error:  # of one callback: no reason to answer nobody from now on
+                get_logger("spinning").error(f"{type(error).__name__}: {error}")
+                self._stop.wait(ERROR_PAUSE_S)
 
     def do(self, call: Callable[[], T], *, timeout: float = 30.0) -> T:
         """What `call` returns or raises, which is called in the thread that spins; TimeoutError after `timeout` [s]."""

@@ -15,9 +15,10 @@ from pw_core.errors import ErrorCode, PWError
 from pw_msgs.action import Rollout
 from pw_ros.client import WorldClient
 from pw_ros.spinning import Spinning
+from support.ros_world import until
 
 
-def test_a_client_ends_in_silence_in_the_middle_of_a_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_client_ends_in_silence_in_the_middle_of_a_wait(monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     said: list[str] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: said.append(repr(args.exc_value)))
     for k in range(20):
@@ -27,10 +28,26 @@ def test_a_client_ends_in_silence_in_the_middle_of_a_wait(monkeypatch: pytest.Mo
         began = time.monotonic()
         client.close()
         assert time.monotonic() - began < 2.0
-    assert said == []
+    assert said == [] and "[spinning]" not in capfd.readouterr().err
 
 
-def test_a_client_whose_callback_is_at_work_leaves_nothing_destroyed_under_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_a_callback_raises_is_told_and_the_spinning_goes_on(capfd) -> None:
+    with WorldClient("nobody") as client:
+        raised = []
+
+        def fault() -> None:
+            raised.append(1)
+            raise KeyError("of a callback")
+
+        client.node.create_timer(0.01, fault)
+        until(lambda: len(raised) > 2)
+        assert client._spinning.do(lambda: 3) == 3
+    assert "[spinning]: KeyError: 'of a callback'" in capfd.readouterr().err
+
+
+def test_a_client_whose_callback_is_at_work_leaves_nothing_destroyed_under_it(
+    monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
     said: list[str] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: said.append(repr(args.exc_value)))
     begun, go = threading.Event(), threading.Event()
@@ -46,7 +63,7 @@ def test_a_client_whose_callback_is_at_work_leaves_nothing_destroyed_under_it(mo
     client.close()
     go.set()
     client._spinning._thread.join(10)
-    assert said == []
+    assert said == [] and "[spinning]" not in capfd.readouterr().err
 
 
 def test_what_the_spinning_thread_does_for_others_comes_back_or_up() -> None:

@@ -73,8 +73,8 @@ class PhotoLiftOptions:
 
     hidden: HiddenOptions = HiddenOptions()
     """What the entities hide."""
-    least_table_share: float = 0.01
-    """Of the photo that must show the table for what is not seen of it to be filled like it."""
+    least_table_share: float = 0.02
+    """Of the table in the photo that must be seen for the rest of it to be filled like it: less is a cut-out's rim."""
     light: LightOptions = LightOptions()
     """Which light the table is in."""
     residual: ResidualOptions = ResidualOptions()
@@ -217,7 +217,7 @@ def _masks(
     unseen = seen.unseen
     masks = [m & ~unseen for m in found]
     hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)
-    if unseen.any() and (table & ~hidden & ~unseen).mean() < options.least_table_share:
+    if unseen.any() and (table & ~hidden & ~unseen).sum() < options.least_table_share * table.sum():
         # Plain grey stands there, which is as good as what nothing could fill it with.
         return masks, hidden, np.zeros_like(unseen), [CUT_OUT]
     return masks, hidden | unseen, unseen, []

@@ -60,7 +60,10 @@ def test_rollout_sends_frames_and_moves_the_head_only_when_told(worker) -> None:
 
 def test_a_picture_is_answered_between_frames(worker) -> None:
     worker.call(RenderRequest(camera="photo"), timeout=60)
-    job = worker.submit(RolloutRequest(actions=[wind("slow")], duration=2.0))
+    begun = threading.Event()
+    asked = RolloutRequest(actions=[wind("slow")], duration=2.0)
+    job = worker.submit(asked, on_event=lambda event: begun.set() if isinstance(event, FrameData) else None)
+    assert begun.wait(10)
     began = time.monotonic()
     view = worker.call(RenderRequest(camera="photo", live=True), timeout=10)
     assert view.rgb.shape == (64, 96, 3) and not job.done and time.monotonic() - began < 2

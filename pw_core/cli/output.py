@@ -64,7 +64,7 @@ def with_json(command: Callable[..., None]) -> Callable[..., None]:
     known = inspect.signature(command, eval_str=True)
     option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
     del wrapped.__wrapped__  # typer would look at the command's own signature
-    wrapped.__signature__ = known.replace(parameters=[*known.parameters.values(), option])  # type: ignore[attr-defined]
+    wrapped.__dict__["__signature__"] = known.replace(parameters=[*known.parameters.values(), option])
     wrapped.__annotations__ = {n: p.annotation for n, p in known.parameters.items()} | {"as_json": JsonOption}
     return wrapped
 

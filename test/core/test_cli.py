@@ -32,7 +32,7 @@ def told(*arguments: str, status: int = 0) -> dict:
 
 
 def test_every_command_has_json() -> None:
-    commands = get_command(app).commands  # type: ignore[attr-defined]
+    commands = get_command(app).commands
     assert {"doctor", "export", "rollout"} <= commands.keys()
     for name, command in commands.items():
         assert any("--json" in p.opts for p in command.params), name

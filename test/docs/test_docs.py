@@ -66,7 +66,7 @@ def test_code_is_python_whose_imports_are_there(page: Path) -> None:
 
 
 def _has(module: object, what: str) -> bool:
-    return hasattr(module, what) or importlib.util.find_spec(f"{module.__name__}.{what}") is not None  # type: ignore[attr-defined]
+    return hasattr(module, what) or importlib.util.find_spec(f"{module.__name__}.{what}") is not None
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

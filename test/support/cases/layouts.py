@@ -85,7 +85,10 @@ def nerfstudio(d: Path) -> Sample:
     own = {"depth_file_path": "depth/frame_{:05d}.png", "mask_path": "masks/frame_{:05d}.png"}
     frames = [f | LENS for f in _frames("images/frame_{:05d}.jpg", **own)]
     (d / "transforms.json").write_text(json.dumps({"camera_model": "OPENCV", "k1": 0.1, "frames": frames}))
-    unseen = lambda found: all(v.valid is not None and not v.valid[:, :15].any() for v in found.views)  # noqa: E731
+
+    def unseen(found: Inputs) -> bool:
+        return all(v.valid is not None and not v.valid[:, :15].any() for v in found.views)
+
     return Sample(d, unused=1, deep=1.5, more=unseen)
 
 

@@ -148,7 +148,7 @@ def twins(folder: Path) -> Iterator[Verdict]:
     posed = SimpleNamespace(views=views, points=np.zeros((1, 3)), colors=np.zeros((1, 3)))
 
     def written() -> tuple[list[str], list[int]]:
-        write_colmap(folder, posed)  # type: ignore[arg-type]
+        write_colmap(folder, posed)
         names = [i.name for i in pycolmap.Reconstruction(folder / "poses").images.values()]
         return names, [int(np.asarray(Image.open(folder / "inputs" / n)).mean()) for n in names]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
@@ -30,9 +28,9 @@ def test_a_border_that_nobody_saw_takes_the_colours_beside_it(level: int) -> Non
 
 def test_a_cut_out_says_that_there_is_no_table() -> None:
     photo = ball_photo()
-    view = ViewInput("a.png", photo, valid=np.zeros(photo.shape[:2], bool))
+    valid = np.zeros(photo.shape[:2], bool)
     left, top, right, bottom = (int(x) for x in ball_config().entities[0].prompt.box)
-    view.valid[top:bottom, left:right] = True  # type: ignore[index]
-    grey = np.where(view.valid[..., None], photo, 128).astype(np.uint8)  # type: ignore[index]
-    scene = reconstruct(ball_config(), Inputs((replace(view, image=grey),)))
+    valid[top:bottom, left:right] = True
+    grey = np.where(valid[..., None], photo, 128).astype(np.uint8)
+    scene = reconstruct(ball_config(), Inputs((ViewInput("a.png", grey, valid=valid),)))
     assert any("plain grey" in text for text in scene.provenance["doubts"])

@@ -53,7 +53,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> Recorder:
         self.node = node
 
     monkeypatch.setattr("pw_ros.interfaces.services.answering.ServiceGroup.__init__", bare)
-    made = Recorder(Node())  # type: ignore[arg-type]
+    made = Recorder(Node())
     answer(made, "start", sources=[RecordSource(camera="photo", image_topic="/a")])
     monkeypatch.setattr(Recorder, "_camera", lambda self, track, *rest: track.source.camera)
     return made
@@ -76,7 +76,7 @@ def test_pictures_without_stamps_have_the_time_of_their_arrival(recorder: Record
         recorder._picture("photo", stamped(0.0))
     (film,) = recorder.films("", Time())
     assert len(film.stamps) == 12 and np.allclose(np.diff(film.stamps), 0.05)
-    assert sum("without stamps" in text for text in recorder.node.said) == 1  # type: ignore[attr-defined]
+    assert sum("without stamps" in text for text in recorder.node.said) == 1
 
 
 def test_neighbours_that_come_out_of_order_are_sorted(recorder: Recorder) -> None:

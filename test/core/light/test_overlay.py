@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
+import pytest
 import torch
 
+from pw_core.appearance import Appearance
 from pw_core.light.cast import Shade
 from pw_core.light.overlay import kept, kept_tensor, laid_over, laid_over_on_cuda, receivers
+from support.lit import lit_scene
 
 
 def test_only_the_background_s_part_of_a_pixel_is_shaded_alike_by_both_ways() -> None:
@@ -26,3 +31,20 @@ def test_only_the_background_s_part_of_a_pixel_is_shaded_alike_by_both_ways() ->
     assert np.abs(laid_over(rgb, cover, ground, places, shade) / 255 - wanted).max() < 0.003
     tensors = [torch.from_numpy(a) for a in (rgb, cover, ground, places)]
     assert np.abs(laid_over_on_cuda(*tensors, shade).numpy() - wanted)[inside].max() < 1e-5
+
+
+@pytest.mark.slow
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_a_lit_scene_at_rest_slid_and_lifted_looks_alike_on_cuda() -> None:
+    scene = lit_scene()
+    start, camera = scene.initial_physics(), scene.cameras[0]
+    looks = [Appearance(scene, device=device) for device in ("cpu", "cuda")]
+    unlit = Appearance(replace(scene, light=None), device="cuda")
+    for move in ((0, 0, 0), (0.013, -0.03, 0), (0, 0, 0.02)):
+        positions = start.particles.positions + np.float32(move)
+        bodies = {name: replace(b, position=b.position + move) for name, b in start.bodies.items()}
+        physics = replace(start, particles=replace(start.particles, positions=positions), bodies=bodies)
+        here, there = (look.render(camera, physics).rgb.astype(int) for look in looks)
+        assert np.abs(here - there).max() <= 4 and np.abs(here - there).mean() < 0.1
+        assert np.abs(unlit.render(camera, physics).rgb.astype(int) - there).max() > 20

@@ -24,7 +24,7 @@ from pw_core.reconstruct.background.lift import (
     seam,
     tinted_region,
 )
-from pw_core.reconstruct.background.light import LightOptions, Lit, estimate_light
+from pw_core.reconstruct.background.light import LightOptions, Lit, estimate_light, kept_at
 from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual
 from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
@@ -51,6 +51,8 @@ class SkinOptions:
 
     mixed_px: float = 2.0
     """This near to the outline, pixels are mixed with what lies behind."""
+    thin_middle: float = 0.6
+    """Of half the width of what is thinner than four times that: further in, pixels are the least mixed there."""
     least_inner_share: float = 0.5
     """Of a mask: where less of it than this is off the outline, it is too thin to spare its outline."""
     back_blur_px: float = 5.0
@@ -205,6 +207,8 @@ def _behind(
         lit, pixels, filled, around & clear, clear, camera, things.rest, things.entities,
         darker=not told, options=options.residual,
     )  # fmt: skip
+    # Shadows fall behind the things' outlines too, through which the table is seen.
+    lit = replace(lit, kept=kept_at(table, camera, things.rest, things.entities, lit.light)[0])
     # Without a light it cannot be told what of that is the thing's: what is brighter stays on the table.
     return lit, filled, covered | around if told else covered
 
@@ -288,7 +292,7 @@ def _skin(solid: Solid, pixels: Rgb, camera: Camera, options: SkinOptions) -> _S
     across, down = (np.nan_to_num(s) for s in steps_of(grid))
     mask = solid.mask & (np.linalg.norm(across, axis=-1) > 0) & (np.linalg.norm(down, axis=-1) > 0)
     distance = np.asarray(ndimage.distance_transform_edt(np.pad(solid.mask, 1)))[1:-1, 1:-1]
-    inner = distance > options.mixed_px
+    inner = _unmixed(distance, options)
     if inner.sum() < options.least_inner_share * solid.mask.sum():
         inner = solid.mask
     # A pixel at the outline is mixed with what lies behind, and a turned view would show a line of it in the midst of
@@ -312,6 +316,14 @@ def _skin(solid: Solid, pixels: Rgb, camera: Camera, options: SkinOptions) -> _S
     source = np.concatenate([np.flatnonzero(mask.reshape(-1)), np.full(rest, -1)])
     mixed = np.concatenate([~inner[mask], np.zeros(rest, bool)])
     return _Skin(Gaussians.concatenate([front, back, outline]), source, mixed)
+
+
+def _unmixed(distance: NDArray[np.floating], options: SkinOptions) -> Mask:
+    """Pixels (H, W) so far [px] from the outline that they show the thing alone; the middle of what is thinner: a
+    spoon's handle has its own colours, not those of the nearest wide part."""
+    half = ndimage.maximum_filter(distance, 2 * round(options.mixed_px) + 1)
+    thin = (half <= 2 * options.mixed_px) & (distance > options.thin_middle * half)
+    return np.asarray((distance > options.mixed_px) | (thin & (distance > 1)))
 
 
 def _outline(

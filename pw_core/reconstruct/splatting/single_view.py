@@ -85,8 +85,8 @@ def fit_colors(
     Each Gaussian that came from a pixel (row * width + column; -1: none, its colour stays) takes up that pixel's
     residual, again and again: with shapes fixed the picture is linear in the colours, and this is Van Cittert's
     deconvolution (1931) of the overlap between neighbours. Those that `outline` (N,) marks are mixed with what lies
-    behind them, whose colours are `hidden_colors` (H, W, 3): they all but keep their colour and take up the residual
-    with their opacity, as far as it lies between the two colours.
+    behind them, whose colours are `hidden_colors` (H, W, 3) under shadows: they all but keep their colour and take up
+    the residual with their opacity, as far as it lies between the two colours.
 
     Args:
         kept: (H, W, 3), the share of the background's colours that shadows in the photo keep; None: all.
@@ -110,7 +110,10 @@ def fit_colors(
     color = 0.5 + SH_C0 * both.sh[:, 0]
     opacity = 1 / (1 + np.exp(-both.opacities))
     most = opacity[mixed]
-    between = color[mixed] - hidden_colors.reshape(-1, 3)[pixels[mixed]].astype(np.float32) / 255
+    behind_them = hidden_colors.reshape(-1, 3)[pixels[mixed]].astype(np.float32) / 255
+    if kept is not None:  # at a foot they stand before the table's shadow
+        behind_them *= np.clip(kept.reshape(-1, 3)[pixels[mixed]], 0, 1)
+    between = color[mixed] - behind_them
     between /= np.maximum((between**2).sum(axis=1), options.least_contrast**2)[:, None]
     residual = _residual(both, photo, camera, things=len(foreground), hidden_colors=hidden_colors, kept=kept)
     low, high = (np.clip(color[bound] + s, 0, 1) for s in (-reach[bound], reach[bound]))

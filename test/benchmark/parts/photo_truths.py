@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -16,6 +16,7 @@ from scipy import ndimage
 
 from parts.photo_doubts import checks, loose_prompt, volumes
 from parts.photo_light import frame_ratio
+from parts.photo_states import MOVED, TURNED, moved, state, thin_ratio
 from parts.records import ROOT, psnr, record
 from pw_core.appearance import Appearance
 from pw_core.config import SceneConfig
@@ -24,11 +25,12 @@ from pw_core.reconstruct.image import load_photo, working_size
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.routes.single_photo import lift_photo
 from pw_core.render.cameras import orbit
-from pw_core.scene import PhysicsState, Scene
 
 TRUTHS = Path(os.environ.get("PW_TRUTHS", "out/truths"))
 OWN = ("jam", "dumpling", "play_doh")
-SLID_M = (0.0, 0.05, 0.0)
+THIN_SEEN_FROM = ("turned_-40", "turned_+40")
+SHEET_ROWS = 2
+"""Of pairs of truth and drawing."""
 Picture = NDArray[np.uint8]
 
 
@@ -73,18 +75,6 @@ def config_of(name: str, front: Truth) -> SceneConfig:
     })  # fmt: skip
 
 
-def moved(scene: Scene, offset: tuple[float, float, float] = SLID_M) -> PhysicsState:
-    """The start with the first entity shifted [m]."""
-    physics, first = scene.initial_physics(), scene.entities[0]
-    positions = physics.particles.positions.copy()
-    positions[first.particles] += np.array(offset, np.float32)
-    bodies = {
-        k: replace(b, position=b.position + np.array(offset)) if k == first.name else b
-        for k, b in physics.bodies.items()
-    }
-    return replace(physics, particles=replace(physics.particles, positions=positions), bodies=bodies)
-
-
 def ring(union: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """Pixels no further from the things than they are large, but not theirs."""
     size = math.sqrt(union.sum())
@@ -112,7 +102,8 @@ def against_truth(name: str) -> Picture | None:
         checks(name, config, front.masks, working_size(photo, front.camera.width))
         volumes(name, lift_photo(config, ViewInput(name="front", image=photo)), TRUTHS)
         return None
-    views = {"front": front, **{v: truth_of(name, v) for v in ("turned_-20", "turned_+20", "slid")}}
+    there = [v for v in (*TURNED, *MOVED) if (TRUTHS / name / f"{v}_camera.json").is_file()]
+    views = {"front": front, **{v: truth_of(name, v) for v in there}}
     began = time.perf_counter()
     scene = lift_photo(config, ViewInput(name="front", image=photo))
     seconds = time.perf_counter() - began
@@ -120,19 +111,24 @@ def against_truth(name: str) -> Picture | None:
     frame_ratio(name, scene)
     checks(name, config, front.masks, working_size(photo, front.camera.width))
     volumes(name, scene, TRUTHS)
-    look, rows = Appearance(scene), []
+    look, pairs = Appearance(scene), []
     for view, truth in views.items():
-        physics = moved(scene) if view == "slid" else scene.initial_physics()
-        drawn = look.render(truth.camera, physics).rgb
-        inside, about = truth.union, ring(truth.union | front.union if view == "slid" else truth.union)
+        drawn = look.render(truth.camera, state(scene, view)).rgb
+        inside, about = truth.union, ring(truth.union | front.union if view in MOVED else truth.union)
         for what, where in (("inside", inside), ("ring", about)):
             record(f"{name}: {what}, {view}", psnr(drawn[where], truth.picture[where]), "dB", "reported", None)
             record(f"{name}: {what}, {view}, SSIM", ssim(drawn, truth.picture, where), "", "reported", None)
         if view == "front":
             target = cv2.resize(photo, (front.camera.width, front.camera.height), interpolation=cv2.INTER_AREA)
             record(f"{name}: whole, front, against the photo", psnr(drawn, target), "dB", ">= 28", None)
-        rows.append(np.vstack([truth.picture, drawn]))
-    return np.hstack(rows)
+        if view in THIN_SEEN_FROM:
+            ratio = thin_ratio(scene, front.union, truth.camera, truth.union)
+            if ratio is not None:
+                record(f"{name}: width of thin parts, {view}", ratio, "x", "0.5 to 2", 0.5 <= ratio <= 2)
+        pairs.append(np.vstack([truth.picture, drawn]))
+    pairs += [np.zeros_like(pairs[0])] * (-len(pairs) % SHEET_ROWS)
+    across = len(pairs) // SHEET_ROWS
+    return np.vstack([np.hstack(pairs[k : k + across]) for k in range(0, len(pairs), across)])
 
 
 def shared(name: str, config: SceneConfig) -> Picture:

@@ -21,6 +21,7 @@ from pw_core.errors import ReconstructError
 from pw_core.gaussians import F32
 from pw_core.reconstruct.segmentation.doubts import DoubtOptions, find_doubts
 from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, grabcut, mark_discs
+from pw_core.reconstruct.segmentation.openings import OpeningOptions, without_openings
 from pw_core.reconstruct.segmentation.prompt import PromptOptions, prompted_masks, segment
 from pw_core.reconstruct.types import Mask, Rgb
 
@@ -78,6 +79,8 @@ class SecondLookOptions:
     """What is doubted."""
     grabcut: GrabCutOptions = GrabCutOptions()
     """The cut of what is left."""
+    openings: OpeningOptions = OpeningOptions()
+    """What is seen through it."""
 
 
 def photo_masks(
@@ -129,7 +132,7 @@ def best_mask(
     if best is None:  # or the whole photo helps, or it says what is wrong with the prompts
         return segment(photo, entity, scale=scale, options=options.prompts)
     out = np.zeros(photo.shape[:2], bool)
-    out[rows, columns] = best
+    out[rows, columns] = without_openings(window, best, options=options.openings)
     return out
 
 

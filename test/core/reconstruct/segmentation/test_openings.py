@@ -30,7 +30,7 @@ def test_the_table_seen_through_a_handle_is_left_out() -> None:
     photo, filled, hole = cup(TABLE)
     found = without_openings(photo, filled)
     assert (found & hole).sum() < 0.05 * hole.sum()
-    assert (filled & ~hole & ~found).sum() < 0.1 * hole.sum()
+    assert (filled & ~hole & ~found).sum() < 0.16 * hole.sum()  # a pixel all round
 
 
 @pytest.mark.parametrize(("color", "at"), [(DARK, (160, 100)), (TABLE, (95, 105))])

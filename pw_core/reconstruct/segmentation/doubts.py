@@ -35,6 +35,22 @@ class DoubtOptions:
     """Between shares of red, green and blue: a shadow's from the thing's at the least."""
     hue_ratio: float = 0.35
     """So much nearer a shadow is to the hue beside it than to the thing's."""
+    shadow_step: float = 0.5
+    """A shadow ends at an edge: of the way in colour from the thing's middle to it, what is made within a few pixels of
+    its border at the least. Light that the table throws back on a thing fades."""
+    step_px: int = 4
+    """Those pixels, on either side."""
+    fine_levels: float = 0.4
+    """CIELAB lightness by which pixels beside an outline differ from the median of those around, on the mean, if there
+    are fine parts."""
+    fine_ratio: float = 2.7
+    """And so many times what it is further away: noise and grain are the same near to the thing and far."""
+    fine_px: int = 4
+    """Nearer to the outline its own blur counts."""
+    fine_near: float = 0.08
+    """Width of what is looked at beside the outline, of the square root of the mask's area."""
+    fine_far: tuple[float, float] = (0.2, 0.5)
+    """And of what is further away, likewise."""
     ring_ratio: float = 0.08
     """Of the square root of the mask's area: width of the rims inside and outside that are compared."""
     alike_levels: float = 14.0
@@ -74,7 +90,7 @@ def find_doubts(
         return []
     return [
         *_cut(photo, mask, entity, scale, options), *_lobes(photo, mask, scale, options),
-        *_shadow(photo, mask, scale, options), *_alike(photo, mask, scale, options),
+        *_shadow(photo, mask, scale, options), *_alike(photo, mask, scale, options), *_fine(photo, mask, options),
     ]  # fmt: skip
 
 
@@ -150,12 +166,45 @@ def _shadow(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt
     if share < o.part_share:
         return []
     part = parts == int(np.argmax(sizes)) + 1
+    if not _ends_sharply(photo, part, mask, core, o):
+        return []
     v, u = np.unravel_index(int(np.argmax(np.where(part, ndimage.distance_transform_edt(part), 0))), mask.shape)
     text = (
         f"{share:.0%} of its mask along the outline has the hue of what is beside it, as its shadow would: if it is "
         f"one, add the negative point {_pixel(u, v, scale)}"
     )
     return [Doubt(text, np.asarray(part))]
+
+
+def _ends_sharply(photo: Rgb, part: Mask, mask: Mask, core: Mask, o: DoubtOptions) -> bool:
+    """Whether a part of a mask is set off by an edge from what is further in."""
+    to_part, to_rest = (np.asarray(ndimage.distance_transform_edt(~m)) for m in (part, mask & ~part))
+    own, other = photo[part & (to_rest <= o.step_px)], photo[mask & ~part & (to_part <= o.step_px)]
+    if not len(own) or not len(other):
+        return True
+    way = np.median(photo[part], axis=0) - np.median(photo[core], axis=0)
+    step = (np.median(own, axis=0) - np.median(other, axis=0)) @ way / max(float(way @ way), 1.0)
+    return bool(step > o.shadow_step)
+
+
+def _fine(photo: Rgb, mask: Mask, o: DoubtOptions) -> list[Doubt]:
+    """Spines, hair, stalks: more fine detail beside the outline than what is behind has further away."""
+    import cv2
+
+    light = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
+    detail = np.abs(light - cv2.medianBlur(light, 5))
+    away, size = np.asarray(ndimage.distance_transform_edt(~mask)) - o.fine_px, float(np.sqrt(mask.sum()))
+    near, far = (away > 0) & (away < o.fine_near * size), (away > o.fine_far[0] * size) & (away < o.fine_far[1] * size)
+    if not near.any() or not far.any():
+        return []
+    beside, behind = float(detail[near].mean()), float(detail[far].mean())
+    if beside < o.fine_levels or beside < o.fine_ratio * behind:
+        return []
+    text = (
+        "fine parts, like spines or hair, seem to stick out of its mask and would stay behind when it moves: "
+        "reconstruct.views.masks: sam2 may find more of them"
+    )
+    return [Doubt(text)]
 
 
 def _alike(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]:

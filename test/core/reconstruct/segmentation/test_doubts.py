@@ -58,3 +58,31 @@ def test_too_large_a_thing_is_told_with_the_camera_height_that_would_do() -> Non
     mesh = replace(entity.mesh, vertices=entity.mesh.vertices * 10)
     (text,) = size_doubts([replace(entity, volume_m3=entity.volume_m3 * 1000, mesh=mesh)], 2.0)
     assert "litres" in text and "camera.height_m is 0.4" in text
+
+
+def test_light_that_the_table_throws_on_a_thing_is_not_taken_for_its_shadow() -> None:
+    """The ball's lower half takes the table's hue bit by bit."""
+    photo, mask = ball_photo().astype(np.float64), ball_mask()
+    rows, _ = np.nonzero(mask)
+    table = photo[rows.max() + 6, mask.any(axis=0)].mean(0)
+    share = np.clip((np.arange(mask.shape[0]) - rows.mean()) / (rows.max() - rows.mean()), 0, 1)[:, None, None]
+    photo = np.where(mask[..., None], photo + share * (0.9 * table - photo), photo).round().astype(np.uint8)
+    texts = mask_doubts(photo, mask, ball_config().entities[0], scale=1.0)
+    assert not any("shadow" in t for t in texts)
+
+
+def test_spines_that_a_mask_lacks_are_told_of_and_grain_is_not() -> None:
+    photo, mask = ball_photo(), ball_mask()
+    rows, columns = np.nonzero(mask)
+    middle, radius = np.array([columns.mean(), rows.mean()]), np.ptp(columns) / 2
+    spiny = photo.copy()
+    for a in np.linspace(0, 2 * np.pi, 48, endpoint=False):
+        way = np.array([np.cos(a), np.sin(a)])
+        ends = [tuple(int(v) for v in middle + f * radius * way) for f in (0.9, 1.35)]
+        cv2.line(spiny, ends[0], ends[1], (245, 240, 225), 1)
+    spiny[mask] = photo[mask]
+    noise = np.random.default_rng(0).normal(0, 9, photo.shape)
+    grainy = (photo + noise).clip(0, 255).astype(np.uint8)
+    entity = ball_config().entities[0]
+    told = ["fine parts" in " ".join(mask_doubts(p, mask, entity, scale=1.0)) for p in (photo, spiny, grainy)]
+    assert told == [False, True, False]

@@ -102,7 +102,8 @@ def make_solid(
     the outline of a round thing does, and the solid ends at the table. A hanging one's is given, and vertical:
     `mid_m` [m].
 
-    A standing solid that is as good as round about a vertical axis becomes that (`round_solid`).
+    A standing solid that is as good as round about a vertical axis becomes that (`round_solid`); one that lies there,
+    as a banana does, is as deep as it is thick (`_depth_ratio`).
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
@@ -114,6 +115,7 @@ def make_solid(
         found = round_solid(mask, camera, rays, options=options.revolution)
         if found is not None:
             return _closed(mask, found[0], np.minimum(found[1], table), found[2], camera, entity, options)
+        entity = entity.model_copy(update={"depth_ratio": _depth_ratio(mask, rays)})
     runs = row_runs(mask)
     if mid_m is None:
         mid_m, waist = _stand(mask, entity, camera, options)
@@ -135,6 +137,19 @@ def make_solid(
     contact = _contact(mask, table, mid, options.column_smoothing)
     front = np.minimum(np.minimum(mid - half, table - options.table_gap * edge), contact)
     return _closed(mask, front, np.minimum(mid + half, table), mid_m, camera, entity, options)
+
+
+def _depth_ratio(mask: Mask, rays: F64) -> float:
+    """How deep a standing thing is, over how wide: 1, but for a long one that lies across the line of sight.
+
+    A line of sight that falls at an angle p sees a disc of any width sin p times as high as wide, and whatever stands
+    on it higher: what is lower cannot be as deep as it is wide. It is taken to be as deep as its silhouette is thick.
+    """
+    row, column = np.argwhere(mask).mean(0).round().astype(int)
+    down = -rays[row, column, 2] / np.linalg.norm(rays[row, column])
+    thick = 2 * float(np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1))).max())
+    wide = 2 * float(np.sqrt(row_runs(mask).max()))
+    return thick / wide if thick < down * wide else 1.0
 
 
 def _closed(

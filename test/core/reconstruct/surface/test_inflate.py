@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
@@ -60,3 +61,18 @@ def test_a_coarser_grid_makes_a_coarser_mesh_of_the_same_size() -> None:
     assert len(coarse.mesh.faces) < 0.7 * len(fine.mesh.faces)
     volumes = [trimesh.Trimesh(s.mesh.vertices, s.mesh.faces).volume for s in (coarse, fine)]
     assert volumes[0] == pytest.approx(volumes[1], rel=0.05)
+
+
+def test_what_lies_across_the_view_is_as_deep_as_it_is_thick() -> None:
+    """A capsule ten times as long as thick, seen from above under 30 degrees, where a disc is half as high as wide."""
+    view = Camera.above_table(height_m=0.3, pitch_deg=30.0, hfov_deg=40.0, width=320, height=240, name="photo")
+    capsule = trimesh.creation.capsule(height=0.18, radius=0.01)
+    capsule.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    capsule.apply_translation(np.array([0.52, 0, 0.01]) - capsule.bounds.mean(0))
+    mask = np.zeros((240, 320), np.uint8)
+    outline = cv2.convexHull(view.project(capsule.vertices)[0].astype(np.float32))
+    cv2.fillConvexPoly(mask, outline.round().astype(np.int32), 1)
+    solid = make_solid(mask > 0, ball_config().entities[0], view)
+    x, y, _ = np.ptp(solid.mesh.vertices, axis=0)
+    assert y == pytest.approx(0.2, rel=0.05) and x < 0.035
+    assert solid.mesh.vertices[:, 0].mean() == pytest.approx(0.52, abs=0.01)

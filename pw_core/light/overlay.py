@@ -26,6 +26,14 @@ class ReceiverOptions:
     """What is so near to z = 0 is the table."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class OverlayOptions:
+    """What of a shade is laid over a picture."""
+
+    least_change: float = 0.002
+    """Of the brightness: half a level of an 8-bit picture at the most."""
+
+
 def receivers(points: NDArray[np.floating], step_m: float, *, options: ReceiverOptions = ReceiverOptions()) -> F32:
     """Where points [m] (..., 3) take their shade from: row and column of a light's cells, from the world's origin, and
     how much of it counts (..., 3)."""
@@ -43,14 +51,19 @@ def kept(shade: Shade, places: F32) -> F32:
     return out.reshape(places.shape)
 
 
-def laid_over(rgb: F32, cover: F32, ground: F32, places: F32, shade: Shade) -> NDArray[np.uint8]:
+def laid_over(
+    rgb: F32, cover: F32, ground: F32, places: F32, shade: Shade, *, options: OverlayOptions = OverlayOptions()
+) -> NDArray[np.uint8]:
     """A drawn frame (H, W, 3), 0 to 1, with its background shaded, as an 8-bit picture.
 
     cover (H, W): the part of each pixel that things cover; ground (H, W, 3): the background alone; places (H, W, 3):
     its receivers.
     """
     out = np.empty(rgb.shape, np.uint8)
-    run(_lay_all, len(rgb), _ROWS_PER_PIECE, rgb, cover, ground, places, shade.kept, shade.first, out)
+    more = np.empty(shade.kept.shape, np.float32)
+    seen = np.empty(shade.kept.shape[:2], np.bool_)
+    _more(shade.kept, np.float32(options.least_change), more, seen)
+    run(_lay_all, len(rgb), _ROWS_PER_PIECE, rgb, cover, ground, places, more, seen, shade.first, out)
     return out
 
 
@@ -98,21 +111,54 @@ def _kept(places, table, first, out):
 
 
 @njit(**KERNEL)
-def _lay_all(counter, total, piece, rgb, cover, ground, places, table, first, out):
-    share = np.empty(3, np.float32)
-    at = (np.float32(first[0]), np.float32(first[1]))
+def _more(table, least, more, seen):
+    """What places keep over all, more (R, C, 3); seen (R, C): cells that have a corner changed by over `least`."""
+    rows, columns = seen.shape
+    for r in range(rows):
+        for c in range(columns):
+            for i in range(3):
+                more[r, c, i] = table[r, c, i] - np.float32(1)
+    for r in range(rows):
+        for c in range(columns):
+            most = np.float32(0)
+            for k in range(4):
+                a, b = min(r + k // 2, rows - 1), min(c + k % 2, columns - 1)
+                for i in range(3):
+                    most = max(most, abs(more[a, b, i]))
+            seen[r, c] = most > least
+
+
+@njit(**KERNEL)
+def _lay_all(counter, total, piece, rgb, cover, ground, places, more, seen, first, out):
+    row0, column0 = np.float32(first[0]), np.float32(first[1])
     one, full, half, none = np.float32(1), np.float32(255), np.float32(0.5), np.float32(0)
-    width = rgb.shape[1]
+    width, rows, columns = rgb.shape[1], seen.shape[0], seen.shape[1]
+    last_row, last_column = np.float32(rows - 1), np.float32(columns - 1)
+    flat = more.reshape(-1)
     row = take(counter, piece)
     while row < total:
         for y in range(row, min(row + piece, total)):
-            line, drawn = out[y].reshape(-1), rgb[y].reshape(-1)
+            line, drawn, behind = out[y].reshape(-1), rgb[y].reshape(-1), ground[y].reshape(-1)
             for k in range(3 * width):
                 line[k] = np.uint8(min(max(drawn[k] * full + half, none), full))
             for x in range(width):
-                if places[y, x, 2] > none and cover[y, x] < one and _look(places[y, x], table, at, share):
-                    seen = one - cover[y, x]
-                    for i in range(3):
-                        value = drawn[3 * x + i] - seen * (one - share[i]) * ground[y, x, i]
-                        line[3 * x + i] = np.uint8(min(max(value * full + half, none), full))
+                s = places[y, x, 2]
+                free = s * (one - cover[y, x])
+                if free <= none:
+                    continue
+                r, c = places[y, x, 0] - row0, places[y, x, 1] - column0
+                if not (r >= none and c >= none and r < last_row and c < last_column):
+                    continue
+                r0, c0 = np.uint32(r), np.uint32(c)
+                if not seen[r0, c0]:
+                    continue
+                fr, fc = r - np.float32(r0), c - np.float32(c0)
+                d, b = fr * fc, fr
+                w0, w1, w2, w3 = one - fr - fc + d, fc - d, b - d, d
+                at = np.intp(3) * (np.intp(r0) * columns + np.intp(c0))
+                under = at + np.intp(3) * columns
+                for i in range(3):
+                    dark = w0 * flat[at + i] + w1 * flat[at + 3 + i] + w2 * flat[under + i] + w3 * flat[under + 3 + i]
+                    value = drawn[3 * x + i] + free * dark * behind[3 * x + i]
+                    line[3 * x + i] = np.uint8(min(max(value * full + half, none), full))
         row = take(counter, piece)

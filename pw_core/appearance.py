@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, RenderError
-from pw_core.gaussians import F32, F64, I64, Camera, quats_to_rotations
+from pw_core.gaussians import F32, F64, I64, SH_C0, Camera, quats_to_rotations
 from pw_core.limits import LIMITS, Limits
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene
 
@@ -157,11 +157,14 @@ class Appearance:
         self._sh_degree = scene.foreground.sh_degree
         self._prepared: dict[bytes, tuple[Any, int]] = {}
         self._grounds: WeakKeyDictionary[Any, tuple[Any, Any]] = WeakKeyDictionary()  # of what is prepared
-        self._caster = None
+        self._caster = self._between = None
         if scene.light is not None:
+            from pw_core.light.between import Between
             from pw_core.light.cast import Caster
 
             self._caster = Caster(scene.rest, scene.entities, scene.light)
+            if len(scene.entities) > 1 and scene.light.key.any():
+                self._between = Between(scene.rest, scene.entities, scene.light)
             self._all = self._tensor(np.ones((len(scene.foreground), 1), np.float32))
         self._reconstructed = scene.initial_appearance()
         self._show(self._reconstructed)
@@ -215,13 +218,24 @@ class Appearance:
         means, covariances = self._following(now, physics)
         prepared = self._prepare(camera)
         drawn = rasterize_over(
-            prepared, self._tensor(means), None, None, self._opacities, self._colors,
+            prepared, self._tensor(means), None, None, self._opacities, self._shaded(now),
             covars=self._tensor(covariances), sh_degree=self._sh_degree, render_depth="expected",
             features=None if self._caster is None else self._all,
         )  # fmt: skip
         assert drawn.depth is not None
         rgb = self._picture(drawn, camera, prepared, now)
         return View(rgb, drawn.depth[0, ..., 0].cpu().numpy(), drawn.alpha[0, ..., 0].cpu().numpy())
+
+    def _shaded(self, now: F32) -> Any:
+        """Colours (N, K, 3) of the bound Gaussians under the shadows that entities, particles at [m] (J, 3), cast on
+        each other."""
+        ratio = None if self._between is None else self._between.ratio(now)
+        if ratio is None:
+            return self._colors
+        share = self._tensor(ratio[self._binding.index[:, 0]])
+        out = self._colors * share[:, None]
+        out[:, 0] += (share - 1) * (0.5 / SH_C0)  # colours are half a unit above their harmonics
+        return out
 
     def _picture(self, drawn: Any, camera: Camera, prepared: Any, now: F32) -> NDArray[np.uint8]:
         """What was drawn, in 8 bits, its background under the shadows of particles that are now at [m] (J, 3)."""

@@ -7,6 +7,7 @@ set -eo pipefail
 cd "$(dirname "$0")/.."
 root=$PWD
 . scripts/env.sh
+unset PYTHONPATH  # it would show this checkout to pip and to the new environment
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 stop() { echo "wheel: $*" >&2; exit 1; }
@@ -33,12 +34,12 @@ PY
 new=$work/venv
 base=$(python -c 'import sys; print(sys._base_executable)')
 if [ -n "$PW_WHEEL_FULL" ]; then
-  env -u PYTHONPATH "$base" -m venv "$new"
+  "$base" -m venv "$new"
   "$new/bin/python" -m pip install -qq torch ${PW_PIP_ARGS:-}
   "$new/bin/python" -m pip install -qq "$wheel" ${PW_PIP_ARGS:-}
 else
-  env -u PYTHONPATH "$base" -m venv --without-pip "$new"
-  env -u PYTHONPATH "$VIRTUAL_ENV/bin/python" -m pip --python "$new/bin/python" install -qq --disable-pip-version-check --no-deps --no-index "$wheel"
+  "$base" -m venv --without-pip "$new"
+  "$VIRTUAL_ENV/bin/python" -m pip --python "$new/bin/python" install -qq --disable-pip-version-check --no-deps --no-index "$wheel"
   echo "wheel: requires $(python scripts/wheel_dependencies.py "$wheel" "$work/links")"
   echo "$work/links" > "$("$new/bin/python" -c 'import sysconfig; print(sysconfig.get_paths()["purelib"])')/links.pth"
 fi

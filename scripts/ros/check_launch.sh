@@ -14,7 +14,7 @@ command -v ros2 >/dev/null || stop "no ros2 here: source /opt/ros/<distro>/setup
 prefix=$(ros2 pkg prefix pw_ros) || stop "pw_ros is not built or not sourced"
 
 export ROS_AUTOMATIC_DISCOVERY_RANGE=LOCALHOST ROS_DOMAIN_ID=${ROS_DOMAIN_ID:-$((60 + $$ % 40))}
-export XDG_DATA_HOME=$work/data ROS_LOG_DIR=$work/log ROS2CLI_DAEMON_ACTIVE=0
+export XDG_DATA_HOME=$work/data ROS_LOG_DIR=$work/log
 ros2 launch pw_ros world.launch.py --show-args > "$work/arguments.txt" || stop "--show-args"
 for argument in scene device params_file namespace use_sim_time rviz log_level; do
   grep -q "'$argument'" "$work/arguments.txt" || stop "no argument $argument: $(cat "$work/arguments.txt")"
@@ -34,12 +34,13 @@ until_said() {  # until_said SECONDS TEXT COMMAND...: asks again until the answe
     sleep 1
   done
 }
-until_said 60 "$world/rollout" ros2 action list --no-daemon
+# The daemon would outlive this script: everything is asked without it.
+until_said 60 "$world/rollout/_action/send_goal" ros2 service list --no-daemon --include-hidden-services
 echo "launch: the node is there after $((SECONDS - began)) s"
 for service in reconstruct list_states commit render_view; do
-  until_said 60 "$world/$service" ros2 service list --no-daemon
+  grep -q "$world/$service" "$work/answer.txt" || stop "no service $service"
 done
-until_said 300 "scene='$scene'\|scene_id='$scene'" ros2 service call $world/list_states pw_msgs/srv/ListStates
+until_said 300 "error_code=0" ros2 service call $world/list_states pw_msgs/srv/ListStates
 echo "launch: scene $scene is open after $((SECONDS - began)) s"
 timeout 300 ros2 action send_goal $world/rollout pw_msgs/action/Rollout "{duration: 0.1}" --feedback > "$work/goal.txt" 2>&1 ||
   { cat "$work/goal.txt" >&2; stop "send_goal"; }

@@ -3,7 +3,8 @@
     python test/benchmark/inputs.py [part]...
 
 Parts: `cases` (each input of test/support/cases right, or refused by name where that will do; 1 or 0), `layouts` (poses
-of other tools' folders against their source), `fuzz` (mutated files: tracebacks and memory).
+of other tools' folders against their source), `fuzz` (mutated files: tracebacks and memory), `new` (scene files of six
+photos from a box and a size alone: pitch, metre, masks).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from parts.own_scenes import own_scenes
 from parts.records import record, write
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
@@ -66,7 +68,7 @@ def fuzz() -> None:
     record("mutated files: memory beyond the start", grown, "MB", "<= 500", grown <= 500, "2 Mpx may be asked for")
 
 
-PARTS: dict[str, Callable[[], None]] = {"cases": cases, "layouts": layout_poses, "fuzz": fuzz}
+PARTS: dict[str, Callable[[], None]] = {"cases": cases, "layouts": layout_poses, "fuzz": fuzz, "new": own_scenes}
 
 
 def main() -> None:

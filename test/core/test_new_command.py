@@ -10,8 +10,8 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pw_core.cli import app
-from pw_core.cli.new_scene import Known, solve
-from pw_core.cli.presets import PRESETS
+from pw_core.cli.own.camera import Known, Thing, solve
+from pw_core.cli.own.presets import PRESETS
 from pw_core.config import Material, SceneConfig
 from pw_core.gaussians import Camera
 from support.ball_photo import CENTRE, HEIGHT, RADIUS, WIDTH, ball_config, ball_photo
@@ -28,12 +28,13 @@ def test_a_size_a_pitch_and_a_row_give_the_camera_and_the_table() -> None:
     edge = float(camera.project([[1.4, 0, 0]])[0][0, 1])
     box = (float(left), float(bottom) - 100, float(right), float(bottom))
     known = Known(width=1280, height=720, focal_px=float(camera.K[0, 0]), pitch_deg=20, size_m=0.1, edge_row=edge,
-                  entities=(("cup", "ceramic", box),))  # fmt: skip
+                  things=(Thing(name="cup", material="ceramic", box=box),))  # fmt: skip
     solved = solve(known)
     assert solved.height_m == pytest.approx(0.3, rel=1e-3) and solved.foot_m == pytest.approx(0.7, rel=1e-3)
     assert solved.edge_m == pytest.approx(1.4, rel=1e-3) and solved.hfov_deg == pytest.approx(50)
     with pytest.raises(ValueError, match="above the horizon"):
-        solve(Known(width=1280, height=720, pitch_deg=0, entities=(("cup", "ceramic", (10, 10, 90, 90)),)))
+        cup = Thing(name="cup", material="ceramic", box=(10, 10, 90, 90))
+        solve(Known(width=1280, height=720, pitch_deg=0, things=(cup,)))
 
 
 def test_the_file_is_read_back_and_guesses_are_counted(tmp_path: Path) -> None:
@@ -41,7 +42,8 @@ def test_the_file_is_read_back_and_guesses_are_counted(tmp_path: Path) -> None:
     exif.get_ifd(0x8769)[0xA405] = 26
     Image.fromarray(ball_photo()).save(tmp_path / "my photo.jpg", exif=exif, quality=95)
     code, text = run(str(tmp_path / "my photo.jpg"))
-    assert code == 0 and "3 guesses in it" in text and "pw reconstruct" in text
+    assert code == 0 and "2 guesses in it" in text and "pw reconstruct" in text
+    assert "# [degrees] downwards from the horizontal; estimated, +- " in (tmp_path / "my_photo.yaml").read_text()
     config = SceneConfig.load(tmp_path / "my_photo.yaml")
     assert config.name == "my_photo" and Path(config.photo) == (tmp_path / "my photo.jpg").resolve()
     diagonal = math.hypot(WIDTH, HEIGHT) / math.hypot(36, 24)

@@ -66,10 +66,8 @@ def table_edge_doubts(
             )
     if config.table.edge_m >= TableConfig().edge_m:  # no edge was told of
         return out
-    scores, steep = _scores(photo, np.any([np.zeros(photo.shape[:2], bool), *masks], axis=0), options)
-    scores[min(feet, default=height) :] = 0  # what a thing stands on goes on behind it
-    # Beside the edge a board's seam has as many columns and nearly the same bands, but is less steep.
-    best = int(np.argmax(np.where(scores >= options.as_good_ratio * scores.max(), steep, 0)))
+    things = np.any([np.zeros(photo.shape[:2], bool), *masks], axis=0)
+    scores, best = _ends(photo, things, min(feet, default=height), options)
     tolerance = math.tan(math.radians(options.most_off_deg)) * float(camera.K[1, 1])
     near = scores[max(0, int(expected - tolerance)) : max(0, int(expected + tolerance) + 2)]
     if scores[best] < options.least_score or near.max(initial=0) >= options.as_good_ratio * scores[best]:
@@ -88,6 +86,23 @@ def table_edge_doubts(
         f"scene file at {expected / height:.0%}: camera.pitch_deg {pitch:.1f} (not {given:g}) would fit{other}"
     )
     return out
+
+
+def far_edge_row(
+    photo: Rgb, things: Mask, *, lowest: int, options: TableEdgeOptions = TableEdgeOptions()
+) -> float | None:
+    """The row [px] of a photo (H, W, 3) where the table seems to end, outside of `things` (H, W) and above the row
+    `lowest`, where they stand; None where none stands out."""
+    scores, best = _ends(photo, things, lowest, options)
+    return best + 0.5 if scores[best] >= options.least_score else None
+
+
+def _ends(photo: Rgb, things: Mask, lowest: int, options: TableEdgeOptions) -> tuple[F64, int]:
+    """Scores (H,) of the rows, and the one where the table ends if it does."""
+    scores, steep = _scores(photo, things, options)
+    scores[lowest:] = 0  # what a thing stands on goes on behind it
+    # Beside the edge a board's seam has as many columns and nearly the same bands, but is less steep.
+    return scores, int(np.argmax(np.where(scores >= options.as_good_ratio * scores.max(), steep, 0)))
 
 
 def _below(camera: Camera, row: float, config: SceneConfig) -> float:

@@ -1,13 +1,10 @@
-"""A commented scene file for a photo: what is known of its camera, what follows from a size, and what is a guess."""
+"""What is known of a photo's camera and table, what follows from a size, and what is a guess."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-
-from pw_core.cli.presets import PRESETS
 
 Box = tuple[float, float, float, float]
 
@@ -26,13 +23,30 @@ class NewSceneOptions:
     """Of the photo, in its middle, that a box takes where none is given."""
     edge_distances: float = 3.0
     """Where no edge of the table is seen, it is put so many times as far away as the first entity."""
+    least_below_deg: float = 2.0
+    """How far below the horizon a thing's foot and the table's edge are at the least, where the pitch is not given."""
+    sure_sd_deg: float = 6.0
+    """An estimate of the pitch that may be off by more is a guess."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Thing:
+    """An entity to be: its name, material (one of `PRESETS`), box [px of the photo; None: not drawn], and points on it
+    and beside it [px]."""
+
+    name: str
+    material: str
+    box: Box | None = None
+    points: tuple[tuple[float, float], ...] = ()
+    negative_points: tuple[tuple[float, float], ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Known:
     """What is told of a photo: its size and focal length [px] (0: not known), the camera's pitch [degrees] and height
     [m], the width [m] of the first entity across its box (0: not known), the row [px] where the table ends (0: none is
-    seen), each entity's name, preset and box [px], and whether the focal length was given rather than read."""
+    seen), the things; whether the focal length was given rather than read; in words, how pitch and row are known where
+    nobody gave them."""
 
     width: int
     height: int
@@ -41,19 +55,23 @@ class Known:
     height_m: float = 0.0
     size_m: float = 0.0
     edge_row: float = 0.0
-    entities: tuple[tuple[str, str, Box | None], ...] = ()
+    things: tuple[Thing, ...] = ()
     hfov_given: bool = False
+    pitch_told: str = "as given"
+    edge_told: str = ""
 
 
 @dataclass(frozen=True)
 class Solved:
-    """hfov and pitch [degrees], height of the camera, x of the first entity's foot and of the table's edge [m]; how
-    each of them is known."""
+    """hfov and pitch [degrees], height of the camera, x and y of the first thing's foot, width and height of its box
+    there, x of the table's edge [m]; how each of them is known."""
 
     hfov_deg: float
     pitch_deg: float
     height_m: float
     foot_m: float
+    aside_m: float
+    size_m: tuple[float, float]
     edge_m: float
     known: dict[str, str]
 
@@ -71,8 +89,11 @@ def solve(known: Known, *, options: NewSceneOptions = NewSceneOptions()) -> Solv
     told["hfov_deg"] = "as given" if known.hfov_given else from_photo
     focal = focal or known.width / 2 / math.tan(math.radians(options.hfov_deg) / 2)
     pitch = options.pitch_deg if known.pitch_deg is None else known.pitch_deg
-    told["pitch_deg"] = "as given" if known.pitch_deg is not None else "GUESS: give --pitch"
-    left, _, right, bottom = box_of(known, 0, options)
+    told["pitch_deg"] = known.pitch_told if known.pitch_deg is not None else "GUESS: give --pitch"
+    left, top, right, bottom = box_of(known, 0, options)
+    if told["pitch_deg"] != "as given":
+        for row in (bottom, known.edge_row or bottom):
+            pitch = max(pitch, options.least_below_deg - math.degrees(math.atan((row - known.height / 2) / focal)))
     down, up = _slopes(known, focal, pitch, bottom)
     if down <= 0:
         raise ValueError(f"row {bottom:.0f} px, where the first entity stands, is above the horizon: is the pitch of "
@@ -80,7 +101,7 @@ def solve(known: Known, *, options: NewSceneOptions = NewSceneOptions()) -> Solv
     height, told["height_m"] = known.height_m, "as given"
     if not height and known.size_m:
         away = focal * known.size_m / (right - left)  # along the optical axis
-        whose = f"'{known.entities[0][0]}' across its box"
+        whose = f"'{known.things[0].name}' across its box"
         height, told["height_m"] = away * down, f"from the {known.size_m:g} m of {whose}"
     elif not height:
         height, told["height_m"] = options.height_m, "GUESS: give --camera-height, or the first entity's --size"
@@ -90,14 +111,19 @@ def solve(known: Known, *, options: NewSceneOptions = NewSceneOptions()) -> Solv
         edge_down, edge_up = _slopes(known, focal, pitch, known.edge_row)
         if edge_down <= 0:
             raise ValueError(f"the table's edge at row {known.edge_row:.0f} px is above the horizon")
-        edge, told["edge_m"] = height * edge_up / edge_down, f"where row {known.edge_row:.0f} px meets the table"
+        edge, told["edge_m"] = (
+            height * edge_up / edge_down,
+            f"where row {known.edge_row:.0f} px meets the table{known.edge_told}",
+        )
     hfov = math.degrees(2 * math.atan(known.width / 2 / focal))
-    return Solved(hfov, pitch, height, foot, edge, told)
+    pixel = height / down / focal  # [m] where the thing stands
+    aside = (known.width - left - right) / 2 * pixel
+    return Solved(hfov, pitch, height, foot, aside, ((right - left) * pixel, (bottom - top) * pixel), edge, told)
 
 
 def box_of(known: Known, i: int, options: NewSceneOptions = NewSceneOptions()) -> Box:
     """The i-th entity's box [px]; in the middle of the photo where none is given."""
-    given = known.entities[i][2] if i < len(known.entities) else None
+    given = known.things[i].box if i < len(known.things) else None
     if given is not None:
         return given
     margin = (1 - options.box_share) / 2
@@ -109,50 +135,6 @@ def _slopes(known: Known, focal: float, pitch_deg: float, row: float) -> tuple[f
     """How far down and ahead the ray of a row of the picture's middle goes, for a metre along the optical axis."""
     below, pitch = (row - known.height / 2) / focal, math.radians(pitch_deg)
     return math.sin(pitch) + below * math.cos(pitch), math.cos(pitch) - below * math.sin(pitch)
-
-
-def scene_text(name: str, photo: Path, known: Known, solved: Solved) -> str:
-    """The scene file, as YAML with comments."""
-    lines = [
-        f"# Made by `pw new {photo.name}`. What says GUESS is one: mend it, or give it to `pw new`.",
-        f"name: {name}", f"title: {name.replace('_', ' ').replace('-', ' ')}", f"photo: {_quoted(photo.as_posix())}",
-        "camera:",
-        f"  height_m: {solved.height_m:.4g}  # [m] above the table; {solved.known['height_m']}",
-        f"  pitch_deg: {solved.pitch_deg:.4g}  # [degrees] downwards from the horizontal; {solved.known['pitch_deg']}",
-        f"  hfov_deg: {solved.hfov_deg:.4g}  # [degrees] across the photo's width; {solved.known['hfov_deg']}",
-        "table:",
-        f"  edge_m: {solved.edge_m:.4g}  # [m] from below the camera to where the table ends; {solved.known['edge_m']}",
-        "  # backdrop_m: 1.0  # [m] from that edge to the wall behind",
-        "entities:  # things that move; boxes and points in pixels of the full photo, from its left and top",
-    ]
-    for i, (entity, preset, box) in enumerate(known.entities):
-        found = PRESETS[preset]
-        values = {k: f"{v:g}" if isinstance(v, (int, float)) else v for k, v in found.material.items()}
-        fields = ", ".join(f"{k}: {v}" for k, v in values.items())
-        numbers = ", ".join(f"{x:g}" for x in box_of(known, i))
-        lines += [
-            f"  - name: {entity}", f"    material: {{{fields}}}  # {preset}: {found.source}", "    prompt:",
-            f"      box: [{numbers}]  # left, top, right, bottom" + ("" if box else "; GUESS: the photo's middle"),
-            "      # points: [[x, y]]           # on the thing, where the box alone finds too little",
-            "      # negative_points: [[x, y]]  # on what is not of it, where the box alone finds too much",
-            "    # depth_ratio: 1.0  # how deep it is, of how wide it looks",
-            "    # shape: revolve    # a cup, a bottle: round about its axis",
-        ]
-    x, last = f"{solved.foot_m:.3g}", known.entities[0][0]
-    lines += [
-        "rounds:  # what happens to it, one after the other; see docs/engine.md for the kinds of actions",
-        "  - name: pushed",
-        "    duration: 0.5  # [s]",
-        "    actions:",
-        "      # center [m]: x away from the camera, y to its left, z up; magnitude of a push [N] in all",
-        f"      - {{type: push, entity: {last}, duration: 0.15, center: [{x}, 0, 0.03], direction: [0, -1, 0], "
-        "radius: 0.1, magnitude: 2}",
-    ]  # fmt: skip
-    return "\n".join(lines) + "\n"
-
-
-def _quoted(text: str) -> str:
-    return "'" + text.replace("'", "''") + "'"
 
 
 def boxes(texts: Sequence[str]) -> list[Box]:

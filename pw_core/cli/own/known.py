@@ -1,0 +1,126 @@
+"""A photo and what it tells of its camera by itself: EXIF's focal length, the picture's lines."""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pw_core.cli.own.camera import Known, NewSceneOptions, Thing, box_of, solve
+from pw_core.cli.own.presets import PRESETS
+from pw_core.cli.own.text import scene_text
+from pw_core.errors import ErrorCode, ReconstructError, SceneError
+from pw_core.media.errors import MediaError
+from pw_core.media.pictures import Picture, decode_picture, read_bytes
+from pw_core.reconstruct.ground.pitch import PitchEstimate, estimate_pitch
+
+
+@dataclass(frozen=True, eq=False)
+class OwnPhoto:
+    """A photo: its file, its bytes as they are in there, and what they show."""
+
+    path: Path
+    data: bytes = field(repr=False)
+    picture: Picture = field(repr=False)
+
+    @classmethod
+    def read(cls, path: Path, data: bytes | None = None) -> OwnPhoto:
+        """From its file, or from bytes that are going to be one.
+
+        Raises:
+            ReconstructError (INVALID_IMAGE): the sentence says what is wrong with it.
+        """
+        try:
+            data = read_bytes(path) if data is None else data
+            return cls(path, data, decode_picture(data, what=str(path)))
+        except MediaError as error:
+            raise ReconstructError(str(error), code=ErrorCode.INVALID_IMAGE) from None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height [px]."""
+        height, width = self.picture.rgb.shape[:2]
+        return width, height
+
+    @property
+    def name(self) -> str:
+        """What a scene of it may be called."""
+        return re.sub(r"[^A-Za-z0-9_-]+", "_", self.path.stem).strip("_-") or "scene"
+
+    def focal_px(self, hfov_deg: float = 0.0, *, options: NewSceneOptions = NewSceneOptions()) -> float:
+        """Of a given field of view [degrees]; 0: from EXIF, or else a telephone's."""
+        if not 0 < hfov_deg < 180:
+            if self.picture.focal_px:
+                return self.picture.focal_px
+            hfov_deg = options.hfov_deg
+        return self.size[0] / 2 / math.tan(math.radians(hfov_deg) / 2)
+
+    def estimate(self, things: tuple[Thing, ...], *, hfov_deg: float = 0.0) -> PitchEstimate:
+        """The camera's pitch and the table's edge, as the picture has them."""
+        known = Known(width=self.size[0], height=self.size[1], things=things)
+        boxes = [box_of(known, i) for i in range(max(len(things), 1))]
+        return estimate_pitch(self.picture.rgb, boxes, focal_px=self.focal_px(hfov_deg))
+
+
+def told_of(estimate: PitchEstimate, *, options: NewSceneOptions = NewSceneOptions()) -> str:
+    """How a pitch is known that the picture tells."""
+    text = f"estimated, +- {estimate.sd_deg:.1f}, from {estimate.seen}"
+    return text if estimate.sd_deg <= options.sure_sd_deg else f"GUESS: {text}; give --pitch"
+
+
+def known_of(
+    photo: OwnPhoto, things: tuple[Thing, ...], *, hfov_deg: float = 0.0, pitch_deg: float | None = None,
+    pitch_told: str = "as given", height_m: float = 0.0, size_m: float = 0.0, edge_row: float = 0.0,
+) -> Known:  # fmt: skip
+    """All that is known of a photo; what is not told is looked for in it.
+
+    Raises:
+        ValueError: a material that is none; two of a name.
+    """
+    if unknown := [t.material for t in things if t.material not in PRESETS]:
+        raise ValueError(f"material '{unknown[0]}' is none of {', '.join(PRESETS)}")
+    width, height = photo.size
+    edge_told = ""
+    if pitch_deg is None:
+        found = photo.estimate(things, hfov_deg=hfov_deg)
+        pitch_deg, pitch_told = found.pitch_deg, told_of(found)
+        if found.edge_row and not edge_row:
+            edge_row, edge_told = found.edge_row, ", as it seems to end there"
+    given = 0 < hfov_deg < 180
+    focal = photo.focal_px(hfov_deg) if given or photo.picture.focal_px else 0.0
+    return Known(
+        width=width, height=height, focal_px=focal, pitch_deg=pitch_deg, height_m=height_m, size_m=size_m,
+        edge_row=edge_row, things=things, hfov_given=given, pitch_told=pitch_told, edge_told=edge_told,
+    )  # fmt: skip
+
+
+def written(photo: OwnPhoto, known: Known, target: Path, *, name: str = "", particles: int = 0) -> str:
+    """The scene file's text, for a file that is going to be at `target`.
+
+    Raises:
+        SceneError (INVALID_CONFIG): what is known does not go together.
+    """
+    shown = Path(os.path.relpath(photo.path.resolve(), target.resolve().parent))
+    try:
+        return scene_text(name or photo.name, shown, known, solve(known), particles=particles)
+    except ValueError as error:
+        raise SceneError(str(error), code=ErrorCode.INVALID_CONFIG) from None
+
+
+def write(text: str, target: Path, *, replace: bool = False) -> None:
+    """Put a scene file where it belongs.
+
+    Raises:
+        SceneError: SCENE_EXISTS; INVALID_CONFIG, and nothing is there, where it could not be read again.
+    """
+    from pw_core.config import SceneConfig
+    from pw_core.documents import parse_yaml
+    from pw_core.files import replace_file
+
+    if target.exists() and not replace:
+        raise SceneError(f"{target} is there already: name another with --out", code=ErrorCode.SCENE_EXISTS)
+    SceneConfig.parse(parse_yaml(text), source=str(target))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    replace_file(target, text.encode())

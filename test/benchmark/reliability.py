@@ -14,7 +14,7 @@ import argparse
 import os
 import sys
 
-from parts import reliability, stages
+from parts import kills, reliability, stages
 from parts.records import ROOT, write
 
 
@@ -34,7 +34,8 @@ def main() -> None:
     sys.path.insert(0, str(ROOT / "test"))
     os.environ["PYTHONPATH"] = os.pathsep.join([str(ROOT / "test"), os.environ.get("PYTHONPATH", "")])
     work = {
-        "fuzz": lambda: reliability.fuzz(given.requests), "kills": lambda: reliability.kills(given.kills),
+        "fuzz": lambda: reliability.fuzz(given.requests),
+        "kills": lambda: (kills.kills(given.kills), reliability.writers(given.kills // 2)),
         "faults": lambda: reliability.faults(given.faults), "cancel": lambda: reliability.cancels(given.cancels),
         "stages": lambda: (stages.cancels(given.stages), stages.kills(given.stages)),
         "clients": lambda: reliability.clients(given.clients_s), "soak": lambda: reliability.soak(given.soak_s),

@@ -84,49 +84,16 @@ def fuzz(count: int) -> None:
     record("fuzz: RSS growth after the first seed", growth, "%", "<= 5", growth <= 5, note)
 
 
-def kills(count: int) -> None:
-    """kill -9 of writers in commit, save and replace, by the test that judges each; of workers in rollouts here."""
-    writers = count // 2
+def writers(count: int) -> None:
+    """kill -9 of programs that only write, in commit, save and replace, by the test that judges each."""
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "test/core/store/test_kills.py"]
     done = subprocess.run(
-        [*command, "-o", "timeout=0"], cwd=ROOT, env={**os.environ, "PW_KILLS": str(writers)}, capture_output=True,
+        [*command, "-o", "timeout=0"], cwd=ROOT, env={**os.environ, "PW_KILLS": str(count)}, capture_output=True,
         text=True,
     )  # fmt: skip
-    note = f"{writers} kills in commit, save and replace"
+    note = f"{count} kills in commit, save and replace"
     record("kills of writers: something lost or left", float(done.returncode != 0), "", "0", done.returncode == 0,
            note if done.returncode == 0 else done.stdout[-300:])  # fmt: skip
-    chance, lost, failed = random.Random(0), 0, 0
-    with _world() as (world, _, store):
-        head = next(s.state_id for s in world.states() if s.head)
-        for _ in range(count - writers):
-            world.rollout([SLOW], 1.0, commit=bool(chance.getrandbits(1)))
-            time.sleep(chance.uniform(0.0, 0.5))
-            for child in psutil.Process(_node_of(world)).children():
-                if "spawn_main" in " ".join(child.cmdline()):
-                    child.kill()
-            with suppress(PWError):
-                world.result(60)
-            world.wait_until_ready(60)
-            now = next((s.state_id for s in world.states() if s.head), "")
-            lost += now != head
-            try:
-                world.rollout([], 0.04, commit=True)
-                head = world.result(60).state_id
-            except PWError:
-                failed += 1
-        left = list(store.rglob(".new-*"))
-    note = f"{count - writers} kills in rollouts"
-    record("kills of workers: head not as acknowledged", lost, "", "0", lost == 0, note)
-    record("kills of workers: next goal failed", failed, "", "0", failed == 0, note)
-    record("kills of workers: leftovers", len(left), "", "0", not left, note)
-
-
-def _node_of(world: Any) -> int:
-    """The node's process: this process's child that runs it."""
-    for child in psutil.Process().children():
-        if "pw_ros.node" in " ".join(child.cmdline()):
-            return child.pid
-    raise RuntimeError(f"no node runs for {world}")
 
 
 def faults(count: int) -> None:

@@ -1,0 +1,1 @@
+"""What a browser shows beside the picture, a file a subject."""

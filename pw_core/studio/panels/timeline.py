@@ -1,0 +1,104 @@
+"""The panel of time: the trajectory that led to the shown state, frame by frame or played."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from pw_core.studio.room import Room
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimelineOptions:
+    """How a trajectory is played."""
+
+    most_per_second: float = 20.0
+    """Frames: more than are drawn are of no use."""
+    seconds_per_second: float = 0.2
+    """Simulated per second of the clock, at first: rollouts last tenths of a second, too short to be watched."""
+
+
+class Timeline:
+    """In a folder or tab that is open while it is made."""
+
+    def __init__(self, room: Room, *, options: TimelineOptions = TimelineOptions()) -> None:
+        self.room, self.options = room, options
+        gui = room.server.gui
+        self.frame: Any = gui.add_slider("frame", 0, 1, 1, 0)
+        self.pace: Any = gui.add_slider("pace", 0.02, 1.0, 0.02, options.seconds_per_second,
+                                        hint="Simulated seconds per second.")  # fmt: skip
+        self.again: Any = gui.add_checkbox("again and again", False)
+        self.play = gui.add_button("Play")
+        self.time = gui.add_markdown("")
+        self._stop: threading.Event | None = None
+        self._moving = False
+        self.frame.on_update(lambda _: self._moved())
+        self.play.on_click(lambda _: self.toggle())
+        room.on_state.append(self.fill)
+        room.on_frame.append(self._say)
+        self.fill()
+
+    def toggle(self) -> None:
+        """Play from the start, or stop."""
+        if self._stop is not None:
+            self._stop.set()
+            return
+        if self.room.trajectory is None:
+            self.room.tell("Nothing to play", "no trajectory led to this state: push something, or show another state")
+            return
+        self._stop = threading.Event()
+        self.play.label = "Stop"
+        threading.Thread(target=self._run, args=(self._stop,), name="studio play", daemon=True).start()
+
+    def stop(self) -> None:
+        """End what plays."""
+        if self._stop is not None:
+            self._stop.set()
+
+    def fill(self) -> None:
+        """Tell which trajectory there is."""
+        way = self.room.trajectory
+        count = len(way) if way is not None else 1
+        self._moving = True
+        try:
+            self.frame.max, self.frame.disabled = max(count - 1, 1), count < 2
+            self.frame.value = self.room.frame
+        finally:
+            self._moving = False
+        self._say()
+
+    def _moved(self) -> None:
+        if not self._moving and int(self.frame.value) != self.room.frame:
+            self.room.guarded(lambda: self.room.show_frame(int(self.frame.value)))
+
+    def _say(self) -> None:
+        way = self.room.trajectory
+        text = "no trajectory" if way is None else f"{way.times[self.room.frame]:.3f} of {way.times[-1]:.3f} s"
+        if self.time.content != text:
+            self.time.content = text
+
+    def _run(self, stop: threading.Event) -> None:
+        try:
+            while not stop.is_set():
+                way = self.room.trajectory
+                if way is None:
+                    return
+                began, last = time.monotonic(), float(way.times[-1])
+                while not stop.is_set() and self.room.trajectory is way:
+                    at = (time.monotonic() - began) * float(self.pace.value)
+                    index = int((way.times <= min(at, last)).sum()) - 1
+                    if index != self.room.frame:
+                        self.room.show_frame(index)
+                        self._moving = True
+                        self.frame.value = index
+                        self._moving = False
+                    if at >= last:
+                        break
+                    stop.wait(1 / self.options.most_per_second)
+                if not self.again.value:
+                    return
+        finally:
+            self._stop, self._moving = None, False
+            self.play.label = "Play"

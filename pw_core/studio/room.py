@@ -1,0 +1,145 @@
+"""What the studio's panels share: the world, the browser's side, what is shown, and the job that runs."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pw_core.actions import Action
+from pw_core.appearance import placed_positions
+from pw_core.errors import ErrorCode, PWError, SceneError
+from pw_core.gaussians import F32
+from pw_core.scene import PhysicsState, State, Trajectory
+from pw_core.studio.jobs import Jobs, Submit, on_a_thread
+from pw_core.studio.shown import Moment, Shown, Sight
+from pw_core.world import World
+
+if TYPE_CHECKING:
+    import viser
+
+
+@dataclass
+class Told:
+    """A sentence for all browsers."""
+
+    title: str
+    text: str
+
+
+class Room:
+    """One scene of a world in browsers.
+
+    Args:
+        submit: where long work runs; see `Jobs`.
+
+    Raises:
+        SceneError (NO_SCENE).
+    """
+
+    def __init__(self, world: World, server: viser.ViserServer, *, submit: Submit = on_a_thread) -> None:
+        if world.scene is None:
+            raise SceneError("no scene is selected", code=ErrorCode.NO_SCENE)
+        self.world, self.scene, self.server = world, world.scene, server
+        self.jobs = Jobs(self.tell, self._heard, submit=submit)
+        self.told: list[Told] = []
+        self.state = world.state()
+        self.trajectory: Trajectory | None = None
+        self.frame = 0
+        self.shown = Shown(Sight(Moment(self.state.physics, self.state.appearance)))
+        self.positions: F32 = placed_positions(self.scene, self.state.physics)
+        self.on_state: list[Callable[[], None]] = []
+        self.on_frame: list[Callable[[], None]] = []
+        self.on_tree: list[Callable[[], None]] = []
+        self.on_job: list[Callable[[str, float], None]] = []
+        self._lock = threading.RLock()
+
+    # --- what is shown ------------------------------------------------------------------------------------------------
+
+    def show_state(self, state_id: str, *, frame: int | None = None) -> None:
+        """A state, and the trajectory that led to it; frame: of that trajectory, None: its end.
+
+        Raises:
+            SceneError (UNKNOWN_STATE).
+        """
+        with self._lock:
+            state = self.world.state(state_id)
+            self.state = state
+            self.trajectory = self._way(state)
+            count = len(self.trajectory) if self.trajectory else 1
+            self.frame = count - 1
+            if frame is not None and frame < count - 1 and self.trajectory is not None:
+                self.show_frame(frame)
+            else:
+                self.place(state.physics)
+        for heard in self.on_state:
+            heard()
+
+    def _way(self, state: State) -> Trajectory | None:
+        if not state.trajectory_id:
+            return None
+        try:
+            return self.world.trajectory(state.trajectory_id)
+        except PWError:  # a labelled state may have been kept without its way
+            return None
+
+    def show_frame(self, index: int) -> None:
+        """A frame of the trajectory on the timeline."""
+        with self._lock:
+            way = self.trajectory
+            if way is None:
+                return
+            self.frame = min(max(index, 0), len(way) - 1)
+            last = self.frame == len(way) - 1
+            physics = self.state.physics if last else self.world.physics_at(way, float(way.times[self.frame]))
+            self.place(physics)
+
+    def place(self, physics: PhysicsState) -> None:
+        """Draw this from now on, with the looks of the state that is shown."""
+        with self._lock:
+            self.positions = placed_positions(self.scene, physics)
+            self.shown.show(moment=Moment(physics, self.state.appearance))
+        for heard in self.on_frame:
+            heard()
+
+    # --- what is done -------------------------------------------------------------------------------------------------
+
+    def roll(self, actions: Sequence[Action], seconds: float, *, stop: threading.Event, what: str = "") -> State:
+        """Within a job: what happens to the state that is shown; plays as it is computed. Called off, what there is by
+        then is a state too."""
+        running = self.world.rollout(list(actions), seconds, start=self.state.id)
+        for frame in running:
+            self.place(frame.physics)
+            self._heard(what, frame.fraction)
+            if stop.is_set():
+                running.close()
+                break
+        end = running.end
+        self.changed()
+        self.show_state(end.id)
+        return end
+
+    def changed(self) -> None:
+        """The tree of states is another."""
+        for heard in self.on_tree:
+            heard()
+
+    # --- what is said -------------------------------------------------------------------------------------------------
+
+    def tell(self, title: str, text: str) -> None:
+        """Say it in every browser."""
+        self.told.append(Told(title, text))
+        for client in self.server.get_clients().values():
+            client.add_notification(title, text, auto_close_seconds=12.0)
+
+    def guarded(self, do: Callable[[], object]) -> None:
+        """Do something short; what goes wrong is told."""
+        try:
+            do()
+        except PWError as error:
+            self.tell(f"Error {int(error.code)}", str(error))
+
+    def _heard(self, what: str, fraction: float) -> None:
+        for heard in self.on_job:
+            heard(what, fraction)

@@ -1,0 +1,169 @@
+"""The studio: its server, its panels, and what they are told of changes from elsewhere."""
+
+from __future__ import annotations
+
+import io
+import socket
+from contextlib import redirect_stdout
+from typing import TYPE_CHECKING
+
+from pw_core.errors import ErrorCode, PWError, SceneError
+from pw_core.studio.gate import Gate
+from pw_core.studio.jobs import Submit, on_a_thread
+from pw_core.studio.painting import Painter
+from pw_core.studio.panels.acting import ActingPanel
+from pw_core.studio.panels.looks import LooksPanel, field_of_view
+from pw_core.studio.panels.plans import PlansPanel
+from pw_core.studio.panels.refining import RefiningPanel
+from pw_core.studio.panels.states import StatesPanel
+from pw_core.studio.panels.timeline import Timeline
+from pw_core.studio.pictures import Pictures
+from pw_core.studio.room import Room
+from pw_core.world import World
+
+if TYPE_CHECKING:
+    import viser
+
+HOST = "127.0.0.1"
+
+
+class Studio:
+    """Serves until `close`. What a browser's buttons do can be called too: see the panels.
+
+    Args:
+        world: with a scene selected. Others may read it, and change states, meanwhile; what takes long is the studio's,
+            or goes through `submit`.
+        host: to bind to. One that others can reach asks for a token, which is in `address`.
+        port: 0: a free one.
+        token: what is asked for; empty: none on this machine, a new one elsewhere.
+        submit: where what takes long runs; by default on a thread.
+
+    Raises:
+        SceneError: NO_SCENE; STORE_FAILED where viser is not installed or the port cannot be listened on.
+    """
+
+    def __init__(
+        self, world: World, *, host: str = HOST, port: int = 8080, token: str = "", submit: Submit = on_a_thread
+    ) -> None:
+        if world.scene is None:
+            raise SceneError("no scene is selected", code=ErrorCode.NO_SCENE)
+        self.world = world
+        self.server = _start_viser(f"PerpetualWonder: {world.scene.id}")
+        try:
+            self.gate = Gate(host, port, self.server.get_port(), token=token)
+        except SceneError:
+            self.server.stop()
+            raise
+        self.room = Room(world, self.server, submit=submit)
+        self._ids: tuple[str, ...] = ()
+        self._gone = False
+        self._build()
+        self.pictures = Pictures(
+            self.server, self.room.shown, Painter(self.room.scene, device=world.device), between=self._look,
+            tell=self.room.tell,
+        )  # fmt: skip
+        self.server.on_client_connect(self._came)
+        self.room.show_state(world.head)
+        self.room.jobs.start("getting ready", lambda _: self._warm())
+
+    @property
+    def address(self) -> str:
+        """For the browser; holds the token where there is one."""
+        return self.gate.address
+
+    def close(self) -> None:
+        """End it; a job that runs is called off."""
+        self.room.jobs.call_off()
+        self.timeline.stop()
+        self.gate.close()
+        self.pictures.close()
+        with redirect_stdout(io.StringIO()):
+            self.server.stop()
+
+    def _build(self) -> None:
+        gui, room = self.server.gui, self.room
+        gui.configure_theme(show_logo=False, show_share_button=False, control_width="medium")
+        self.job = gui.add_markdown("", visible=False)
+        self.done = gui.add_progress_bar(0.0, visible=False)
+        self.off = gui.add_button("Call off", visible=False, color="orange")
+        self.off.on_click(lambda _: room.jobs.call_off())
+        room.on_job.append(self._tell_job)
+        with gui.add_folder("Time"):
+            self.timeline = Timeline(room)
+        tabs = gui.add_tab_group()
+        with tabs.add_tab("States"):
+            self.states = StatesPanel(room)
+        with tabs.add_tab("Act"):
+            self.acting = ActingPanel(room)
+        with tabs.add_tab("Plan"):
+            self.plans = PlansPanel(room)
+        with tabs.add_tab("Refine"):
+            self.refining = RefiningPanel(room, device=self.world.device)
+        with tabs.add_tab("Looks"):
+            self.looks = LooksPanel(room)
+        first = room.scene.cameras[0]
+        camera = self.server.initial_camera
+        camera.position, camera.look_at = tuple(first.centre), tuple(self.looks.pivot(first))
+        camera.fov = field_of_view(first)
+
+    def _came(self, client: viser.ClientHandle) -> None:
+        client.camera.on_update(lambda _: self.pictures.camera_moved())
+        self.pictures.camera_moved()
+
+    def _warm(self) -> None:
+        """Build the simulation, so that the first push need not wait for it."""
+        running = self.world.rollout([], self.room.scene.config.frame_interval_s, start=self.room.state.id)
+        try:
+            next(running)
+        finally:
+            running.discard()
+
+    def _tell_job(self, what: str, fraction: float) -> None:
+        self.job.visible = self.done.visible = self.off.visible = bool(what)
+        if what:
+            self.job.content, self.done.value = f"**{what}**", 100 * min(max(fraction, 0.0), 1.0)
+
+    def _look(self) -> None:
+        """What others have changed: states, the scene, the store."""
+        room = self.room
+        if not self._gone and not (self.world.store.folder(room.scene.id) / "scene.yaml").is_file():
+            self._gone = True
+            room.tell("Deleted", f"scene '{room.scene.id}' is no longer in the store: what is shown is all there is")
+        if not self._gone and self.world.scene is not room.scene:
+            self._gone = True
+            room.tell("Another scene", f"the world has gone on to scene '{getattr(self.world.scene, 'id', 'none')}': "
+                      "start the studio again to see it")  # fmt: skip
+        if self._gone:
+            return
+        ids = (self.world.head, *(s.id for s in self.world.states()))
+        if ids != self._ids:
+            self._ids = ids
+            try:
+                self.world.state(room.state.id)
+            except PWError as error:
+                room.tell("Gone", str(error))
+                room.show_state(self.world.head)
+            room.changed()
+
+
+def _start_viser(label: str) -> viser.ViserServer:
+    """On a free port of this machine.
+
+    Raises:
+        SceneError (STORE_FAILED): it is not installed.
+    """
+    try:
+        import viser
+    except ModuleNotFoundError:
+        raise SceneError(
+            "the studio needs the package viser: pip install 'viser', or perpetual-wonder[views]",
+            code=ErrorCode.STORE_FAILED,
+        ) from None
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        port = free.getsockname()[1]
+    with redirect_stdout(io.StringIO()):  # it prints its own address, which is not the studio's
+        server = viser.ViserServer(HOST, port, label=label, verbose=False)
+    # Anyone who is let in could otherwise have the scene shown to the world through viser's tunnel.
+    setattr(server, "request_share_url", lambda verbose=True: None)  # noqa: B010  a method, which mypy would not let go
+    return server

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -144,6 +144,15 @@ class State:
     parameters: dict[str, float] = field(default_factory=dict)
     figures: dict[str, float] = field(default_factory=dict)
     views: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    def outline(self) -> State:
+        """It without its arrays: what a tree tells of a state. Its physics must not be asked for."""
+        return replace(self, physics=cast(PhysicsState, None), appearance=None, views={})
+
+    @property
+    def is_outline(self) -> bool:
+        """Whether its arrays were left out."""
+        return cast(Any, self.physics) is None
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,14 @@ REMEMBERED = 1000
 """Ids of dropped what-ifs that are told apart from ones that never were."""
 AT_HAND = 4
 """Committed trajectories that stay in memory, those used last; one of 5 000 particles and 50 frames is 6 MB."""
+WHOLE = 16
+"""States on disk that stay in memory with all their arrays, those used last; one of 5 000 particles is 0.6 MB. Of the
+others an outline stays, so that a world that commits for a week does not grow by its history."""
 
 
 class StateTree:
-    """States of one scene of a store. What is committed or labelled lies on disk; what-ifs are in memory, and the
-    oldest leave when there are more than `max_uncommitted`.
+    """States of one scene of a store. What is committed or labelled lies on disk, and is read again when it is asked
+    for; what-ifs are in memory, and the oldest leave when there are more than `max_uncommitted`.
 
     Raises:
         SceneError: a file that cannot be read.
@@ -31,22 +34,49 @@ class StateTree:
         self.scene_id = scene_id
         self.max_uncommitted = max_uncommitted
         tree = store.load_tree(scene_id)
-        self._states = {i: store.load_state(scene_id, i) for i in store.state_ids(scene_id)}
-        self._states.setdefault(ROOT, root)
+        self._states: dict[str, State] = {}
+        self._used: dict[str, None] = {}  # on disk and whole, the one used last at the end
+        self._on_disk: set[str] = set()
         self._trajectories: dict[str, Trajectory] = {}  # of what-ifs
         self._at_hand: dict[str, Trajectory] = {}  # of those on disk, the one used last at the end
         self._held: set[str] = set()
         self._dropped: deque[str] = deque(maxlen=REMEMBERED)
-        self.committed = {ROOT, *(i for i in tree.get("committed", []) if i in self._states)}
-        self.head = tree.get("head", ROOT) if tree.get("head", ROOT) in self._states else ROOT
+        known = store.state_ids(scene_id)
+        self.head = tree.get("head", ROOT) if tree.get("head", ROOT) in known else ROOT
+        self.committed = {ROOT, *(i for i in tree.get("committed", []) if i in known)}
+        for each in known:  # all of them, so that a broken one is told of now
+            self._keep(store.load_state(scene_id, each))
+        self._states.setdefault(ROOT, root)
         self._last_committed_trajectory = tree.get("last_trajectory", "")
 
     def states(self) -> list[State]:
-        """All states, in the order they were made."""
+        """All states, in the order they were made; those that lie on disk may be outlines (`State.outline`)."""
         return sorted(self._states.values(), key=lambda s: s.created)
 
     def state(self, state_id: str = "") -> State:
-        """That state; empty: the head. SceneError (UNKNOWN_STATE) if there is none."""
+        """That state, whole; empty: the head.
+
+        Raises:
+            SceneError: UNKNOWN_STATE; STORE_FAILED: it lies on disk and cannot be read.
+        """
+        wanted = self._find(state_id)
+        if self._states[wanted].is_outline:
+            return self._keep(self.store.load_state(self.scene_id, wanted))
+        return self._keep(self._states[wanted]) if wanted in self._on_disk else self._states[wanted]
+
+    def _keep(self, state: State) -> State:
+        """It is on disk and was used last: of the one that was used longest ago, only the outline stays. The head and
+        the root stay whole: with them the world goes on while the disk is away."""
+        self._states[state.id] = state
+        self._on_disk.add(state.id)
+        self._used.pop(state.id, None)
+        self._used[state.id] = None
+        for each in [i for i in self._used if i not in (self.head, ROOT)][:-WHOLE]:
+            del self._used[each]
+            self._states[each] = self._states[each].outline()
+        return state
+
+    def _find(self, state_id: str) -> str:
         wanted = state_id or self.head
         if wanted not in self._states:
             why = (
@@ -57,7 +87,7 @@ class StateTree:
             raise SceneError(
                 f"state '{wanted}' {why}; there are: {', '.join(self._states)}", code=ErrorCode.UNKNOWN_STATE
             )
-        return self._states[wanted]
+        return wanted
 
     def add(self, state: State, trajectory: Trajectory | None = None) -> None:
         """A new what-if and how it came to be; no trajectory where it was edited, such as by other constants."""
@@ -74,7 +104,7 @@ class StateTree:
             chain.append(at)
             if at.parent not in self._states:
                 break
-            at = self._states[at.parent]
+            at = self.state(at.parent)
         try:
             self._move_head(
                 state.id, self.committed | {s.id for s in chain},
@@ -90,6 +120,8 @@ class StateTree:
         ways = [self._trajectories[s.trajectory_id] for s in new if s.trajectory_id in self._trajectories]
         self.store.commit(self.scene_id, tree, states=new, trajectories=ways)
         self.head, self.committed, self._last_committed_trajectory = head, committed, last_trajectory
+        for state in new:
+            self._keep(state)
         for way in ways:
             self._trajectories.pop(way.id, None)
             self._use(way)
@@ -105,7 +137,7 @@ class StateTree:
         Raises:
             SceneError: UNKNOWN_STATE; STATE_IN_USE for the head, the root, and states that others come from.
         """
-        state = self.state(state_id)
+        state = self._states[self._find(state_id)]
         children = [s.id for s in self._states.values() if s.parent == state.id]
         if state.id in (self.head, ROOT) or children:
             why = f"{', '.join(children)} come from it" if children else "it is the head or the reconstruction"
@@ -113,19 +145,20 @@ class StateTree:
         self._move_head(self.head, self.committed - {state.id}, self._last_committed_trajectory)
         self.store.delete_state(self.scene_id, state.id)
         del self._states[state.id]
+        self._used.pop(state.id, None)
+        self._on_disk.discard(state.id)
         self._trajectories.pop(state.trajectory_id, None)
 
     def save(self, state_id: str = "", label: str = "") -> State:
         """Keep a state on disk under a label; it is then no longer dropped as an old what-if."""
         state = replace(self.state(state_id), label=label)
         self.store.save_state(self.scene_id, state)
-        self._states[state.id] = state
-        return state
+        return self._keep(state)
 
     def restore(self, state_id: str) -> State:
         """Make a state, looked for on disk too, the head."""
         if state_id not in self._states:
-            self._states[state_id] = self.store.load_state(self.scene_id, state_id)
+            self._keep(self.store.load_state(self.scene_id, state_id))
         return self.commit(state_id)
 
     def trajectory(self, trajectory_id: str = "") -> Trajectory:

@@ -261,6 +261,7 @@ def main(args: list[str] | None = None) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     executor = MultiThreadedExecutor(THREADS)
+    _start_threads(executor)
     node = None
     try:
         node = WorldNode()
@@ -290,6 +291,14 @@ def main(args: list[str] | None = None) -> int:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)  # Python puts ours back to "die" while it leaves; this one it keeps
     return 0
+
+
+def _start_threads(executor: MultiThreadedExecutor) -> None:
+    """All of them now: it would start another one, with a stack and an arena of its own, whenever more calls than ever
+    before came at once, so that a node would still grow after days."""
+    pool, all_there = getattr(executor, "_executor", None), threading.Barrier(THREADS)
+    for _ in range(THREADS if pool is not None else 0):
+        pool.submit(all_there.wait)
 
 
 def _spin(executor: MultiThreadedExecutor) -> None:

@@ -261,7 +261,8 @@ class Scenes:
         return self._tree.committed if self._tree else set()
 
     def states(self) -> list[State]:
-        """All states of the scene, in the order they were made."""
+        """All states of the scene, in the order they were made. Those that lie on disk may be without their arrays
+        (`State.outline`): `state` has them."""
         with self.lock:
             return self._tree.states() if self._tree else []
 

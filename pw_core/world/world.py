@@ -337,7 +337,7 @@ class World(Scenes):
         shown = self.trajectory(trajectory)
         known = {s.id: s for s in self.states()}
         end = known.get(shown.end) or known.get(shown.start)
-        looks, created = (end.appearance, end.created) if end else (None, 0.0)
+        looks, created = (self.state(end.id).appearance, end.created) if end else (None, 0.0)
         if time_s is None:
             return export(Content.of_trajectory(scene, shown, appearance=looks, origin_s=created), path)
         physics = self.physics_at(shown, time_s)

@@ -35,7 +35,7 @@ def snapshot(context: Context) -> Snapshot:
         created=min((s.created for s in states), default=0.0),
         cameras=tuple(scene.cameras),
         entities=tuple(replace(e, mesh=cast(Any, None)) for e in scene.entities),
-        states=tuple(replace(s, physics=cast(Any, None)) for s in states),
+        states=tuple(s.outline() for s in states),
         head=head.id,
         committed=committed,
         positions=placed(scene, head.physics),

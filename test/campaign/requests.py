@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,10 +37,12 @@ class Counts:
     unknown: list[str] = field(default_factory=list)
     long: list[str] = field(default_factory=list)
     codes: dict[int, int] = field(default_factory=dict)
+    longest: tuple[float, str] = (0.0, "")
 
-    def take(self, name: str, answer: Any, request: Any) -> None:
+    def take(self, name: str, answer: Any, request: Any, *, took_s: float = 0.0) -> None:
         """Judge one answer; None: there was none in time."""
         self.asked += 1
+        self.longest = max(self.longest, (took_s, name))
         shown = f"{name} {request}"[:400]
         if answer is None:
             self.hung.append(shown)
@@ -119,7 +122,9 @@ class Fuzzer:
         )  # fmt: skip
         @given(request=messages(kind))
         def tried(request: Any) -> None:
-            self.counts.take(name, self.ask(name, request), request)
+            began = time.monotonic()
+            answer = self.ask(name, request)
+            self.counts.take(name, answer, request, took_s=time.monotonic() - began)
 
         tried()
 

@@ -11,7 +11,7 @@ from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode, PWError
 from pw_core.scene import PhysicsState, State
 from pw_core.store import Store
-from pw_core.tree import ROOT
+from pw_core.tree import ROOT, WHOLE
 from pw_core.world import World
 
 WIND = parse_action({"type": "wind", "duration": 1, "direction": [0, 1, 0], "magnitude": 1})
@@ -97,6 +97,32 @@ def test_old_what_ifs_leave_first(world) -> None:
         list(rollout)
         ends.append(rollout.end.id)
     assert [s.id for s in world.states()] == [ROOT, *ends[2:]]
+
+
+def test_of_many_committed_states_those_used_last_stay_in_memory_and_the_others_are_read_again(world) -> None:
+    ends = []
+    for _ in range(WHOLE + 4):
+        rollout = world.rollout([WIND], 0.005, frame_interval=0.005, commit=True)
+        list(rollout)
+        ends.append(rollout.end.id)
+    outlines = [s.id for s in world.states() if s.is_outline]
+    assert outlines == ends[: len(outlines)] and len(outlines) == 3  # beside the last: the head, and the root
+    assert y(world.state(ends[0])) == pytest.approx(y(world.state(ROOT)) + 0.005)
+    assert [s.id for s in world.states() if s.is_outline] == ends[1:4]
+    path = world.store.folder("ball") / "states" / f"{ends[1]}.safetensors"
+    path.rename(path.with_suffix(".away"))
+    with pytest.raises(PWError) as error:
+        world.state(ends[1])
+    assert error.value.code == ErrorCode.UNKNOWN_STATE and world.state().id == ends[-1]
+    path.with_suffix(".away").rename(path)
+    again = World.open(world.store.root, scene="ball")
+    assert sum(s.is_outline for s in again.states()) == 3 and not again.states()[-1].is_outline
+    again._simulation = Drift()
+    what_if = again.rollout([], 0.1, start=ends[1], frame_interval=0.1)
+    list(what_if)
+    assert y(what_if.end) == pytest.approx(y(world.state(ends[1])))
+    again.commit(ends[1])
+    assert again.head == ends[1] and not again.state().is_outline
 
 
 def test_states_can_be_saved_deleted_restored(world) -> None:

@@ -91,6 +91,16 @@ class EntityConfig(Part):
     above: Text = Field(default="", description="the entity it hangs above; empty: it stands on the table")
     diameter_m: float = Field(default=0.0, ge=0, le=1000, description="of a revolved silhouette; 0: from the image")
     tool: bool = Field(default=False, description="a rigid entity that only ever moves along timed poses")
+    distance_m: float = Field(
+        default=0.0, ge=0, le=1000,
+        description="ahead of the camera, horizontally, of a single photo's thing that hangs; 0: from diameter_m",
+    )
+    fixed: Literal["no", "all", "top", "bottom", "left", "right", "back"] = Field(
+        default="no",
+        description="what of it is held in place: mounted, or hanging by its top; sides as the first camera sees them; "
+        "a rigid one stays where it is whatever is held",
+    )
+    fixed_share: float = Field(default=0.12, gt=0, le=1, description="of its extent that way, how much is held")
 
     @property
     def kind(self) -> Kind:
@@ -103,8 +113,9 @@ class EntityConfig(Part):
 class CameraConfig(Part):
     """The photo's camera: above the world's origin, looking along +x, pitched down."""
 
-    height_m: float = Field(ge=1e-3, le=1000, description="above the table")
-    pitch_deg: float = Field(ge=0, lt=90, description="downwards")
+    height_m: float = Field(ge=1e-3, le=1000, description="above the table; without one, above the world's origin")
+    pitch_deg: float = Field(gt=-90, lt=90, description="downwards; upwards, below 0, without a table alone")
+    roll_deg: float = Field(default=0.0, ge=-180, le=180, description="to its right; without a table alone")
     hfov_deg: float = Field(gt=1, lt=150, description="horizontal field of view")
 
 
@@ -256,6 +267,14 @@ class SceneConfig(Part):
     title: Text = Field(default="", description="for people")
     photo: Text = Field(default="", description="path, from the YAML file's folder")
     camera: CameraConfig
+    ground: Literal["table", "none"] = Field(
+        default="table", description="none: what is there hangs or is mounted, and nothing bears it"
+    )
+    up: tuple[float, float, float] | None = Field(
+        default=None,
+        description="without a table: against gravity, in the first camera's axes (right, down, ahead); not given: z "
+        "of given poses, a recording's IMU, a photo's pitch and roll, or level cameras",
+    )
     table: TableConfig = TableConfig()
     entities: tuple[EntityConfig, ...] = Field(min_length=1, max_length=LIMITS.entities)
     reconstruct: ReconstructConfig = ReconstructConfig()
@@ -272,6 +291,7 @@ class SceneConfig(Part):
         names = [e.name for e in self.entities]
         if len(set(names)) < len(names):
             raise ValueError(f"entity names must differ, got {names}")
+        self._ground_agrees()
         for e in self.entities:
             if e.above and (e.above not in names or e.above == e.name):
                 raise ValueError(f"entity '{e.name}' is above '{e.above}', which is none of {names}")
@@ -280,6 +300,26 @@ class SceneConfig(Part):
                 if action.entity and action.entity not in names:
                     raise ValueError(f"rounds.{i}: action on '{action.entity}', which is none of {names}")
         return self
+
+    def _ground_agrees(self) -> None:
+        if self.ground == "table":
+            if self.camera.pitch_deg < 0 or self.camera.roll_deg != 0:
+                raise ValueError(
+                    f"camera: pitch_deg {self.camera.pitch_deg:g} and roll_deg {self.camera.roll_deg:g}: over a table "
+                    "the pitch is 0 or more and the roll 0; ground: none takes any"
+                )
+            if self.up is not None:
+                raise ValueError("up: a table's normal is up; it is given with ground: none alone")
+        elif self.up is not None and sum(x * x for x in self.up) < 1e-12:
+            raise ValueError("up: must have a length")
+        for e in self.entities:
+            if e.fixed != "no" and e.tool:
+                raise ValueError(f"entity '{e.name}': a tool moves along timed poses, it is not fixed")
+
+    @property
+    def has_table(self) -> bool:
+        """Whether the plane z = 0 bears what is there."""
+        return self.ground == "table"
 
     @classmethod
     def parse(cls, fields: Any, *, source: str = "scene config") -> SceneConfig:

@@ -62,7 +62,8 @@ class Resting:
 
     def __init__(self, scene: Scene, *, options: RestingOptions = RestingOptions()) -> None:
         self.options = options
-        some = [e for e in scene.entities if e.kind == "deformable" and e.gaussians.stop > e.gaussians.start]
+        bearing = scene.entities if scene.config.has_table else ()
+        some = [e for e in bearing if e.kind == "deformable" and e.gaussians.stop > e.gaussians.start]
         lows = [(e, self._low(scene.foreground.means[e.gaussians])) for e in some]
         self._bodies = [(e, low) for e, low in lows if abs(low) < options.started_sizes * e.particle_size_m]
 

@@ -76,7 +76,8 @@ class Inputs:
 
     ordered: they follow each other, as a film's frames do. metric: poses that were given are in metres. files: what
     became of each file that was given; notes: what was done that the pixels do not tell;
-    layout: whose folder it was, in words.
+    layout: whose folder it was, in words; up (3,): against gravity, in the first picture's axes (right, down, ahead),
+    where an IMU tells.
     """
 
     views: tuple[ViewInput, ...]
@@ -86,6 +87,7 @@ class Inputs:
     files: tuple[FileUse, ...] = ()
     notes: tuple[str, ...] = ()
     layout: str = ""
+    up: F64 | None = None
 
     @property
     def account(self) -> dict[str, list[str]]:
@@ -150,7 +152,7 @@ class Inputs:
                 read = _views(listing.sources)
                 return cls(tuple(v for v, _ in read), ordered=listing.ordered, metric=listing.metric,
                            files=listing.files(path), notes=(*listing.notes, *_told(read)),
-                           layout=listing.layout)  # fmt: skip
+                           layout=listing.layout, up=listing.up)  # fmt: skip
             if path.suffix.lower() in FILMS:
                 frames = sharpest_frames(path, max_frames)
                 views = tuple(ViewInput(f"frame_{f.index:06d}.png", check_photo(f.rgb)) for f in frames)

@@ -61,7 +61,7 @@ def _reconstruct(
     if inputs.route == "rgbd":
         from pw_core.reconstruct.routes.single_rgbd import lift_rgbd
 
-        scene = lift_rgbd(config, inputs.views[0], settings=settings, progress=progress)
+        scene = lift_rgbd(config, inputs.views[0], settings=settings, up=inputs.up, progress=progress)
         return _accounted(scene, inputs)
     from pw_core.reconstruct.routes.many_views import reconstruct_many
 

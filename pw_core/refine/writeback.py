@@ -69,7 +69,7 @@ def write_back(
             continue
         u = corrections[-1, s]
         if u.any():
-            positions[s] = _within(p.positions[s] + u, p.positions[s], e, inside, options)
+            positions[s] = _within(p.positions[s] + u, p.positions[s], e, inside, scene.config.has_table, options)
             if e.material.model != "liquid":
                 G = deformations(p.positions, _moved(p.positions, s, positions[s]), near)[s]
                 transported = stress == "transport" or (stress == "by_material" and e.material.model == "elastic")
@@ -152,11 +152,14 @@ def yielded(F: F32, entity: Entity) -> F32:
 
 
 def _within(
-    wanted: F32, was: F32, entity: Entity, inside: tuple[F64, F64], options: WritebackOptions
+    wanted: F32, was: F32, entity: Entity, inside: tuple[F64, F64], table: bool, options: WritebackOptions
 ) -> F32:
-    """Positions kept in the domain and above the table; what the simulator itself had lower may stay so low."""
+    """Positions kept in the domain and, if there is one, above the table; what the simulator itself had lower may stay
+    so low."""
     low, high = inside
     out = np.clip(wanted, low + options.wall_gap_m, high - options.wall_gap_m)
+    if not table:
+        return np.asarray(out, np.float32)
     out[:, 2] = np.maximum(out[:, 2], np.minimum(was[:, 2], options.table_gap_ratio * entity.particle_size_m))
     return np.asarray(out, np.float32)
 

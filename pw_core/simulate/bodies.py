@@ -67,8 +67,12 @@ class RigidBody:
     between steps, computed here: Genesis's own contact costs two minutes of compiling, and a plane needs little.
     """
 
-    def __init__(self, entity: Entity, handle: BodyHandle, *, friction: float) -> None:
+    def __init__(
+        self, entity: Entity, handle: BodyHandle, *, friction: float, floor: bool = True, fixed: bool = False
+    ) -> None:
+        """floor: whether the table z = 0 bears it; fixed: it stays where it is, unless a tool action moves it."""
         self.entity = entity
+        self._floor, self._fixed = floor, fixed
         self.tools: list[Tool] = []
         self.anchor: dict[int, Body] = {}
         self._held = False
@@ -96,7 +100,7 @@ class RigidBody:
         """
         now = self.read()
         current = [(i, tool) for i, tool in enumerate(self.tools) if tool.start <= t + 0.5 * dt < tool.end]
-        self._hold(bool(current) or self.entity.kind == "tool")
+        self._hold(bool(current) or self.entity.kind == "tool" or self._fixed)
         for i, tool in current[:1]:
             self._follow(tool, self.anchor.setdefault(i, now), t, dt)
             return
@@ -115,7 +119,7 @@ class RigidBody:
             force = share * weights(points, a.center, a.radius, a.falloff)[:, None] * a.acceleration
             linear += dt * force.sum(0) / self.entity.mass_kg
             angular += dt * inverse @ np.cross(points - now.position, force).sum(0)
-        landed = self._land(now, turn, inverse, linear, angular, dt)
+        landed = self._land(now, turn, inverse, linear, angular, dt) if self._floor else None
         position = now.position
         if landed is None:
             # The simulator goes the whole step with the velocity of its end: back by half of what a force adds, so that
@@ -133,7 +137,7 @@ class RigidBody:
             return
         now = self.read()
         turn = rotation(now.orientation)
-        lowest = float((self._support @ turn[2]).min() + now.position[2])
+        lowest = float((self._support @ turn[2]).min() + now.position[2]) if self._floor else 0.0
         if not force.any() and not torque.any() and lowest >= -CONTACT_M:
             return
         linear = now.linear + substep_s * force / self.entity.mass_kg

@@ -63,6 +63,10 @@ class Engine(Protocol):
         """Rows of `materials.parameters`, one a deformable entity, from the next substep on."""
         ...
 
+    def hold(self, positions: F32) -> None:
+        """Nodes that deformables' particles at these positions [m] (n, 3) reach stay at rest from now on, no others."""
+        ...
+
     def write_friction(self, body: str, friction: float) -> None:
         """Coulomb's coefficient between deformables and that body; empty: the table."""
         ...

@@ -55,9 +55,19 @@ def engine_for(scene: Scene, wanted: EngineName, *, device: str) -> tuple[Engine
                 f"the fast engine takes {MOST_BODIES} rigid bodies at most on a GPU, and this scene has {bodies}: "
                 "Genesis takes over"
             )
+    if wanted == "fast" and device == "cuda" and (held := _held_or_hanging(scene)):
+        return "genesis", f"{held}, which the fast engine does not know on a GPU: Genesis takes over"
     if wanted == "fast" and (why := _uncovered(scene)):
         return "genesis", f"{why}, and the fast engine turns bodies about their origins: Genesis takes over"
     return wanted, ""
+
+
+def _held_or_hanging(scene: Scene) -> str:
+    """What of a scene without a table, or with things that are held, its CUDA kernels do not know; empty: nothing."""
+    if not scene.config.has_table:
+        return "the scene has no table (ground: none)"
+    fixed = [e.name for e in scene.config.entities if e.fixed != "no"]
+    return f"'{fixed[0]}' is held in place (fixed)" if fixed else ""
 
 
 def _uncovered(scene: Scene) -> str:

@@ -11,11 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import RolloutError
-from pw_core.gaussians import F64
+from pw_core.gaussians import F32, F64
 from pw_core.kernels import denormals
 from pw_core.scene import Body, Entity, Scene
 from pw_core.simulate.actions import Active
 from pw_core.simulate.engine import COUPLING_CELLS, HELD_ARMATURE, Diverged
+from pw_core.simulate.fast.particles import held_nodes
 from pw_core.simulate.field import SlotField
 from pw_core.simulate.materials import MaterialTable, volume_share
 from pw_core.simulate.meshes import collision_mesh
@@ -70,10 +71,12 @@ def build_scene(
         rigid_options=gs.options.RigidOptions(enable_collision=False, disable_constraint=True),
         show_viewer=False, show_FPS=False,
     )  # fmt: skip
-    floor = gs.materials.Rigid(
-        needs_coup=True, coup_friction=scene.config.simulation.floor_friction, coup_softness=0.0, coup_restitution=0.0
-    )
-    world.add_entity(morph=gs.morphs.Plane(), material=floor)
+    if scene.config.has_table:
+        floor = gs.materials.Rigid(
+            needs_coup=True, coup_friction=scene.config.simulation.floor_friction, coup_softness=0.0,
+            coup_restitution=0.0,
+        )  # fmt: skip
+        world.add_entity(morph=gs.morphs.Plane(), material=floor)
     for row, entity in enumerate(e for e in scene.entities if e.kind == "deformable"):
         density = entity.material.density_kg_m3 * volume_share(entity, settings.particle_size_m)
         # "Nowhere" takes any number of particles; where they are is written with the state.
@@ -112,7 +115,9 @@ class GenesisEngine:
 
     def __init__(self, scene: Scene, settings: SimulationSettings, *, device: str) -> None:
         start(device)
-        self._field = SlotField()
+        self._floor, self._dx = scene.config.has_table, settings.cell_m
+        grid = (settings.lower, settings.upper, settings.cell_m, settings.substep_s)
+        self._field = SlotField(held=grid if any(e.fixed != "no" for e in scene.config.entities) else None)
         self._table = MaterialTable(sum(e.kind == "deformable" for e in scene.entities))
         self._world, self._solver, handles = build_scene(scene, settings, self._field.force_field, self._table)
         self.bodies = {name: GenesisBody(handle) for name, handle in handles.items()}
@@ -131,8 +136,14 @@ class GenesisEngine:
         """See `Engine`."""
         self._table.write(rows)
 
+    def hold(self, positions: F32) -> None:
+        """See `Engine`."""
+        self._field.hold(held_nodes(positions, np.float32(1 / self._dx)))
+
     def write_friction(self, body: str, friction: float) -> None:
         """See `Engine`."""
+        if not (body or self._floor):
+            return
         geom = int(self.bodies[body].entity.geoms[0].idx) if body else FLOOR
         self._world.sim.rigid_solver.dyn_info.geoms.coup_friction[geom] = friction
 

@@ -155,7 +155,8 @@ def _stiffer(material: Material, factor: float) -> Material:
 
 
 def _domain(scene: Scene, cell: float, margin: float) -> tuple[F64, F64]:
-    """Bounds [m] round all entities with room at the sides and above; below, the wall lies under the table."""
+    """Bounds [m] round all entities with room at the sides and above; below, the wall lies under the table, or as far
+    away as at the sides where there is none."""
     corners = [scene.rest.min(0), scene.rest.max(0)] if len(scene.rest) else []
     for e in scene.entities:
         if len(e.mesh.vertices):
@@ -163,5 +164,6 @@ def _domain(scene: Scene, cell: float, margin: float) -> tuple[F64, F64]:
     points = np.array(corners, np.float64).reshape(-1, 3)
     room = margin + WALL_CELLS * cell
     lower, upper = points.min(0) - room, points.max(0) + room
-    lower[2] = min(0.0, points[:, 2].min()) - (WALL_CELLS + 3) * cell
+    if scene.config.has_table:
+        lower[2] = min(0.0, points[:, 2].min()) - (WALL_CELLS + 3) * cell
     return np.floor(lower / cell) * cell, np.ceil(upper / cell) * cell

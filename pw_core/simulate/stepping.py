@@ -32,6 +32,30 @@ def particle_masses(scene: Scene) -> F64:
     return masses
 
 
+def held_particles(scene: Scene) -> NDArray[np.bool_]:
+    """Which of all particles (J,) are held in place: those of deformable entities near where these are `fixed`.
+
+    Sides are as the first camera sees them: right and back are horizontal.
+    """
+    out = np.zeros(len(scene.rest), bool)
+    ahead, right = np.array([1.0, 0, 0]), np.array([0.0, -1, 0])
+    if scene.cameras:
+        right = scene.cameras[0].viewmat[0, :3] * [1, 1, 0]
+        right = right / max(float(np.linalg.norm(right)), 1e-9)
+        ahead = np.cross([0.0, 0, 1], right)
+    sides = {"top": [0, 0, 1.0], "bottom": [0, 0, -1.0], "right": right, "left": -right, "back": ahead}
+    for entity in scene.entities:
+        told = scene.config.entity(entity.name)
+        if entity.kind != "deformable" or told.fixed == "no":
+            continue
+        if told.fixed == "all":
+            out[entity.particles] = True
+            continue
+        along = scene.rest[entity.particles] @ np.asarray(sides[told.fixed], np.float64)
+        out[entity.particles] = along >= along.max() - told.fixed_share * np.ptp(along)
+    return out
+
+
 def assembled(
     scene: Scene, base: Particles, index: NDArray[np.int64], deformed: Mapping[str, NDArray[Any]],
     bodies: Mapping[str, Body],
@@ -59,9 +83,13 @@ class Stepping:
         self._index = deformable_particles(scene)
         self._masses = particle_masses(scene)
         self.bodies: dict[str, RigidBody] = {
-            name: RigidBody(scene.entity(name), handle, friction=scene.config.simulation.floor_friction)
+            name: RigidBody(
+                scene.entity(name), handle, friction=scene.config.simulation.floor_friction,
+                floor=scene.config.has_table, fixed=scene.config.entity(name).fixed != "no",
+            )
             for name, handle in engine.bodies.items()
         }
+        self._held = np.flatnonzero(held_particles(scene))
         self._base = scene.initial_physics().particles
         self._steps = 0
 
@@ -85,6 +113,7 @@ class Stepping:
         self._base = physics.particles
         if len(self._index):
             self._engine.write_particles({k: v[self._index] for k, v in physics.particles.arrays().items()})
+            self._engine.hold(physics.particles.positions[self._held])
         for name, body in self.bodies.items():
             body.reset(physics.bodies[name])
         self._steps = 0

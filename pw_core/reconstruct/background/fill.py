@@ -74,7 +74,7 @@ class HiddenRegionOptions:
 
 def fill_hidden_region(
     background: Gaussians, solids: Sequence[TsdfMesh], views: Sequence[View], union: Mapping[str, Mask], *,
-    options: HiddenRegionOptions = HiddenRegionOptions(),
+    ground: bool = True, options: HiddenRegionOptions = HiddenRegionOptions(),
 ) -> tuple[Gaussians, dict[str, float]]:  # fmt: skip
     """The background without what is left of the entities, with the ground below them and a backdrop where it could
     still be seen through; and a report.
@@ -82,7 +82,8 @@ def fill_hidden_region(
     The ground is put together from the photos (`ground_orthophoto`); where none sees it past the entities it is filled
     from around (`fill_texture`), one Gaussian a pixel.
 
-    union: by view, the pixels of all entities.
+    union: by view, the pixels of all entities. ground: whether they stand on the plane z = 0; without, there is the
+    backdrop alone.
     """
     corners = np.concatenate([s.mesh.vertices for s in solids])
     low, high = corners.min(0), corners.max(0)
@@ -93,19 +94,22 @@ def fill_hidden_region(
     for solid in solids:
         away = solid.distance(means)
         keep &= (away > options.halo_voxels * solid.step) | ((away > 0) & (beside > options.least_beside_share * shown))
-    side = options.orthophoto_side_ratio * size
-    ground = ground_orthophoto((low + high)[:2] / 2, side, views, union, background[keep], options=options.ground)
-    hole = _hole(ground, solids, views, union, size, options)
-    row, column, inside = ground.index(means)
-    # Over the filled ground, what lies on it goes, and what is left of the entities; a wall or a cushion behind stays.
-    over = hole[row, column] & inside & (means[:, 2] < options.cleared_height_ratio * high[2])
-    low_down = means[:, 2] < options.colored_margin_ratio * size
-    keep &= ~(over & (low_down | (beside <= options.least_beside_share * shown)))
-    patch = _patch(ground, hole, background.sh.shape[1], options)
+    patch, filled_m2 = background[:0], 0.0
+    if ground:
+        side = options.orthophoto_side_ratio * size
+        photo = ground_orthophoto((low + high)[:2] / 2, side, views, union, background[keep], options=options.ground)
+        hole = _hole(photo, solids, views, union, size, options)
+        row, column, inside = photo.index(means)
+        # Over the filled ground, what lies on it goes, and what is left of the entities; a wall behind stays.
+        over = hole[row, column] & inside & (means[:, 2] < options.cleared_height_ratio * high[2])
+        low_down = means[:, 2] < options.colored_margin_ratio * size
+        keep &= ~(over & (low_down | (beside <= options.least_beside_share * shown)))
+        patch = _patch(photo, hole, background.sh.shape[1], options)
+        filled_m2 = round(float(hole.sum()) * photo.step**2, 6)
     middle = (low + high) / 2
     whole, added = _with_backdrop(Gaussians.concatenate([background[keep], patch]), views, union, middle, options)
     report = {
-        "filled_m2": round(float(hole.sum()) * ground.step**2, 6), "dropped": int((~keep).sum()), "added": len(patch),
+        "filled_m2": filled_m2, "dropped": int((~keep).sum()), "added": len(patch),
         "hung": added, "opaque": round(_opaque(whole, views, union, options.backdrop), 4),
     }  # fmt: skip
     return whole, report

@@ -64,6 +64,8 @@ class BackgroundOptions:
 
 def on_table(config: SceneConfig, camera: Camera) -> Mask:
     """Pixels (H, W) whose ray meets the table before its edge."""
+    if not config.has_table:
+        return np.zeros((camera.height, camera.width), bool)
     x = table_depth(camera) * camera.rays(pixel_centres(camera.height, camera.width))[..., 0]
     return np.asarray(x < config.table.edge_m)
 
@@ -134,11 +136,12 @@ def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integ
 
 
 def background_gaussians(
-    filled: Rgb, config: SceneConfig, camera: Camera, *, options: BackgroundOptions = BackgroundOptions()
-) -> tuple[Gaussians, NDArray[np.int64]]:
+    filled: Rgb, config: SceneConfig, camera: Camera, *, wall_m: float | None = None,
+    options: BackgroundOptions = BackgroundOptions(),
+) -> tuple[Gaussians, NDArray[np.int64]]:  # fmt: skip
     """One Gaussian a pixel, and coarser ones past the picture's borders and on the backdrop behind the table's edge,
     for turned views; the pixel (row * width + column) of each; -1 for the coarse, and at the borders, where the coarse
-    may lie before the fine."""
+    may lie before the fine. wall_m: x [m] of the backdrop where there is no table."""
     import cv2
 
     height, width = filled.shape[:2]
@@ -153,10 +156,13 @@ def background_gaussians(
     horizon = int(np.argmax(table.any(axis=1)))
     blurred = _blurs(filled, ~table, options)
     y, x = np.mgrid[horizon - size : horizon + height // 4 : size, -outer : width + outer : size]
-    layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
+    if wall_m is None:
+        layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
     parts, pixels = [], []
     for centres, size, wall_only in layers:
-        points, across, down, keep = _lay(centres, float(size), config, camera, wall_only=wall_only)
+        points, across, down, keep = _lay(
+            centres, float(size), config, camera, wall_only=wall_only or wall_m is not None, wall_m=wall_m
+        )
         # The coarser lie a little behind and reach under the finer, which hide them there: no line where they meet.
         points = camera.centre + (1 + options.setback_ratio * (size - 1)) * (points - camera.centre)
         # Mirrored at the borders rather than stretched: a backdrop goes on as it was.
@@ -202,10 +208,11 @@ def _ring(height: int, width: int, inner: int, outer: int, size: int) -> F64:
 
 
 def _lay(
-    centres: F64, size: float, config: SceneConfig, camera: Camera, *, wall_only: bool = False
-) -> tuple[F64, F64, F64, NDArray[np.bool_]]:
+    centres: F64, size: float, config: SceneConfig, camera: Camera, *, wall_only: bool = False,
+    wall_m: float | None = None,
+) -> tuple[F64, F64, F64, NDArray[np.bool_]]:  # fmt: skip
     edge = config.table.edge_m
-    wall = edge + config.table.backdrop_m
+    wall = edge + config.table.backdrop_m if wall_m is None else wall_m
     height = camera.centre[2]
 
     def meet(pixels: F64, table: NDArray[np.bool_]) -> F64:

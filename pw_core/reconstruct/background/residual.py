@@ -36,6 +36,15 @@ class ResidualOptions:
     """Logarithm: what is brighter or darker by more is no light."""
 
 
+def without_table(photo: Rgb, entities: Sequence[Entity]) -> Lit:
+    """What no light falls on a table of: there is none."""
+    light = Light(
+        np.array([0.0, 0, 1]), 0.2, np.zeros(3), np.zeros(3), 1.0, np.zeros(2, np.int64),
+        np.zeros((len(entities), 1, 1, 3), np.float32),
+    )  # fmt: skip
+    return Lit(light, photo, np.ones(photo.shape, np.float32), np.zeros(photo.shape[:2], bool))
+
+
 def unlit(
     photo: Rgb, table: Mask, camera: Camera, rest: F32, entities: Sequence[Entity], deep: Mask, *,
     options: LightOptions = LightOptions(),

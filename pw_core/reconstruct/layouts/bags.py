@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation, Slerp
 
 from pw_core.media.cameras import intrinsics_of
 from pw_core.media.depth import metres
@@ -22,6 +21,7 @@ from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.lens import Distortion, Straight, named_distortion
 from pw_core.media.pictures import Picture, check_pixels, decode_picture
 from pw_core.media.raw import raw_pixels
+from pw_core.reconstruct.layouts.bag_poses import PoseOptions, Transforms, imu_up, pose_topic, stamp_of
 from pw_core.reconstruct.layouts.types import Listing, Matrix, Read, Source
 
 ENDINGS = (".mcap", ".db3", ".bag")
@@ -34,8 +34,8 @@ class BagOptions:
 
     depth_apart_s: float = 0.04
     """Between a picture and its depth: little more than a frame of 30 Hz."""
-    pose_apart_s: float = 0.2
-    """Beyond the first and last transform that a picture may be."""
+    poses: PoseOptions = PoseOptions()
+    """Which poses count for a picture."""
 
 
 @dataclass
@@ -75,16 +75,22 @@ def read_bag(
             raise MediaError(f"{path}: holds no colour pictures; its topics are {names}")
         each = max(max_frames // len(colors), 1)
         cameras = [_camera(reader, topic, colors, each) for topic in colors]
-        transforms = _Transforms(_messages(reader, "tf2_msgs/msg/TFMessage"), options)
+        transforms = transforms_of(reader, options=options)
+        posing = [_posed_by(reader, transforms, camera) for camera in cameras]
         sources = []
         for number, camera in enumerate(cameras):
             for k, (_, raw, kind) in enumerate(camera.color):
                 message = reader.deserialize(raw, kind)
-                deep = _near_depth(reader, camera, _stamp(message), options)
+                deep = _near_depth(reader, camera, stamp_of(message), options)
                 K, lens = _lens(camera.info, f"{path}, camera_info of {camera.topic}")
-                pose = transforms.viewmat(message.header.frame_id, _stamp(message)) if K is not None else None
+                pose = transforms.viewmat(message.header.frame_id, stamp_of(message)) if K is not None else None
                 load = partial(_read, message, deep, K, lens, depth_scale)
                 sources.append(Source(path, f"camera{number}_{k:06d}.png", K, pose, load=load))
+        first = reader.deserialize(*cameras[0].color[0][1:])
+        up = imu_up(
+            _messages(reader, "sensor_msgs/msg/Imu"), transforms, first.header.frame_id, stamp_of(first),
+            options=options.poses,
+        )  # fmt: skip
     posed = [s.viewmat is not None for s in sources]
     if any(posed) and not all(posed):  # before TF began, or after it ended
         sources = [s for s, known in zip(sources, posed) if known]
@@ -92,8 +98,32 @@ def read_bag(
     used = {p: f"recording: {', '.join(colors)}" for p in files}
     if path.is_dir():
         used[path / "metadata.yaml"] = "what the recording holds"
-    notes = _told(cameras, topics, len(posed) - len(sources))
-    return Listing("a ROS recording", tuple(sources), ordered=len(cameras) == 1, beside=used, notes=notes)
+    notes = (*_told(cameras, topics, len(posed) - len(sources)), *(p for p in posing if p))
+    return Listing("a ROS recording", tuple(sources), ordered=len(cameras) == 1, beside=used, notes=notes, up=up)
+
+
+def transforms_of(reader: Any, *, options: BagOptions = BagOptions()) -> Transforms:
+    """TF and odometry of an open recording."""
+    tf, odometry = (_messages(reader, kind) for kind in ("tf2_msgs/msg/TFMessage", "nav_msgs/msg/Odometry"))
+    return Transforms(tf, odometry, options=options.poses)
+
+
+def _posed_by(reader: Any, transforms: Transforms, camera: _Camera) -> str:
+    """Where neither TF nor odometry says where a camera is, its PoseStamped topic does, if it has one; what to say of
+    that."""
+    _, raw, kind = camera.color[len(camera.color) // 2]
+    message = reader.deserialize(raw, kind)
+    frame = message.header.frame_id
+    if transforms.viewmat(frame, stamp_of(message)) is not None or transforms.knows(frame):
+        return ""
+    kind = "geometry_msgs/msg/PoseStamped"
+    topic = pose_topic([c.topic for c in reader.connections if c.msgtype == kind and c.msgcount], camera.topic)
+    if not topic:
+        return ""
+    for of, pose in _messages(reader, kind):
+        if of == topic:
+            transforms.add(pose.header.frame_id, frame, stamp_of(pose), pose.pose)
+    return f"poses of {topic} are taken for those of {camera.topic}, in its optical frame"
 
 
 @contextmanager
@@ -200,16 +230,11 @@ def _lens(info: Any, what: str) -> tuple[Matrix | None, Distortion | None]:
     return K, lens
 
 
-def _stamp(message: Any) -> float:
-    stamp = message.header.stamp
-    return float(stamp.sec) + float(stamp.nanosec) * 1e-9
-
-
 def _near_depth(reader: Any, camera: _Camera, stamp: float, options: BagOptions) -> Any:
     """The depth message nearest to a stamp [s]; None: none is near, or the camera has none."""
     found = [reader.deserialize(raw, kind) for _, raw, kind in camera.depth]
-    best = min(found, key=lambda m: abs(_stamp(m) - stamp), default=None)
-    return best if best is not None and abs(_stamp(best) - stamp) <= options.depth_apart_s else None
+    best = min(found, key=lambda m: abs(stamp_of(m) - stamp), default=None)
+    return best if best is not None and abs(stamp_of(best) - stamp) <= options.depth_apart_s else None
 
 
 def _pixels(message: Any, what: str) -> Any:
@@ -253,55 +278,6 @@ def _colors(pixels: NDArray[Any]) -> Picture:
 def _messages(reader: Any, kind: str) -> Iterator[tuple[str, Any]]:
     for connection, _, raw in reader.messages(connections=[c for c in reader.connections if c.msgtype == kind]):
         yield connection.topic, reader.deserialize(raw, kind)
-
-
-class _Transforms:
-    """TF: the way from a frame up to the root, each step in time."""
-
-    def __init__(self, messages: Iterator[tuple[str, Any]], options: BagOptions) -> None:
-        self.options = options
-        self._steps: dict[str, tuple[str, bool, list[tuple[float, Matrix]]]] = {}
-        for topic, message in messages:
-            for t in message.transforms:
-                parent, child = t.header.frame_id.lstrip("/"), t.child_frame_id.lstrip("/")
-                q, p = t.transform.rotation, t.transform.translation
-                placed = np.eye(4)
-                placed[:3, :3] = Rotation.from_quat([q.x, q.y, q.z, q.w]).as_matrix()
-                placed[:3, 3] = p.x, p.y, p.z
-                moving = not topic.endswith("tf_static")
-                _, _, steps = self._steps.setdefault(child, (parent, moving, []))
-                steps.append((float(t.header.stamp.sec) + float(t.header.stamp.nanosec) * 1e-9, placed))
-        for _, _, steps in self._steps.values():
-            steps.sort(key=lambda s: s[0])
-
-    def viewmat(self, frame: str, stamp: float) -> Matrix | None:
-        """World to the frame (4, 4) at a time [s]; None where nothing on the way moves, or TF does not reach."""
-        placed, moves, child = np.eye(4), False, frame.lstrip("/")
-        for _ in range(len(self._steps) + 1):
-            if child not in self._steps:
-                break
-            parent, moving, steps = self._steps[child]
-            step = _between(steps, stamp, self.options) if moving else steps[-1][1]
-            if step is None:
-                return None
-            placed, moves, child = step @ placed, moves or moving, parent
-        return np.asarray(np.linalg.inv(placed)) if moves else None
-
-
-def _between(steps: Sequence[tuple[float, Matrix]], stamp: float, options: BagOptions) -> Matrix | None:
-    """The transform at a time [s], between the two beside it; None where it is too far outside."""
-    times = np.array([t for t, _ in steps])
-    if not times[0] - options.pose_apart_s <= stamp <= times[-1] + options.pose_apart_s:
-        return None
-    at = int(np.clip(np.searchsorted(times, stamp), 1, max(len(times) - 1, 1)))
-    if len(steps) == 1 or times[at] == times[at - 1]:
-        return steps[min(at, len(steps) - 1)][1]
-    share = float(np.clip((stamp - times[at - 1]) / (times[at] - times[at - 1]), 0, 1))
-    a, b = steps[at - 1][1], steps[at][1]
-    out = np.eye(4)
-    out[:3, :3] = Slerp([0, 1], Rotation.from_matrix(np.stack([a[:3, :3], b[:3, :3]])))(share).as_matrix()
-    out[:3, 3] = (1 - share) * a[:3, 3] + share * b[:3, 3]
-    return out
 
 
 def _told(cameras: Sequence[_Camera], topics: dict[str, Any], unposed: int) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.gaussians import F64
 from pw_core.media import depth, films, pictures
 from pw_core.media.lens import Distortion
 from pw_core.media.listing import LEFT_BY_OTHERS, FileUse, everything, is_litter
@@ -57,7 +58,8 @@ class Source:
 class Listing:
     """What a folder holds. layout: whose it is, in words; ordered: the pictures follow each other as a film's do;
     beside: files that told something, and what; reasons: of files that are left out though they look like part of it;
-    metric: poses are in metres; notes: what else there is to say."""
+    metric: poses are in metres; notes: what else there is to say; up (3,): against gravity, in the first picture's axes
+    (right, down, ahead), where an IMU tells."""
 
     layout: str
     sources: tuple[Source, ...]
@@ -66,6 +68,7 @@ class Listing:
     reasons: dict[Path, str] = field(default_factory=dict)
     metric: bool = True
     notes: tuple[str, ...] = ()
+    up: F64 | None = None
 
     def files(self, folder: Path) -> tuple[FileUse, ...]:
         """Each file of the folder: used for what, or left out for which reason."""

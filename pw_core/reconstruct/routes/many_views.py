@@ -18,6 +18,7 @@ from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.fill import HiddenRegionOptions, fill_hidden_region
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
+from pw_core.reconstruct.ground.level import LevelOptions, falling_doubts, settled, to_level_frame
 from pw_core.reconstruct.ground.world_frame import WorldFrameOptions, to_world_frame, transformed
 from pw_core.reconstruct.inputs import Inputs
 from pw_core.reconstruct.poses.estimate import PoseOptions, pose
@@ -61,6 +62,8 @@ class ManyViewsOptions:
     """How poses are found."""
     world_frame: WorldFrameOptions = WorldFrameOptions()
     """The plane, the scene's frame and its metre."""
+    level: LevelOptions = LevelOptions()
+    """The same where there is no table."""
     fit: FitOptions = FitOptions()
     """The photometric fit on the CPU."""
     cuda_fit: CudaFitOptions = CudaFitOptions()
@@ -118,16 +121,20 @@ def reconstruct_many(
     figures["bound"] = score(train, Gaussians.concatenate([scene.foreground, scene.background]), device=job.device)
     figures["psnr_lost_by_the_move_db"] = figures["train"]["psnr_db"] - figures["bound"]["psnr_db"]
     order = sorted(posed.views, key=lambda v: v.name != placed.prompt)
+    scene, plane = replace(scene, cameras=tuple(_named(v.camera) for v in order)), placed.plane
+    told = {"doubts": falling} if (falling := falling_doubts(config)) else {}
     scene = replace(
-        scene, cameras=tuple(_named(v.camera) for v in order),
-        provenance={
+        scene, provenance={
             "method": f"many views: {inputs.route}", "inputs": inputs.account,
-            "poses": posed.report, "plane": placed.plane, "background": hole,
+            "poses": posed.report, "plane": plane, "background": hole, **told,
             "figures": figures, "working_size_px": [order[0].camera.width, order[0].camera.height],
             "seconds": round(time.perf_counter() - began, 1),
         },
     )  # fmt: skip
     write_report(folder, scene, posed, masks, fitted.gaussians)
+    if not config.has_table:
+        scene, plane = settled(scene, plane, posed.views[0].camera)
+        scene = replace(scene, provenance=scene.provenance | {"plane": plane})
     progress("done", 1.0)
     return scene
 
@@ -146,13 +153,21 @@ def _place(job: _Job, options: ManyViewsOptions) -> _Placed:
     progress("plane", 0.14)
     own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)
     metre_from = "depth" if inputs.route == "rgbd pictures" else ""
-    posed, plane = to_world_frame(
-        posed, settings, metric=metric, own=own_there, metre=metre_from, options=options.world_frame
-    )
+    if config.has_table:
+        posed, plane = to_world_frame(
+            posed, settings, metric=metric, own=own_there, metre=metre_from, options=options.world_frame
+        )
+    else:
+        given = metric and not metre_from
+        imu = inputs.up if posed.views[0].name == inputs.views[0].name else None
+        posed, plane = to_level_frame(
+            posed, config, given=given, metric=metric, own=own_there, imu_up=imu, options=options.level
+        )
     progress("masks", 0.15)
     masks = find_masks(config, inputs, settings, posed, prompt, folder)
-    if not metric and settings.camera_height_m == 0:
-        posed, plane = _scaled(posed, masks[config.entities[0].name], settings, plane, options.world_frame)
+    if not metric and (settings.camera_height_m == 0 or not config.has_table):
+        own_masks = masks[config.entities[0].name]
+        posed, plane = _scaled(posed, own_masks, settings, plane, options.world_frame, floor=config.has_table)
     return _Placed(posed, plane, prompt, masks)
 
 
@@ -186,7 +201,8 @@ def _label(
     deep = all(v.depth is not None for v in posed.views)  # then views have voted on every place already
     progress("shadows", 0.7)
     if not deep:
-        without_ground(train, masks, gaussians, given=given)
+        if job.config.has_table:
+            without_ground(train, masks, gaussians, given=given)
         masks = outlined(posed.views, masks, given=given)
     part = subrange(progress, 0.7, 0.74)
     whose, likely = classify(train, gaussians, masks, progress=part, device=job.device)
@@ -210,14 +226,17 @@ def _bodies(
     progress("meshes", 0.8)
     own = [gaussians[whose == 1 + i] for i in range(len(config.entities))]
     solids: list[TsdfMesh] = [
-        mesh_of(e, train, mine, gaussians[whose != 1 + i], masks, settings, points=most_say_own(posed, masks[e.name]))
+        mesh_of(
+            e, train, mine, gaussians[whose != 1 + i], masks, settings, points=most_say_own(posed, masks[e.name]),
+            floor=config.has_table,
+        )
         for i, (e, mine) in enumerate(zip(config.entities, own))
     ]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
     progress("hidden region", 0.84)
     # What masks took for an entity that turned out not to reach there.
     rest = [gaussians[whose == 0], *(mine[off_surface(s, mine, options=options.bind)] for s, mine in zip(solids, own))]
-    background, hole = fill_hidden_region(Gaussians.concatenate(rest), solids, train, union,
+    background, hole = fill_hidden_region(Gaussians.concatenate(rest), solids, train, union, ground=config.has_table,
                                           options=options.hidden_region)  # fmt: skip
     progress("particles", 0.87)
     bodies = measure(config, [s.mesh for s in solids], options=options.assembly)
@@ -243,10 +262,11 @@ def _prompt_view(inputs: Inputs, settings: ViewsSettings, posed: Posed) -> str:
 
 
 def _scaled(
-    posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, plane: dict[str, Any], options: WorldFrameOptions
-) -> tuple[Posed, dict[str, Any]]:
+    posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, plane: dict[str, Any], options: WorldFrameOptions,
+    *, floor: bool,
+) -> tuple[Posed, dict[str, Any]]:  # fmt: skip
     """Metres from the first entity's size."""
-    around = bounds_of(own_points(posed, masks), grow=0.5)
+    around = bounds_of(own_points(posed, masks), grow=0.5, floor=floor)
     box = visual_hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
     longest = float((box[1] - box[0]).max())
     assumed = settings.object_size_m or options.assumed_size_m

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pw_core.config import EntityConfig, SceneConfig
+from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera, Gaussians
 from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.lift import (
@@ -25,10 +26,11 @@ from pw_core.reconstruct.background.lift import (
     tinted_region,
 )
 from pw_core.reconstruct.background.light import LightOptions, Lit, estimate_light, kept_at
-from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual
+from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual, without_table
 from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
+from pw_core.reconstruct.ground.level import camera_by_up, distance_of, falling_doubts
 from pw_core.reconstruct.ground.table_edge import table_edge_doubts
 from pw_core.reconstruct.image import check_photo, working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
@@ -131,10 +133,7 @@ def lift_photo(
     original = check_photo(view.image)
     pixels = working_size(original, config.reconstruct.width_px)
     height, width = pixels.shape[:2]
-    camera = Camera.above_table(
-        height_m=config.camera.height_m, pitch_deg=config.camera.pitch_deg, hfov_deg=config.camera.hfov_deg,
-        width=width, height=height, name="photo",
-    )  # fmt: skip
+    camera = _camera(config, width, height)
     progress("masks", 0.05)
     scale = width / original.shape[1]
     seen = View(view.name, pixels, camera, valid=working_valid(view.valid, (width, height)))
@@ -153,8 +152,10 @@ def lift_photo(
     nothing = skins[0].gaussians[:0]
     things = assemble(config, bodies, bound, nothing)
     lit, filled, mute = _behind(seen, masks, hidden, unseen, table, things, config, options)
-    background, background_pixels = background_gaussians(filled, config, camera, options=options.background)
-    scene = replace(things, background=background, light=lit.light)
+    background, background_pixels = background_gaussians(
+        filled, config, camera, wall_m=_wall(config, solids), options=options.background
+    )
+    scene = replace(things, background=background, light=lit.light if config.has_table else None)
     progress("fitting", 0.6)
     # What the entities hide keeps its filled colour: the photo says nothing of it.
     free = np.where((background_pixels >= 0) & ~mute.reshape(-1)[background_pixels], background_pixels, -1)
@@ -185,6 +186,26 @@ def lift_photo(
     return scene
 
 
+def _camera(config: SceneConfig, width: int, height: int) -> Camera:
+    """The photo's, as the scene file says."""
+    if not config.has_table:
+        return camera_by_up(config, width=width, height=height, name="photo")
+    return Camera.above_table(
+        height_m=config.camera.height_m, pitch_deg=config.camera.pitch_deg, hfov_deg=config.camera.hfov_deg,
+        width=width, height=height, name="photo",
+    )  # fmt: skip
+
+
+def _wall(config: SceneConfig, solids: list[Solid]) -> float | None:
+    """x [m] of the backdrop where there is no table: as far behind the things as the scene file says, or as they are
+    large."""
+    if config.has_table:
+        return None
+    corners = np.concatenate([s.mesh.vertices for s in solids])
+    behind = config.table.backdrop_m or float(max(np.ptp(s.mesh.vertices, axis=0).max() for s in solids))
+    return float(corners[:, 0].max()) + behind
+
+
 def _behind(
     seen: View, masks: list[Mask], hidden: Mask, unseen: Mask, table: Mask, things: Scene, config: SceneConfig,
     options: PhotoLiftOptions,
@@ -192,6 +213,9 @@ def _behind(
     """The light; the photo (H, W, 3) without things and shadows; and where (H, W) the photo says nothing of that."""
     pixels, camera = seen.image, seen.camera
     covered = hidden_region(masks, [False] * len(masks), options=options.hidden) | unseen
+    if not config.has_table:
+        filled = fill(pixels, covered, table, camera, options=options.table)
+        return without_table(pixels, things.entities), filled, covered
     lit = estimate_light(
         pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
     )
@@ -220,8 +244,10 @@ def _masks(
     found = photo_masks(seen.image, config.entities, config.reconstruct.views, scale=scale)
     unseen = seen.unseen
     masks = [m & ~unseen for m in found]
-    hidden = hidden_region(masks, [not e.above for e in config.entities], options=options.hidden)
-    if unseen.any() and (table & ~hidden & ~unseen).sum() < options.least_table_share * table.sum():
+    standing = [config.has_table and not e.above for e in config.entities]
+    hidden = hidden_region(masks, standing, options=options.hidden)
+    seen_of_it = (table & ~hidden & ~unseen).sum()
+    if unseen.any() and config.has_table and seen_of_it < options.least_table_share * table.sum():
         # Plain grey stands there, which is as good as what nothing could fill it with.
         return masks, hidden, np.zeros_like(unseen), [CUT_OUT]
     return masks, hidden | unseen, unseen, []
@@ -232,6 +258,8 @@ def _doubts(seen: View, masks: list[Mask], scene: Scene, scale: float) -> list[s
     of_masks = [
         text for m, e in zip(masks, scene.config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)
     ]  # fmt: skip
+    if not scene.config.has_table:
+        return of_masks + falling_doubts(scene.config)
     of_camera = table_edge_doubts(seen.image, masks, seen.camera, scene.config)
     return of_masks + of_camera + size_doubts(scene.entities, scene.config.camera.height_m)
 
@@ -240,6 +268,11 @@ def _depth(
     pixels: Rgb, table: Mask, config: SceneConfig, camera: Camera, progress: Progress, options: AlignOptions
 ) -> Aligned:
     """What the configured provider makes of the photo, in metres."""
+    if not config.has_table:
+        raise ReconstructError(
+            "reconstruct.depth: a depth provider's metre is that of the table, and there is none (ground: none)",
+            code=ErrorCode.INVALID_CONFIG,
+        )
     provider = load_provider(config.reconstruct.depth, DEPTH)
     with tempfile.TemporaryDirectory(prefix="pw_depth_") as folder:
         guess = provider.depth(pixels, folder=Path(folder), progress=progress)
@@ -256,7 +289,9 @@ def _solids(
         mid = done[entity.above].mid_m if entity.above in done else None
         if mid is None and entity.diameter_m > 0:
             mid = _distance(mask, entity, camera)
-        done[entity.name] = make_solid(mask, entity, camera, mid_m=mid)
+        if mid is None and (entity.distance_m > 0 or not config.has_table):
+            mid = distance_of(config, entity.name)
+        done[entity.name] = replace(make_solid(mask, entity, camera, mid_m=mid), floor=config.has_table)
         if depth is not None:
             done[entity.name] = with_front(
                 done[entity.name], depth, camera, standing=mid is None, name=entity.name, options=options

@@ -16,6 +16,7 @@ from pw_core.reconstruct.background.ground_texture import fill_texture
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound
 from pw_core.reconstruct.ground.depth_unit import DepthUnitOptions, check_height
+from pw_core.reconstruct.ground.level import falling_doubts, settled, to_level_frame
 from pw_core.reconstruct.ground.plane import find_plane
 from pw_core.reconstruct.ground.world_frame import to_world_frame
 from pw_core.reconstruct.inputs import ViewInput
@@ -69,10 +70,11 @@ class RgbdLiftOptions:
 
 
 def lift_rgbd(
-    config: SceneConfig, view: ViewInput, *, settings: ViewsSettings, progress: Progress = no_progress,
-    options: RgbdLiftOptions = RgbdLiftOptions(),
+    config: SceneConfig, view: ViewInput, *, settings: ViewsSettings, up: F64 | None = None,
+    progress: Progress = no_progress, options: RgbdLiftOptions = RgbdLiftOptions(),
 ) -> Scene:  # fmt: skip
-    """A scene from one picture with depth; intrinsics as given, or from config.camera.hfov_deg.
+    """A scene from one picture with depth; intrinsics as given, or from config.camera.hfov_deg. up (3,): a recording's
+    IMU's, in the camera's axes.
 
     Raises:
         ReconstructError: INVALID_IMAGE (an entity without depth), INVALID_PROMPT, RECONSTRUCT_FAILED.
@@ -84,18 +86,26 @@ def lift_rgbd(
     found = prompted_masks(first.image, config.entities, settings, scale=first.camera.width / view.image.shape[1])
     masks = [_own(first, m & ~first.unseen, options) for m in found]
     progress("plane", 0.3)
-    posed, standing = to_world_frame(_around(posed, masks, config, options), settings, metric=True)
+    table = config.has_table
+    if table:
+        posed, standing = to_world_frame(_around(posed, masks, config, options), settings, metric=True)
+    else:
+        own = np.ones(len(posed.points), bool)
+        given = view.viewmat is not None
+        posed, standing = to_level_frame(posed, config, given=given, metric=True, own=own, imu_up=up)
     seen = posed.views[0]
     camera = seen.camera
-    if settings.depth_scale == 0 and view.viewmat is None:
+    if table and settings.depth_scale == 0 and view.viewmat is None:
         check_height(float(camera.centre[2]), config.camera.height_m, "camera.height_m", options=options.unit)
     progress("solids", 0.4)
     solids, skins = [], []
     for entity, mask in zip(config.entities, masks):
         front = _front(seen, mask, entity.name, options)
-        upright = not entity.above and entity.shape == "inflate"
+        upright = table and not entity.above and entity.shape == "inflate"
         back = back_depth(front, mask, camera, depth_ratio=entity.depth_ratio, standing=upright)
-        solids.append(tsdf_between(camera, mask, front, back, voxels=settings.voxels, name=entity.name))
+        solids.append(
+            tsdf_between(camera, mask, front, back, voxels=settings.voxels, name=entity.name, floor=table)
+        )
         skins.append(_skin(seen.image, front, mask, camera, solids[-1], options))
     progress("background", 0.6)
     union = np.any(masks, axis=0)
@@ -112,10 +122,17 @@ def lift_rgbd(
         options=options.bind,
     )  # fmt: skip
     progress("done", 1.0)
+    scene = replace(scene, binding=binding, foreground=foreground, cameras=(replace(camera, name="photo"),))
+    if table:
+        standing = standing | {"points": "depth around what stands on it"}
+    else:
+        scene, standing = settled(scene, standing, camera)
+    told = {"doubts": falling} if (falling := falling_doubts(config)) else {}
     return replace(
-        scene, binding=binding, foreground=foreground, cameras=(replace(camera, name="photo"),),
-        provenance={"method": "RGB-D lift", "plane": standing | {"points": "depth around what stands on it"},
-                    "working_size_px": [camera.width, camera.height], "seconds": round(time.perf_counter() - began, 2)},
+        scene, provenance={
+            "method": "RGB-D lift", "plane": standing, **told,
+            "working_size_px": [camera.width, camera.height], "seconds": round(time.perf_counter() - began, 2),
+        },
     )  # fmt: skip
 
 

@@ -23,13 +23,16 @@ class BoundsOptions:
     """Of the visual hull: fewer say nothing."""
 
 
-def bounds_of(points: F64, *, grow: float = 0.1, options: BoundsOptions = BoundsOptions()) -> F64:
-    """Box [m] (2, 3) round points (n, 3) without their outermost per cent, on the plane; `grow`: by this share of its
-    longest side on all sides."""
+def bounds_of(
+    points: F64, *, grow: float = 0.1, floor: bool = True, options: BoundsOptions = BoundsOptions()
+) -> F64:  # fmt: skip
+    """Box [m] (2, 3) round points (n, 3) without their outermost per cent, on the plane if there is a `floor`; `grow`:
+    by this share of its longest side on all sides."""
     low, high = np.percentile(points, options.percentiles, axis=0)
     margin = grow * float((high - low).max())
     low, high = low - margin, high + margin
-    low[2] = 0.0
+    if floor:
+        low[2] = 0.0
     return np.stack([low, high])
 
 

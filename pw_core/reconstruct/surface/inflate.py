@@ -63,7 +63,7 @@ class InflateOptions:
 class Solid:
     """Front and back depth [m] (H, W) along the optical axis, nan outside the mask; the mesh of what lies between.
 
-    mid_m is the distance [m] of the vertical plane that the solid is inflated about.
+    mid_m is the distance [m] of the vertical plane that the solid is inflated about; floor: whether it ends at z = 0.
     """
 
     mask: Mask
@@ -71,13 +71,14 @@ class Solid:
     back: F64
     mid_m: float
     mesh: Mesh
+    floor: bool = True
 
     def contains(self, camera: Camera, points: F64) -> NDArray[np.bool_]:
         """Which of `points` [m] (n, 3) are inside."""
         cells, depth, seen = camera.pixels(points)
         x, y = cells.T
         between = self.mask[y, x] & (depth > self.front[y, x]) & (depth < self.back[y, x])
-        return np.asarray(seen & between & (points[:, 2] >= 0))
+        return np.asarray(seen & between & ((points[:, 2] >= 0) | (not self.floor)))
 
 
 def pixel_centres(height: int, width: int) -> F64:

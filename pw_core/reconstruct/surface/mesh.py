@@ -48,10 +48,11 @@ class MeshOptions:
 
 def mesh_of(
     entity: EntityConfig, views: Sequence[View], own: Gaussians, others: Gaussians, masks: Masks,
-    settings: ViewsSettings, *, points: F64, options: MeshOptions = MeshOptions(),
+    settings: ViewsSettings, *, points: F64, floor: bool = True, options: MeshOptions = MeshOptions(),
 ) -> TsdfMesh:  # fmt: skip
     """The closed mesh of an entity: what its Gaussians `own` show of it, or its depth where that was given, carved by
     its masks but where the Gaussians of something else, `others`, hide it. points (n, 3): that are known to be on it.
+    floor: whether it stands on the plane z = 0.
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): it has hardly any Gaussians, or its surface does not close.
@@ -63,9 +64,10 @@ def mesh_of(
     centre = np.median(own.means, axis=0).astype(np.float64)
     one_sided = seen_from_one_side([v.camera for v in views], centre, options=options.back_side)
     shown, roomy = _depth_views(name, views, own, others, masks, one_sided, options)
-    around = bounds_of(own.means.astype(np.float64), grow=options.box_growth, options=options.bounds)
+    around = bounds_of(own.means.astype(np.float64), grow=options.box_growth, floor=floor, options=options.bounds)
     box = visual_hull_bounds(roomy, {v.name: v.camera for v in views}, around, options=options.bounds)
-    box[0, 2] = 0.0
+    if floor:
+        box[0, 2] = 0.0
     if one_sided:
         middle = max(range(len(views)), key=lambda k: int((shown[k].depth > 0).sum()))
         camera, mask = views[middle].camera, masks[name][views[middle].name]
@@ -73,11 +75,13 @@ def mesh_of(
             front = common_front(shown, camera, mask, points, options=options.back_side)
             found = front_and_back(camera, front, mask, depth_ratio=entity.depth_ratio, options=options.back_side)
             if found is not None:
-                return tsdf_between(camera, mask, *found, voxels=settings.voxels, name=name, options=options.tsdf)
+                return tsdf_between(
+                    camera, mask, *found, voxels=settings.voxels, name=name, floor=floor, options=options.tsdf
+                )
         back = far_side(camera, shown[middle].depth, mask, centre, depth_ratio=entity.depth_ratio,
                         options=options.back_side)  # fmt: skip
         shown += [] if back is None else [back]
-    return fuse_tsdf(shown, box, voxels=settings.voxels, name=name, options=options.tsdf)
+    return fuse_tsdf(shown, box, voxels=settings.voxels, name=name, floor=floor, options=options.tsdf)
 
 
 def _depth_views(

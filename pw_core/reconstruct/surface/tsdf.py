@@ -83,19 +83,20 @@ class TsdfMesh:
 
 
 def fuse_tsdf(
-    views: Sequence[DepthView], bounds: F64, *, voxels: int, name: str, options: TsdfOptions = TsdfOptions()
-) -> TsdfMesh:
+    views: Sequence[DepthView], bounds: F64, *, voxels: int, name: str, floor: bool = True,
+    options: TsdfOptions = TsdfOptions(),
+) -> TsdfMesh:  # fmt: skip
     """Truncated signed distances (Curless and Levoy 1996) averaged over the views, carved by the silhouettes.
 
-    What no view sees free is solid down to the plane z = 0, where the mesh is closed. Where views differ, each speaks
-    for a longer way behind its surface. bounds [m] (2, 3).
+    What no view sees free is solid down to the plane z = 0, where the mesh is closed if there is a `floor`. Where views
+    differ, each speaks for a longer way behind its surface. bounds [m] (2, 3).
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): nothing is left, or the surface does not close.
     """
     one_sided = any(view.guessed for view in views)
-    grid = _Grid.round_box(bounds, voxels, options)
-    below = np.clip(-grid.points[:, 2], -grid.reach, grid.reach)
+    grid = _Grid.round_box(bounds, voxels, floor, options)
+    below = grid.below(floor)
     outside = np.maximum(_outside(views, grid, one_sided=one_sided, options=options), below)
 
     def solid(truncations: float) -> TsdfMesh:
@@ -108,7 +109,7 @@ def fuse_tsdf(
     if one_sided:  # finer voxels, or a longer reach, would follow its noise along the line of sight
         return out
     if float((tight[1] - tight[0]).max()) < options.roomy_ratio * float((bounds[1] - bounds[0]).max()):
-        return fuse_tsdf(views, tight, voxels=voxels, name=name, options=options)
+        return fuse_tsdf(views, tight, voxels=voxels, name=name, floor=floor, options=options)
     noise = _noise(views, out.mesh, options.noise_samples) / step - options.clean_noise_voxels
     truncations = float(np.clip(1 + options.reach_per_noise_voxel * noise, 1, options.max_reach))
     return solid(truncations) if truncations > 1 else out
@@ -126,14 +127,20 @@ class _Grid:
     reach: float
 
     @classmethod
-    def round_box(cls, bounds: F64, voxels: int, options: TsdfOptions) -> _Grid:
-        """So many along the longest side of a box [m] (2, 3), which starts a little below the plane."""
+    def round_box(cls, bounds: F64, voxels: int, floor: bool, options: TsdfOptions) -> _Grid:
+        """So many along the longest side of a box [m] (2, 3), which starts a little below the plane if there is one."""
         step = float((bounds[1] - bounds[0]).max()) / voxels
         low, high = bounds[0] - options.margin_voxels * step, bounds[1] + options.margin_voxels * step
-        low[2] = -2.5 * step  # the plane lies between two layers
+        if floor:
+            low[2] = -2.5 * step  # the plane lies between two layers
         axes = [np.arange(a, b + step, step) for a, b in zip(low, high)]
         points = np.stack(np.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
         return cls(points, tuple(map(len, axes)), low, step, options.truncation_voxels * step)
+
+    def below(self, floor: bool) -> F64:
+        """How far the points are below the plane [m] (n,), truncated; nowhere below, where there is none."""
+        z = -self.points[:, 2] if floor else np.full(len(self.points), -self.reach)
+        return np.asarray(np.clip(z, -self.reach, self.reach))
 
 
 def _surface(views: Sequence[DepthView], grid: _Grid, truncations: float) -> F64:
@@ -231,9 +238,11 @@ def _noise(views: Sequence[DepthView], mesh: Mesh, samples: int) -> float:
 
 
 def tsdf_between(
-    camera: Camera, mask: Mask, front: F64, back: F64, *, voxels: int, name: str, options: TsdfOptions = TsdfOptions()
-) -> TsdfMesh:
-    """What lies between two depth maps [m] (H, W) of one camera, inside its silhouette and above z = 0, as a mesh.
+    camera: Camera, mask: Mask, front: F64, back: F64, *, voxels: int, name: str, floor: bool = True,
+    options: TsdfOptions = TsdfOptions(),
+) -> TsdfMesh:  # fmt: skip
+    """What lies between two depth maps [m] (H, W) of one camera, inside its silhouette and, if there is a `floor`,
+    above z = 0, as a mesh.
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): nothing is left, or the surface does not close.
@@ -241,14 +250,15 @@ def tsdf_between(
     y, x = np.nonzero(mask)
     pixel = np.stack([x, y], 1).astype(np.float64) + 0.5
     ends = np.concatenate([camera.unproject(pixel, front[y, x]), camera.unproject(pixel, back[y, x])])
-    grid = _Grid.round_box(np.stack([ends.min(0), ends.max(0)]), voxels, options)
+    grid = _Grid.round_box(np.stack([ends.min(0), ends.max(0)]), voxels, floor, options)
+    below = grid.below(floor)
     uv, z = camera.project(grid.points)
     nearest = ndimage.distance_transform_edt(~mask, return_distances=False, return_indices=True)
     f, b = (_sampled(d[tuple(nearest)], uv) for d in (front, back))
-    parts = [f - z, z - b, _sampled(_from_outline(mask), uv) * z / camera.K[0, 0], -grid.points[:, 2]]
+    parts = [f - z, z - b, _sampled(_from_outline(mask), uv) * z / camera.K[0, 0], below]
     field = np.clip(np.max(parts, axis=0), -grid.reach, grid.reach)
     volume = ndimage.gaussian_filter(field.reshape(grid.shape), options.between_smoothing_voxels)
-    volume = np.maximum(volume, np.clip(-grid.points[:, 2], -grid.reach, grid.reach).reshape(grid.shape))
+    volume = np.maximum(volume, below.reshape(grid.shape))
     return _close(volume, grid, name)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.gaussians import F64
+from pw_core.gaussians import F32, F64
 from pw_core.scene import Body, Entity, Scene
 from pw_core.simulate.actions import Active
 from pw_core.simulate.engine import COUPLING_CELLS, HELD_ARMATURE, Diverged
@@ -130,6 +130,7 @@ class FastEngine:
         self._solver = Solver(
             np.repeat(np.arange(len(counts), dtype=np.int32), counts), entities=len(counts), dx=settings.cell_m,
             dt=settings.substep_s, volume=settings.particle_size_m**3, lower=settings.lower, upper=settings.upper,
+            floor=scene.config.has_table,
         )  # fmt: skip
         self._counts = counts
         self._solver.friction = np.float32(scene.config.simulation.floor_friction)
@@ -167,6 +168,10 @@ class FastEngine:
                 k, entity.material.model, lam=row[0], mu=row[1], threshold=row[2], viscosity=row[3],
                 mass=entity.mass_kg / max(1, self._counts[k]),
             )  # fmt: skip
+
+    def hold(self, positions: F32) -> None:
+        """See `Engine`."""
+        self._solver.hold(positions)
 
     def write_friction(self, body: str, friction: float) -> None:
         """See `Engine`."""

@@ -22,6 +22,7 @@ from pw_core.simulate.fast.layout import (
     BY,
     DT,
     DX,
+    FLOOR,
     GRAVITY,
     HIGH,
     LIST,
@@ -110,12 +111,14 @@ def _stop(grid, first, nz, z0, px, py, dx, constants):
 @njit(**PART)
 def move(
     node, total, grid, box_x, box_y, box_z, box_ny, box_nz, constants, slots, slot_count, friction, bodies, shapes,
-    distances, gradients, reactions,
+    distances, gradients, reactions, held, held_low,
 ):  # fmt: skip
-    """A block's momenta to velocities in `grid`: gravity, actions, the table z = 0, bodies in their order, the wall.
+    """A block's momenta to velocities in `grid`: gravity, actions, the table z = 0, bodies in their order, the wall,
+    and what is held.
 
     slots [slot, 8]: the actions with a radius, `slot_count` of them; those without are part of the gravity.
     reactions [body, 6]: written to, what the block gives the bodies.
+    held [x, y, z] from the node held_low (3,): where it is not 0 nothing moves; empty: nothing is held.
     """
     reactions[:] = 0
     velocity = np.zeros(3)
@@ -144,7 +147,7 @@ def move(
                     w = _slot_weight(slot, px, py, np.float32(z0 + j) * dx) * dt
                     for a in range(3):
                         grid[first + 4 * j + a] += w * slot[a]
-        for j in range(min(nz, 1 - z0)):  # nodes on the table's plane and beneath
+        for j in range(min(nz, np.intp(constants[FLOOR]) + 1 - z0)):  # nodes on the table's plane and beneath
             n = first + 4 * j
             if total[source + 4 * j + 3] > np.float32(SMALLEST_MASS):
                 zero, one = np.float32(0.0), np.float32(1.0)
@@ -169,3 +172,9 @@ def move(
         low, high = np.float32(z0) * dx, np.float32(z0 + nz) * dx
         if aside or low <= constants[LOW + 2] or high >= constants[HIGH + 2]:
             _stop(grid, first, nz, z0, px, py, dx, constants)
+        hx, hy = x - held_low[0], y - held_low[1]
+        if 0 <= hx < held.shape[0] and 0 <= hy < held.shape[1]:
+            for j in range(max(0, held_low[2] - z0), min(nz, held_low[2] + held.shape[2] - z0)):
+                if held[hx, hy, z0 + j - held_low[2]]:
+                    n = first + 4 * j
+                    grid[n] = grid[n + 1] = grid[n + 2] = np.float32(0.0)

@@ -9,8 +9,11 @@ X, V, C, F, JP, ROWS = 0, 3, 6, 15, 24, 25
 LAW, LAMBDA, MU, YIELD, VISCOSITY, MASS, ENTITY = 0, 1, 2, 3, 4, 5, 8
 LAWS = {"elastic": 0, "plastic": 1, "snow": 2, "liquid": 3}
 
-# The constants of a substep. STRESS is -dt * volume * 4 / dx^2; walls' corners in LOW and HIGH.
-DT, DX, INVERSE_DX, STRESS, LOW, HIGH, GRAVITY, CONSTANTS = 0, 1, 2, 3, 4, 7, 10, 16
+# The constants of a substep. STRESS is -dt * volume * 4 / dx^2; walls' corners in LOW and HIGH; FLOOR is the highest
+# node of the table and beneath, along z.
+DT, DX, INVERSE_DX, STRESS, LOW, HIGH, GRAVITY, FLOOR, CONSTANTS = 0, 1, 2, 3, 4, 7, 10, 14, 16
+NO_FLOOR = -1e6
+"""That, where there is no table."""
 
 # Vectors of a thread's scratch memory, times 16 floats.
 EXCHANGE, TURNED, WX, WXD, WY, WYD, FZ, CELL = 0, 16, 32, 35, 38, 41, 44, 45

@@ -27,6 +27,13 @@ class OutOfDomain(Exception):
     """Particles are at no finite position, or outside the grid."""
 
 
+def held_nodes(positions: NDArray[np.float32], inverse_dx: np.float32) -> NDArray[np.int64]:
+    """The grid's nodes (m, 3) that particles at these positions [m] (n, 3) give their momentum to."""
+    base = np.floor(positions.astype(np.float32) * inverse_dx - np.float32(0.5)).astype(np.int64)
+    offsets = np.stack(np.meshgrid(*[np.arange(3)] * 3, indexing="ij"), -1).reshape(-1, 3)
+    return np.unique((base[:, None] + offsets).reshape(-1, 3), axis=0)
+
+
 class Solver:
     """MPM particles of several entities on a grid over `lower` to `upper` [m] (3,).
 
@@ -34,11 +41,12 @@ class Solver:
         owners: each particle's entity, (n,) int32; all of an entity have the same mass and material.
         dx: the grid's spacing [m]; volume: of a particle, in all entities, as Genesis has it [m³].
         dt: a substep [s].
+        floor: whether the table z = 0 bears what comes down.
     """
 
     def __init__(
         self, owners: NDArray[np.int32], *, entities: int, dx: float, dt: float, volume: float, lower: NDArray[Any],
-        upper: NDArray[Any],
+        upper: NDArray[Any], floor: bool = True,
     ) -> None:  # fmt: skip
         n = len(owners)
         self.positions, self.velocities = np.zeros((n, 3), np.float32), np.zeros((n, 3), np.float32)
@@ -61,7 +69,9 @@ class Solver:
         k[layout.STRESS] = -dt * volume * layout.VOLUME_SCALE * 4 * density * density
         k[layout.LOW : layout.LOW + 3] = np.asarray(lower) + 3 * dx
         k[layout.HIGH : layout.HIGH + 3] = np.asarray(upper) - 3 * dx
+        k[layout.FLOOR] = 0 if floor else layout.NO_FLOOR
         self.constants = k
+        self.held, self._held_low = np.zeros((0, 0, 0), np.uint8), np.zeros(3, np.int64)
         # Memory that is never touched is never there: the box of nodes is as large as the domain allows.
         nodes = np.prod(high - low + 24)
         self._grid = np.zeros(int(nodes) * 4, np.float32)
@@ -82,6 +92,16 @@ class Solver:
         e[layout.LAW], e[layout.LAMBDA], e[layout.MU] = layout.LAWS[law], lam, mu
         e[layout.YIELD], e[layout.VISCOSITY] = threshold, viscosity
         e[layout.MASS] = mass * layout.VOLUME_SCALE
+
+    def hold(self, positions: NDArray[np.float32]) -> None:
+        """From now on the nodes that particles at these positions [m] (n, 3) reach stay at rest, and no others: such
+        particles do not move at all, what is next to them is bound to them."""
+        nodes = held_nodes(positions, self.constants[layout.INVERSE_DX])
+        low = nodes.min(0) if len(nodes) else np.zeros(3, np.int64)
+        self.held = np.zeros(nodes.max(0) - low + 1 if len(nodes) else (0, 0, 0), np.uint8)
+        self._held_low = low
+        if len(nodes):
+            self.held[tuple((nodes - low).T)] = 1
 
     def add_body(self, grid: DistanceGrid, *, mass: float, inertia: F64, friction: float, softness: float) -> int:
         """A rigid body at rest at the origin; its row.
@@ -150,7 +170,8 @@ class Solver:
             threads if crew else 1, shared, substeps, done, self.positions, self.velocities, self.C, self.F, self.Jp,
             self._order, self._sorted, self._stride, self._units, self._nodes, self._lists, self._info, self._tiles,
             self._grid, self.constants, self.entities, self.slots, self.slot_count, self.friction, self.bodies,
-            self.shapes, self.distances, self.gradients, self._reactions, PIECES, OFFSETS,
+            self.shapes, self.distances, self.gradients, self._reactions, self.held,
+            self._held_low, PIECES, OFFSETS,
         )  # fmt: skip
         if crew is None:
             denormals.call(run, *args)

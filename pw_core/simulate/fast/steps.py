@@ -88,7 +88,7 @@ def _return(unit, order, positions, velocities, cs, fs, jps, p, stride):
 def run(
     threads, shared, substeps, done, positions, velocities, cs, fs, jps, order, p, stride, units, nodes, lists, info,
     tiles, grid, constants, entities, slots, slot_count, friction, bodies, shapes, distances,
-    gradients, reactions, pieces, offsets,
+    gradients, reactions, held, held_low, pieces, offsets,
 ):  # fmt: skip
     """Take the sorted particles through `substeps`, fewer if one drifts out of its unit's reach: done[0] says.
 
@@ -121,7 +121,7 @@ def run(
             collect(nodes[u], units, lists, tiles, total)
             move(
                 nodes[u], total, grid, x0, y0, z0, ny, nz, constants, slots, slot_count, friction, bodies, shapes,
-                distances, gradients, reactions[u],
+                distances, gradients, reactions[u], held, held_low,
             )  # fmt: skip
             u = atomic_add(shared, QUEUE, 1)
         _meet(shared, threads)

@@ -27,7 +27,7 @@ from pw_core.cli.own.known import OwnPhoto, known_of, told_of, write, written
 from pw_core.cli.own.presets import PRESETS
 from pw_core.config import EntityConfig, SceneConfig, ViewsSettings
 from pw_core.errors import ErrorCode, PWError, ReconstructError, SceneError
-from pw_core.progress import Progress, subrange
+from pw_core.progress import subrange
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -228,8 +228,8 @@ class Session:
         self._pictures = [_jpeg(world.render().rgb)]
         frames = config.rounds[0].duration / config.frame_interval_s
         every = max(1, math.ceil(frames / self.options.film_pictures))
-        onward: Progress = subrange(self._told, share, 1.0)
-        for i, frame in enumerate(world.rollout(config.rounds[0].actions, config.rounds[0].duration, progress=onward)):
+        ready, onward = subrange(self._told, share, share + 0.1), subrange(self._told, share + 0.1, 1.0)
+        for i, frame in enumerate(world.rollout(config.rounds[0].actions, config.rounds[0].duration, progress=ready)):
             onward("rolling out", frame.fraction)
             if i % every == 0 and i:
                 self._pictures.append(_jpeg(world.render(physics=frame.physics).rgb))

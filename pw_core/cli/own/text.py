@@ -2,13 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pw_core.cli.own.camera import Known, Solved, box_of
 from pw_core.cli.own.presets import PRESETS
 
 
-def scene_text(name: str, photo: Path, known: Known, solved: Solved, *, particles: int = 0) -> str:
+@dataclass(frozen=True, kw_only=True)
+class SceneTextOptions:
+    """The push that a new scene begins with: seen, and not out of the picture."""
+
+    push_weights: float = 0.8
+    """Its force over the thing's weight: more than friction holds, by a little."""
+    push_s: float = 0.1
+    """How long it lasts."""
+    round_s: float = 0.4
+    """How long is looked at."""
+    room_m: float = 0.3
+    """Free room round the things: what rolls without friction goes so far."""
+    room_ratio: float = 1.5
+    """The same over the first thing's size, for large ones."""
+
+
+def scene_text(
+    name: str, photo: Path, known: Known, solved: Solved, *, particles: int = 0,
+    options: SceneTextOptions = SceneTextOptions(),
+) -> str:  # fmt: skip
     """The scene file, as YAML with comments; particles: 0 as many as is usual."""
     lines = [
         f"# Made by `pw new {photo.name}`. What says GUESS is one: mend it, or give it to `pw new`.",
@@ -40,26 +60,27 @@ def scene_text(name: str, photo: Path, known: Known, solved: Solved, *, particle
             "    # depth_ratio: 1.0  # how deep it is, of how wide it looks",
             "    # shape: revolve    # a cup, a bottle: round about its axis",
         ]
-    if particles:
-        lines.append(f"simulation: {{particles: {particles}}}  # in all that is not rigid")
-    return "\n".join([*lines, *_round(known, solved)]) + "\n"
+    room = f"margin_m: {max(options.room_m, options.room_ratio * max(solved.size_m)):.2g}"  # a round thing rolls
+    some = f"particles: {particles}, " if particles else ""
+    lines.append(f"simulation: {{{some}{room}}}  # margin_m [m]: free room round the things")
+    return "\n".join([*lines, *_round(known, solved, options)]) + "\n"
 
 
-def _round(known: Known, solved: Solved, *, share: float = 1.5) -> list[str]:
-    """A push of the first thing with `share` times what it weighs about, as wide as its box."""
+def _round(known: Known, solved: Solved, options: SceneTextOptions) -> list[str]:
+    """A push of the first thing, as wide as its box."""
     first, (wide, high) = known.things[0], solved.size_m
     density = float(PRESETS[first.material].material["density_kg_m3"])
-    newtons = share * 9.81 * density * 0.5 * wide * wide * high  # half of a block of its box
+    newtons = options.push_weights * 9.81 * density * 0.5 * wide * wide * high  # half of a block of its box
     centre = f"[{solved.foot_m + wide / 3:.3g}, {solved.aside_m:.3g}, {high / 2:.3g}]"
     return [
         "rounds:  # what happens to it, one after the other; see docs/engine.md for the kinds of actions",
         "  - name: pushed",
-        "    duration: 0.5  # [s]",
+        f"    duration: {options.round_s:g}  # [s]",
         "    actions:",
         "      # center [m]: x away from the camera, y to its left, z up; magnitude of a push [N] in all, here about "
-        f"{share:g} times its weight",
-        f"      - {{type: push, entity: {first.name}, duration: 0.15, center: {centre}, direction: [0, -1, 0], "
-        f"radius: {max(wide, high):.3g}, magnitude: {newtons:.3g}}}",
+        f"{options.push_weights:g} times its weight",
+        f"      - {{type: push, entity: {first.name}, duration: {options.push_s:g}, center: {centre}, "
+        f"direction: [0, -1, 0], radius: {max(wide, high):.3g}, magnitude: {newtons:.3g}}}",
     ]
 
 

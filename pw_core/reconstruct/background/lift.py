@@ -45,6 +45,8 @@ class BackgroundOptions:
     rings: tuple[tuple[int, float], ...] = ((2, 0.12), (4, 0.6))
     """Size of cells [px] past the picture's borders, and how far they go [share of the width]; half as far up and
     down."""
+    far_ring: tuple[int, float] = (16, 1.5)
+    """The same beyond those: what is seen of it, turned by 40 degrees, is a blur."""
     overlap: float = 1.5
     """How wide the Gaussian of a coarse cell is, in cells."""
     border_px: int = 4
@@ -158,6 +160,8 @@ def background_gaussians(
     y, x = np.mgrid[horizon - size : horizon + height // 4 : size, -outer : width + outer : size]
     if wall_m is None:
         layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
+    far, share = options.far_ring
+    layers.append((_ring(height, width, outer, round(share * width), far), far, False))
     parts, pixels = [], []
     for centres, size, wall_only in layers:
         points, across, down, keep = _lay(

@@ -41,7 +41,7 @@ def without_openings(photo: Rgb, mask: Mask, *, options: OpeningOptions = Openin
     """The mask (H, W) of a thing in the photo (H, W, 3) without its openings."""
     area = int(mask.sum())
     wall = options.wall_ratio * float(np.sqrt(area))
-    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
+    lab = np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
     inside, outside = (np.asarray(ndimage.distance_transform_edt(m)) for m in (mask, ~mask))
     beside = _local(lab, (outside > options.rim_px) & (outside < 2 * wall), wall)
     alike = np.linalg.norm(lab - beside, axis=-1) < options.alike_lab

@@ -12,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.gaussians import F64, Camera
+from pw_core.reconstruct.surface.silhouette import Silhouette
 from pw_core.reconstruct.types import Mask
 
 
@@ -23,8 +24,6 @@ class BoxOptions:
     """From which its turn about the vertical is looked for."""
     evaluations: int = 250
     """Of silhouettes, from each."""
-    fraction_bits: int = 4
-    """Of a pixel, that outlines are drawn to."""
     square_cost: float = 0.01
     """Of a share of the mask, for each e times that it is deeper than wide, or less deep: the silhouette of a box seen
     face on hardly tells."""
@@ -53,54 +52,30 @@ class Box:
 
 def find_box(mask: Mask, camera: Camera, *, options: BoxOptions = BoxOptions()) -> Box | None:
     """The box on z = 0 whose silhouette is nearest to a mask (H, W); None where its foot shows no table."""
-    from scipy.optimize import minimize
-
-    rows, columns = (np.flatnonzero(mask.any(axis=a)) for a in (1, 0))
-    ray = camera.rays(np.array([[columns.mean() + 0.5, rows[-1] + 1.0]]))[0]
-    if ray[2] > -1e-6:
+    seen = Silhouette.of(mask, camera)
+    if seen is None:
         return None
-    near = float(-camera.centre[2] / ray[2] * ray[0])
-    wide = len(columns) * near / camera.K[0, 0]
-    pad = max(len(rows), len(columns)) // 4
-    window = (slice(max(rows[0] - pad, 0), rows[-1] + pad), slice(max(columns[0] - pad, 0), columns[-1] + pad))
-    small = np.ascontiguousarray(mask[window]).astype(np.uint8)
-    origin = np.array([window[1].start, window[0].start], np.float64)
+    wide = seen.width_m
+    middle = seen.near_m + wide / 2
 
-    def box(p: F64) -> Box:
-        return Box(float(p[0]), float(p[1]), np.exp(p[2:5]), float(p[5]), 0.0)
+    def box(p: F64, iou: float = 0.0) -> Box:
+        return Box(float(p[0]), float(p[1]), np.exp(p[2:5]), float(p[5]), iou)
 
     def cost(p: F64) -> float:
-        return 1 - _iou(box(p), small, origin, camera, options) + options.square_cost * abs(float(p[2] - p[3]))
+        return 1 - seen.iou(box(p).corners()) + options.square_cost * abs(float(p[2] - p[3]))
 
-    best: tuple[float, F64] | None = None
-    x = near + wide / 2
-    y = float(ray[1] / ray[0] * x)
+    rows, columns = (np.ptp(np.flatnonzero(mask.any(axis=a))) + 1 for a in (1, 0))
+    steps = np.array([0.2 * wide, 0.1 * wide, 0.2, 0.2, -0.2, 0.2])
+    best: tuple[F64, float] | None = None
     for yaw in np.radians(options.yaws_deg):
         side = np.log(wide / (abs(np.cos(yaw)) + abs(np.sin(yaw))))
-        start = np.array([x, y, side, side, np.log(len(rows) / len(columns) * wide), yaw])
-        steps = np.vstack([start, start + np.diag([0.2 * wide, 0.1 * wide, 0.2, 0.2, -0.2, 0.2])])
-        found = minimize(cost, start, method="Nelder-Mead", options={
-            "initial_simplex": steps, "maxfev": options.evaluations, "xatol": 1e-4, "fatol": 1e-4,
-        })  # fmt: skip
-        if best is None or found.fun < best[0]:
-            best = float(found.fun), np.asarray(found.x)
+        across = seen.across_m * middle / seen.near_m
+        start = np.array([middle, across, side, side, np.log(rows / columns * wide), yaw])
+        found = seen.best(cost, start, steps, options.evaluations)
+        if best is None or found[1] < best[1]:
+            best = found
     assert best is not None
-    b = box(best[1])
-    return Box(b.x, b.y, b.size, b.yaw, _iou(b, small, origin, camera, options))
-
-
-def _iou(box: Box, mask: np.ndarray, origin: F64, camera: Camera, o: BoxOptions) -> float:
-    """Of a box's silhouette with a mask (h, w), whose first pixel is at `origin` (column, row)."""
-    import cv2
-
-    uv, depth = camera.project(box.corners())
-    if depth.min() < 1e-3 or np.abs(uv).max() > 1e5:
-        return 0.0
-    outline = cv2.convexHull((uv - origin - 0.5).astype(np.float32))
-    drawn = np.zeros_like(mask)
-    cv2.fillConvexPoly(drawn, (outline * 2**o.fraction_bits).round().astype(np.int32), 1, shift=o.fraction_bits)
-    common = int((drawn & mask).sum())
-    return common / max(int(drawn.sum()) + int(mask.sum()) - common, 1)
+    return box(best[0], seen.iou(box(best[0]).corners()))
 
 
 def box_solid(

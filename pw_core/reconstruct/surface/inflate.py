@@ -11,6 +11,7 @@ from scipy import ndimage
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
+from pw_core.reconstruct.surface.ball import BallOptions, ball_solid
 from pw_core.reconstruct.surface.box import BoxOptions, box_solid
 from pw_core.reconstruct.surface.closing import largest_closed_part
 from pw_core.reconstruct.surface.revolution import RevolutionOptions, round_solid
@@ -55,6 +56,8 @@ class InflateOptions:
     """In which that range is halved."""
     revolution: RevolutionOptions = RevolutionOptions()
     """Standing things that are round."""
+    ball: BallOptions = BallOptions()
+    """And round at their foot as well."""
     box: BoxOptions = BoxOptions()
     """And those that are boxes."""
 
@@ -106,9 +109,9 @@ def make_solid(
     the outline of a round thing does, and the solid ends at the table. A hanging one's is given, and vertical:
     `mid_m` [m].
 
-    A standing solid that is as good as round about a vertical axis becomes that (`round_solid`), and one that is as
-    good as a box a box (`box_solid`); one that lies there, as a banana does, is as deep as it is thick
-    (`_depth_ratio`).
+    A standing solid that is as good as round about a vertical axis becomes that (`round_solid`), one that is as good
+    as a ball or a box one of those (`ball_solid`, `box_solid`); one that lies there, as a banana does, is as deep as
+    it is thick (`_depth_ratio`).
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
@@ -117,9 +120,11 @@ def make_solid(
     rays = camera.rays(pixel_centres(height, width))
     table = table_depth(camera) if mid_m is None else np.full(mask.shape, np.inf)
     if mid_m is None and entity.shape == "inflate" and entity.depth_ratio == 1:
-        found = round_solid(mask, camera, rays, options=options.revolution)
-        if found is None:
-            found = box_solid(mask, camera, rays, options=options.box)
+        found = (
+            round_solid(mask, camera, rays, options=options.revolution)
+            or ball_solid(mask, camera, rays, options=options.ball)
+            or box_solid(mask, camera, rays, options=options.box)
+        )
         if found is not None:
             return _closed(mask, found[0], np.minimum(found[1], table), found[2], camera, entity, options)
         entity = entity.model_copy(update={"depth_ratio": _depth_ratio(mask, rays)})

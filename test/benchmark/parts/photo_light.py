@@ -16,8 +16,8 @@ from parts.records import RECORDS, record
 from pw_core.appearance import Appearance
 from pw_core.scene import Scene
 
-BEFORE: dict[str, dict[str, float]] = json.loads((Path(__file__).parent / "photo_before.json").read_text())["psnr_db"]
-"""[dB], by scene and figure, at the commit that the file names: no light, masks widened and filled."""
+BEFORE: dict[str, dict[str, float]] = json.loads((Path(__file__).parent / "photo_before.json").read_text())["before"]
+"""PSNR [dB] and SSIM, by scene and figure, at the commit that the file names: no light, masks widened and filled."""
 FRAMES = 12
 MOST_RATIO = 1.1
 
@@ -61,6 +61,10 @@ def gains() -> None:
                 goal, ok = (">= 0", gain >= -0.05) if counts else ("reported", None)
                 record(f"{name}: {key}, gained", gain, "dB", goal, ok, f"{figures[key]} dB before")
                 gains_of.setdefault((where, view), []).append(gain)
+                if f"{key}, SSIM" in figures:
+                    before = figures[f"{key}, SSIM"]
+                    more = now[f"{name}: {key}, SSIM"] - before
+                    record(f"{name}: {key}, SSIM, gained", more, "", "reported", None, f"{before} before")
     for (where, view), each in gains_of.items():
         middle, counts = float(np.median(each)), view in MOVED and where == "ring"
         goal, ok = (">= 3", middle >= 3) if counts else ("reported", None)

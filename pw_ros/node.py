@@ -74,6 +74,7 @@ class WorldNode(Node):
                 scene=self._value("scene"),
                 input_roots=tuple(r for r in self._value("input_roots") if r),
                 ray_address=self._value("ray_address"),
+                studio_port=self._value("studio_port"),
                 world_factory=self._value("world_factory"),
             ),
             on_snapshot=self._changed,

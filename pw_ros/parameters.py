@@ -62,6 +62,8 @@ def declare(node: Node) -> None:
     _add(node, "max_uncommitted_states", 16, states, (1, 1000))
     kept = "scenes that were replaced and are kept aside, of each id; the oldest go for good"
     _add(node, "keep_replaced", 10, kept, (0, 1000), read_only=True)
+    page = "port of a page of this machine that shows what the node holds (docs/studio.md); 0: none"
+    _add(node, "studio_port", 0, page, (0, 65535), read_only=True)
     _add(node, "image_reliability", "reliable", "QoS of the view topics", read_only=True)
     _add(node, "view_rate", 5.0, "[Hz] at which the view topics repeat their picture", (0.1, 60.0))
     _add(node, "publish_clock", False, "publish /clock, which follows committed time only", read_only=True)

@@ -11,6 +11,7 @@ from pw_core.actions import Action
 from pw_core.appearance import placed_positions
 from pw_core.errors import ErrorCode, PWError, SceneError
 from pw_core.gaussians import F32
+from pw_core.progress import no_question
 from pw_core.scene import PhysicsState, State, Trajectory
 from pw_core.studio.jobs import Jobs, Submit, on_a_thread
 from pw_core.studio.shown import Moment, Shown, Sight
@@ -33,15 +34,17 @@ class Room:
 
     Args:
         submit: where long work runs; see `Jobs`.
+        check: asked before the head moves or a state goes.
 
     Raises:
         SceneError (NO_SCENE).
     """
 
-    def __init__(self, world: World, server: viser.ViserServer, *, submit: Submit = on_a_thread) -> None:
+    def __init__(self, world: World, server: viser.ViserServer, *, submit: Submit = on_a_thread,
+                 check: Callable[[], None] = no_question) -> None:  # fmt: skip
         if world.scene is None:
             raise SceneError("no scene is selected", code=ErrorCode.NO_SCENE)
-        self.world, self.scene, self.server = world, world.scene, server
+        self.world, self.scene, self.server, self.check = world, world.scene, server, check
         self.jobs = Jobs(self.tell, self._heard, submit=submit)
         self.told: list[Told] = []
         self.state = world.state()

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import socket
+from collections.abc import Callable
 from contextlib import redirect_stdout
 from typing import TYPE_CHECKING
 
 from pw_core.errors import ErrorCode, PWError, SceneError
+from pw_core.progress import no_question
 from pw_core.studio.gate import Gate
 from pw_core.studio.jobs import Submit, on_a_thread
 from pw_core.studio.painting import Painter
@@ -37,14 +39,16 @@ class Studio:
         port: 0: a free one.
         token: what is asked for; empty: none on this machine, a new one elsewhere.
         submit: where what takes long runs; by default on a thread.
+        check: asked before the head moves or a state goes; what it raises is told.
 
     Raises:
         SceneError: NO_SCENE; STORE_FAILED where viser is not installed or the port cannot be listened on.
     """
 
     def __init__(
-        self, world: World, *, host: str = HOST, port: int = 8080, token: str = "", submit: Submit = on_a_thread
-    ) -> None:
+        self, world: World, *, host: str = HOST, port: int = 8080, token: str = "",
+        submit: Submit = on_a_thread, check: Callable[[], None] = no_question,
+    ) -> None:  # fmt: skip
         if world.scene is None:
             raise SceneError("no scene is selected", code=ErrorCode.NO_SCENE)
         self.world = world
@@ -54,7 +58,7 @@ class Studio:
         except SceneError:
             self.server.stop()
             raise
-        self.room = Room(world, self.server, submit=submit)
+        self.room = Room(world, self.server, submit=submit, check=check)
         self._ids: tuple[str, ...] = ()
         self._gone = False
         self._build()

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 class WorkerOptions:
     """What the World is made of. world_factory: `module:callable` that makes it, called as `pw_core.world.World` is;
     input_roots: folders below which requests may have files read; ray_address: of the Ray cluster that candidates run
-    on; empty: they run in the worker."""
+    on; empty: they run in the worker; studio_port: of the studio's page, 0: none."""
 
     store: str
     config_dirs: tuple[str, ...] = ()
@@ -29,6 +29,7 @@ class WorkerOptions:
     scene: str = ""
     input_roots: tuple[str, ...] = ()
     ray_address: str = ""
+    studio_port: int = 0
     world_factory: str = "pw_core.world:World"
 
 

@@ -12,7 +12,7 @@ import sys
 import threading
 import traceback
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing import parent_process
 from multiprocessing.connection import Connection, wait
@@ -25,6 +25,7 @@ from pw_ros.worker.operations import HANDLERS, make_world, open_scene, open_stor
 from pw_ros.worker.protocol import Answered, Event, Ready, Refused, Told, WorkerOptions
 from pw_ros.worker.requests import Asked, Served
 from pw_ros.worker.shared_memory import Ring, Sender
+from pw_ros.worker.studio import NodeStudio
 
 SWITCH_INTERVAL = 5e-4
 """[s] after which a thread that computes lets another one run. Each file that a commit writes lets go of the
@@ -39,16 +40,24 @@ class Session:
         self.replies = replies
         self.reads: deque[Asked] = deque()
         self.jobs: deque[Asked] = deque()
+        self.chores: deque[Callable[[], None]] = deque()
+        self.working = False
         self.ended = False
         self.job = 0
         self.stepping = False
         self._compiling = False
-        self._changed = threading.Condition()  # of reads, jobs, ended
+        self._changed = threading.Condition()  # of reads, jobs, chores, ended
         self._telling = threading.Lock()
         self.context = Context(self, make_world(options), options.input_roots, options.ray_address)
         open_store(self.context.world, replies.send)
         if options.scene:
             open_scene(self.context.world, options.scene, replies.send)
+        self.studio = None if options.studio_port == 0 else NodeStudio(
+            self.context.world, options.studio_port, submit=self.chore, serve=self.serve, changed=self.send_snapshot,
+            busy=lambda: self.working or bool(self.jobs), note=replies.send,
+        )  # fmt: skip
+        if self.studio is not None:
+            self.chore(self.studio.follow)
 
     # --- the loop -----------------------------------------------------------------------------------------------------
 
@@ -57,11 +66,22 @@ class Session:
         threading.Thread(target=self._receive, name="requests", daemon=True).start()
         while True:
             with self._changed:
-                self._changed.wait_for(lambda: self.reads or self.jobs or self.ended)
+                self._changed.wait_for(lambda: self.reads or self.jobs or self.chores or self.ended)
                 if self.ended:
                     return
-                asked = (self.reads or self.jobs).popleft()
-            self.answer(asked)
+                asked = (self.reads or self.jobs).popleft() if self.reads or self.jobs else None
+                chore = self.chores.popleft() if asked is None else None
+            if asked is not None:
+                self.answer(asked)
+            elif chore is not None:
+                chore()
+                self.send_snapshot()
+
+    def chore(self, run: Callable[[], None]) -> None:
+        """Run something on the main thread once no request waits."""
+        with self._changed:
+            self.chores.append(run)
+            self._changed.notify_all()
 
     def _receive(self) -> None:
         try:
@@ -73,6 +93,8 @@ class Session:
                 with self._changed:
                     (self.jobs if served is Served.JOB else self.reads).append(asked)
                     self._changed.notify_all()
+                if served is Served.JOB and self.studio is not None:
+                    self.studio.give_way()
         except (EOFError, OSError):
             pass
         finally:  # also where a bug ends this thread: the node then starts another worker
@@ -91,7 +113,7 @@ class Session:
         """Do it and reply, with an error where it failed."""
         request = asked.request
         if request.served is Served.JOB:
-            self.job = asked.id
+            self.job, self.working = asked.id, True
         try:
             if request.served is Served.JOB and self.canceled:
                 raise PWError(f"{request.what()}: called off before it began", code=request.canceled)
@@ -103,6 +125,10 @@ class Session:
         except Exception as error:
             traceback.print_exc()
             reply = Refused(asked.id, int(request.unknown), f"{request.what()}: {type(error).__name__}: {error}")
+        if request.served is Served.JOB:
+            self.working = False
+        if self.studio is not None and request.served is not Served.READ:
+            self.chore(self.studio.follow)
         if request.served is not Served.READ:
             self.send_snapshot()  # first, so that whoever gets the reply sees the world it speaks of
         try:

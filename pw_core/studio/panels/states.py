@@ -47,6 +47,7 @@ class StatesPanel:
 
     def commit(self) -> None:
         """Make what is shown the world's head."""
+        self.room.check()
         self.room.world.commit(self.room.state.id)
         self.room.changed()
 
@@ -58,11 +59,13 @@ class StatesPanel:
 
     def reset(self) -> None:
         """The head goes back to the reconstruction."""
+        self.room.check()
         self.room.show_state(self.room.world.reset().id)
         self.room.changed()
 
     def delete(self) -> None:
         """Forget what is shown; its parent is shown then."""
+        self.room.check()
         gone = self.room.state
         self.room.world.delete(gone.id)
         self.room.show_state(gone.parent or self.room.world.head)

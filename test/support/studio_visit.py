@@ -15,6 +15,7 @@ ITS_OWN = (
     "THREE.BufferGeometry.computeBoundingSphere(): Computed radius is NaN",  # corners of splats have two numbers
 )
 """Beginnings of what viser itself says in the console."""
+TRIES = 4
 COUNTERS = """
 window.__pictures = []; window.__drawn = [];
 for (const name of ['texImage2D', 'texSubImage2D']) {
@@ -81,15 +82,22 @@ def on_screen(studio: Studio, point: Any = None) -> tuple[float, float]:
 
 def drag(visit: Visit, studio: Studio, right_px: float, *, down_px: float = 0.0) -> str:
     """Drag the first thing; the id of the state that came of it."""
-    before = studio.room.state.id
-    x, y = on_screen(studio)
-    mouse = visit.page.mouse
-    mouse.move(x, y)
-    mouse.down()
-    for k in range(1, 7):
-        mouse.move(x + right_px * k / 6, y + down_px * k / 6)
-        visit.page.wait_for_timeout(60)
-    mouse.up()
+    settled(visit, studio)
+    before, mouse = studio.room.state.id, visit.page.mouse
+    for _ in range(TRIES):  # a slow browser may not have the thing where it is yet; the drag then turns the view
+        x, y = on_screen(studio)
+        mouse.move(x, y)
+        visit.page.wait_for_timeout(200)
+        mouse.down()
+        for k in range(1, 7):
+            mouse.move(x + right_px * k / 6, y + down_px * k / 6)
+            visit.page.wait_for_timeout(60)
+        mouse.up()
+        ends = time.monotonic() + 8
+        while studio.room.state.id == before and time.monotonic() < ends:
+            visit.page.wait_for_timeout(50)
+        if not studio.room.jobs.wait(0.01) or studio.room.state.id != before:
+            break
     until(lambda: studio.room.state.id != before, visit)
     settled(visit, studio)
     return studio.room.state.id

@@ -127,7 +127,7 @@ class Session:
             reply = Refused(asked.id, int(request.unknown), f"{request.what()}: {type(error).__name__}: {error}")
         if request.served is Served.JOB:
             self.working = False
-        if self.studio is not None and request.served is not Served.READ:
+        if request.served is not Served.READ and self.studio is not None:
             self.chore(self.studio.follow)
         if request.served is not Served.READ:
             self.send_snapshot()  # first, so that whoever gets the reply sees the world it speaks of

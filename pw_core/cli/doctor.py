@@ -32,6 +32,8 @@ class DoctorOptions:
     """Free where the store is: a scene is tens of megabytes, each committed trajectory a few."""
     memory_gb: float = 4
     """In all: a reconstruction of one photo takes two."""
+    studio_port: int = 8080
+    """That `pw studio` takes unless it is told another."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,13 @@ EXTRAS = {
     "ray": ("ray", "candidates over a cluster"),
 }
 """Modules that are optional: the extra that brings each, and what for."""
+OPTIONAL_ROS = {
+    "tf2_ros": "goals in other frames, cameras on TF",
+    "simulation_interfaces": "the standard calls of simulators",
+    "launch_ros": "`ros2 launch`",
+    "ros2cli": "`ros2` on the command line",
+}
+"""ROS packages that are used where they are, and what for."""
 _PACKAGES = {"pxr": "usd-core", "rerun": "rerun-sdk"}
 _NEEDED = ("numpy", "scipy", "torch", "genesis-world", "numba", "opencv-python-headless", "pydantic")
 
@@ -77,8 +86,8 @@ def doctor(store: StoreOption = DEFAULT_STORE) -> None:
 def examine(store: Path, *, options: DoctorOptions = DoctorOptions()) -> Iterator[Finding]:
     """All findings; a look that fails is one too."""
     looks: tuple[Callable[[], Iterator[Finding]], ...] = (
-        lambda: _python(), lambda: _machine(store, options), lambda: _gpu(), lambda: _kernels(), lambda: _ros(),
-        lambda: _extras(),
+        lambda: _python(), lambda: _machine(store, options), lambda: _ports(options), lambda: _gpu(),
+        lambda: _kernels(), lambda: _ros(), lambda: _extras(),
     )  # fmt: skip
     for look in looks:
         try:
@@ -88,6 +97,11 @@ def examine(store: Path, *, options: DoctorOptions = DoctorOptions()) -> Iterato
 
 
 def _python() -> Iterator[Finding]:
+    import pw_core
+
+    own = f"perpetual-wonder {_version('perpetual-wonder') or 'not installed'}, run from {Path(pw_core.__file__).parent}"
+    kind = "virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
+    yield Finding("environment", "ok", f"{kind} {sys.prefix}; {own}")
     version = platform.python_version()
     good = sys.version_info >= (3, 10)
     yield Finding("Python", "ok" if good else "missing", version, "" if good else "install Python 3.10 or newer")
@@ -118,6 +132,18 @@ def _machine(store: Path, options: DoctorOptions) -> Iterator[Finding]:
         good = free >= options.shared_memory_mb
         yield Finding("shared memory", "ok" if good else "missing", f"{free:.0f} MB free in {shared}",
                       "" if good else "docker run --shm-size=256m, or mount -o remount,size=256m /dev/shm")  # fmt: skip
+
+
+def _ports(options: DoctorOptions) -> Iterator[Finding]:
+    port = options.studio_port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            yield Finding("studio's port", "optional", f"TCP {port}: {error}", "pw studio SCENE --port N")
+        else:
+            yield Finding("studio's port", "ok", f"TCP {port} is free")
 
 
 def _gpu() -> Iterator[Finding]:
@@ -171,9 +197,11 @@ def _ros() -> Iterator[Finding]:
             yield Finding("DDS port", "missing", f"UDP {port} of domain {domain}: {error}", "set another ROS_DOMAIN_ID")
         else:
             yield Finding("DDS port", "ok", f"UDP {port} of domain {domain} is free to share")
-    for name in ("tf2_ros", "simulation_interfaces"):
+    distro = os.environ.get("ROS_DISTRO") or "<distro>"
+    for name, what in OPTIONAL_ROS.items():
         if find_spec(name) is None:
-            yield Finding(name, "optional", "not installed", f"apt install ros-<distro>-{name.replace('_', '-')}")
+            package = "tf2-ros-py" if name == "tf2_ros" else name.replace("_", "-")
+            yield Finding(name, "optional", f"not installed: {what}", f"apt install ros-{distro}-{package}")
 
 
 def _extras() -> Iterator[Finding]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -70,6 +71,16 @@ def test_doctor_names_what_is_missing_and_its_remedy(tmp_path: Path, monkeypatch
     assert without["ROS 2"].verdict == without["gsplat"].verdict == "optional"
     assert without["pxr"].remedy == "pip install 'perpetual-wonder[exports]'"
     assert without["store"].verdict == "missing" and "--store" in without["store"].remedy
+
+
+def test_doctor_looks_at_the_environment_and_the_studio_s_port(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        options = DoctorOptions(studio_port=taken.getsockname()[1])
+        found = {f.what: f for f in examine(tmp_path, options=options)}
+    assert sys.prefix in found["environment"].found
+    assert found["studio's port"].verdict == "optional" and "--port" in found["studio's port"].remedy
 
 
 def test_doctor_fails_where_something_needed_is_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

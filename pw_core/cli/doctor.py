@@ -99,7 +99,7 @@ def examine(store: Path, *, options: DoctorOptions = DoctorOptions()) -> Iterato
 def _python() -> Iterator[Finding]:
     import pw_core
 
-    own = f"perpetual-wonder {_version('perpetual-wonder') or 'not installed'}, run from {Path(pw_core.__file__).parent}"
+    own = f"perpetual-wonder {_version('perpetual-wonder') or 'not installed'}, from {Path(pw_core.__file__).parent}"
     kind = "virtual environment" if sys.prefix != sys.base_prefix else "no virtual environment"
     yield Finding("environment", "ok", f"{kind} {sys.prefix}; {own}")
     version = platform.python_version()

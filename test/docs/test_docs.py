@@ -3,18 +3,28 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import importlib.util
 import re
 import shlex
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
+import imageio.v3 as iio
+import numpy as np
 import pytest
 import yaml
 from typer.main import get_command
+from typer.testing import CliRunner
 
+from pw_core.actions import parse_action
 from pw_core.cli import app
+from pw_core.config import SceneConfig
+from pw_core.store import Store
 from pw_core.world import World
-from support.ball_scene import ball_scene
+from support.ball_scene import ball_config, ball_scene
 from support.sliding import Sliding
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,6 +43,8 @@ def name(page: Path) -> str:
 class Pushed(Sliding):
     """Bodies slide under pushes and pokes; of the rest of the actions nothing comes."""
 
+    settings = SimpleNamespace(inside=(np.array([-1.0, -1, -0.1]), np.array([2.0, 1, 1])))
+
     def set_actions(self, actions) -> None:
         super().set_actions([a for a in actions if a.type in ("push", "poke")])
 
@@ -41,10 +53,16 @@ class Pushed(Sliding):
 def there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a small scene called jam in out/store, whose physics is a stand-in: what is shown is how to ask."""
     monkeypatch.chdir(tmp_path)
-    scene = ball_scene().with_id("jam")
+    told = ball_config().model_dump(mode="json", exclude_defaults=True) | {"rounds": [{"duration": 0.1}] * 2}
+    scene = replace(ball_scene(), config=SceneConfig.parse(told)).with_id("jam")
     World(tmp_path / "out/store").adopt(scene)
     built = Pushed(scene)
-    monkeypatch.setattr(World, "_build", lambda *_: built)
+
+    def build(world: World, progress: object, constants: dict[str, float]) -> Pushed:
+        built.set_constants(constants)
+        return built
+
+    monkeypatch.setattr(World, "_build", build)
     return tmp_path
 
 
@@ -78,6 +96,68 @@ def test_commands_are_those_of_the_program(page: Path) -> None:
         if words[:1] == ["pw"] and not words[1].startswith("--"):
             command = group.commands[words[1]]
             command.make_context(words[1], words[2:], resilient_parsing=False)
+
+
+def shell(page: Path) -> list[str]:
+    """The commands that a page shows, in bash blocks or indented by four."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.M | re.S)
+    lines = "\n".join(blocks(page, "bash")).splitlines()
+    lines += re.findall(r"^    ((?:pw|make|ros2|docker|pip|python) .*)$", text, re.M)
+    return [line for line in lines if shlex.split(line, comments=True)]
+
+
+@pytest.fixture
+def at_hand(there: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """`there`, with the files that commands name: the scene's own file, a photo, a film, a scan of the room. A photo's
+    reconstruction gives the small scene again; a studio ends as soon as it is there."""
+    world = World.open("out/store", scene="jam")
+    told = world.scene.config.model_dump(mode="json", exclude_defaults=True)
+    told |= {"refine": {"iterations": 2, "nodes": 16, "width_px": 128}}
+    (there / "config/scenes").mkdir(parents=True)
+    (there / "config/scenes/jam.yaml").write_text(yaml.safe_dump(told))
+    camera = world.scene.cameras[0]
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3), dtype=np.uint8)
+    iio.imwrite(there / "photo.jpg", noise)
+    film = there / "films/round-1" / camera.name
+    film.mkdir(parents=True)
+    for k in range(6):
+        iio.imwrite(film / f"{k}.png", world.render().rgb)
+    (film / "stamps.csv").write_text("stamp\n" + "".join(f"{0.02 * k:.2f}\n" for k in range(6)))
+    world.export(there / "room.ply")
+    monkeypatch.setattr(Store, "check_free", lambda *_, **__: None)
+    monkeypatch.setattr(World, "reconstruct", lambda self, *_, **__: self.select("jam"))
+    command = importlib.import_module("pw_core.cli.studio")
+    monkeypatch.setattr(command, "interrupts", lambda: nullcontext(SimpleNamespace(pressed=True)))
+    return there
+
+
+@pytest.mark.parametrize("page", [p for p in RUN if shell(p)], ids=name)
+def test_commands_run_from_the_first_to_the_last(at_hand: Path, page: Path) -> None:
+    breath = [parse_action({"type": "wind", "duration": 0.02, "direction": [0, 1, 0], "magnitude": 1})]
+    list(World.open("out/store", scene="jam").rollout(breath, 0.3, commit=True))
+    for line in shell(page):
+        program, *words = shlex.split(line, comments=True)
+        if program == "pw" and words[0] == "doctor":
+            assert CliRunner().invoke(app, words).exit_code in (0, 1), "1: this machine lacks something"
+        elif program == "pw":
+            done = CliRunner().invoke(app, words)
+            assert done.exit_code == 0, f"{line}\n{done.output}\n{done.exception}"
+        else:
+            held_against_what_runs_it(program, words)
+
+
+def held_against_what_runs_it(program: str, words: list[str]) -> None:
+    """Commands that cannot run in a test are what others run: CI, scripts/ros/check_launch.sh, a builder of images."""
+    if program == "make":
+        assert re.search(rf"^{words[0]}:", (ROOT / "Makefile").read_text(), re.M)
+    elif program == "ros2":
+        checked = (ROOT / "scripts/ros/check_launch.sh").read_text()
+        stem = [w.partition(":=")[0] for w in words if "perpetual_wonder" not in w and "duration" not in w]
+        assert all(word in checked for word in stem), f"check_launch.sh does not run {words}"
+    elif program == "docker":
+        assert " ".join(words[:2]) in (ROOT / "Dockerfile").read_text()
+    else:
+        raise AssertionError(f"nothing runs: {program} {' '.join(words)}")
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)

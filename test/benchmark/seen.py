@@ -1,18 +1,21 @@
 """Figures of what others see: `make bench BENCH=seen` writes out/bench/seen.json.
 
-Exports of a 0.6 s trajectory of the example scenes, each read back by a library that did not write it; the studio in a
-headless Chromium, with screenshots in out/bench/seen/studio.
+exports: a 0.6 s trajectory in every format, each read back by a library that did not write it. studio: in a headless
+Chromium, with screenshots in out/bench/seen/studio. alone: the wheel in a fresh environment. pages: the documentation
+built strictly, its code run, its links followed. Parts may be named.
 """
 
 from __future__ import annotations
 
 import sys
 
+from parts.alone import alone
 from parts.exports import exports
+from parts.pages import pages
 from parts.records import write
 from parts.studio import studio
 
-PARTS = ("exports", "studio")
+PARTS = {"exports": exports, "studio": studio, "alone": alone, "pages": pages}
 
 
 def main() -> None:
@@ -20,10 +23,9 @@ def main() -> None:
     parts = set(sys.argv[1:]) or set(PARTS)
     if unknown := sorted(parts - set(PARTS)):
         sys.exit(f"no part {', '.join(unknown)}: name some of {', '.join(PARTS)}, or none for all")
-    if "exports" in parts:
-        exports()
-    if "studio" in parts:
-        studio()
+    for name, measure in PARTS.items():
+        if name in parts:
+            measure()
     write("seen", keep=True)
 
 

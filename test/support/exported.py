@@ -6,6 +6,7 @@ Each reader gives a `Read`; its arrays are as the format holds them, in the orde
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -118,6 +119,39 @@ def read_usd(path: Path) -> Read:
     )  # fmt: skip
 
 
+def read_usd_elsewhere(path: Path) -> Read:
+    """With tinyusdz, which shares no code with OpenUSD: it decodes the file, and its text is what is compared, since
+    its Python side gives no arrays."""
+    import tinyusdz
+
+    stage = tinyusdz.load(str(path))
+    arrays: dict[tuple[str, str, str], dict[float, np.ndarray]] = {}
+    prim = attribute = ("", "")
+    for line in stage.export_to_string().splitlines():
+        if found := re.match(r'\s*def (\w+) "(\w+)"', line):
+            prim = found.groups()
+        elif found := re.match(r"\s*\S+ (\S+)\.timeSamples = \{", line):
+            attribute = (*prim, found[1])
+        elif found := re.match(r"\s*(?:(\S+): |\S+\[\] (\S+) = )\[(.*)\]", line):
+            code, name, numbers = found.groups()
+            key = attribute if code else (*prim, name)
+            values = np.array(re.sub("[()]", "", numbers).split(","), np.float32)
+            arrays.setdefault(key, {})[float(code or 0)] = values
+    rate = stage.get_metadata("timeCodesPerSecond")
+    bodies = [k for k in arrays if k[0] == "Points" and k[2] == "points"]
+    codes = sorted(arrays[bodies[0]])
+
+    def at(name: str, code: float, keys: list[tuple[str, str, str]] | None = None) -> np.ndarray:
+        keys = keys or [("ParticleField3DGaussianSplat", each, name) for each in ("things", "background")]
+        return np.concatenate([arrays[k].get(code, list(arrays[k].values())[-1]) for k in keys])
+
+    colors = 0.5 + SH_C0 * at("radiance:sphericalHarmonicsCoefficients", codes[-1]).reshape(-1, 3)
+    return Read(
+        np.array(codes) / rate, np.array([at("points", c, bodies).reshape(-1, 3) for c in codes]),
+        np.array([at("positions", c).reshape(-1, 3) for c in codes]), colors, at("opacities", codes[-1]),
+    )  # fmt: skip
+
+
 def read_mcap(path: Path) -> Read:
     """With Foxglove's own reader and its ROS 2 decoder."""
     from mcap.reader import make_reader
@@ -159,6 +193,8 @@ def read_rrd(path: Path) -> Read:
         table = batch.select([n for n in batch.schema.names if n not in ("log_time", "log_tick")]).to_pydict()
         for k in range(chunk.num_rows):
             rows.setdefault(chunk.entity_path.lstrip("/"), []).append({n: v[k] for n, v in table.items()})
+    for each in rows.values():  # chunks come as they were filled, on a busy machine not in the order of time
+        each.sort(key=lambda row: row["sim_time"].total_seconds() if row.get("sim_time") is not None else -1.0)
 
     def times(name: str) -> np.ndarray:
         return np.array([r["sim_time"].total_seconds() for r in rows[name]])

@@ -16,7 +16,7 @@ from pw_core.reconstruct import reconstruct
 from pw_core.world import World
 
 sys.path.insert(0, str(ROOT / "test"))
-from support.exported import READERS, ply_looks
+from support.exported import READERS, ply_looks, read_usd_elsewhere
 
 DURATION_S = 0.6
 NAMES = {"": "ply_frames"}
@@ -59,6 +59,10 @@ def _measure(name: str, content: Content, frames: list, path: Path, ending: str)
         record(f"export_{name}_colors", worst, "of 1", "<= 1e-6", worst <= 1e-6, note)
         return
     read = READERS[ending](path)
+    if ending == ".usd":
+        theirs = read_usd_elsewhere(path)
+        worst = max(np.abs(theirs.means - read.means).max(), np.abs(theirs.particles - read.particles).max())
+        record(f"export_{name}_second_reader", worst, "m", "0", worst == 0, "tinyusdz against OpenUSD, all frames")
     means = max(np.abs(a - f.all.means).max() for a, f in zip(read.means, frames))
     exact = ending not in (".mcap", ".rrd")
     goal = 1e-5 if exact else BYTE

@@ -13,7 +13,7 @@ from pw_core.errors import PWError
 from pw_core.export.content import Content, opacities_of
 from pw_core.export.formats import FORMATS, export
 from pw_core.scene import Trajectory
-from support.exported import READERS, ply_looks, read_glb, read_mcap, read_rrd, read_usd
+from support.exported import READERS, ply_looks, read_glb, read_mcap, read_rrd, read_usd, read_usd_elsewhere
 from support.lit import lit_scene
 
 BYTE = 0.51 / 255
@@ -64,6 +64,14 @@ def test_usd_has_meshes_velocities_and_the_camera(scene, moving, tmp_path: Path)
     assert seen[0, 0] == pytest.approx(2 * mine.K[0, 0] / mine.width) and seen[1, 1] == pytest.approx(
         2 * mine.K[1, 1] / mine.height
     )
+
+
+def test_usd_is_the_same_to_a_library_that_shares_no_code_with_its_writer(moving, tmp_path: Path) -> None:
+    path = export(moving, tmp_path / "t.usd")
+    theirs, pixar = read_usd_elsewhere(path), read_usd(path)
+    assert np.array_equal(theirs.means, pixar.means) and np.array_equal(theirs.particles, pixar.particles)
+    assert np.allclose(theirs.colors, pixar.colors, atol=1e-6) and np.array_equal(theirs.opacities, pixar.opacities)
+    assert theirs.times == pytest.approx(pixar.times)
 
 
 def test_mcap_has_what_the_node_publishes(scene, moving, tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ lint: setup  ## ruff, mypy, and who may import whom
 	@$(ENV) && ruff check . && mypy && lint-imports
 
 docs: setup  ## the documentation's pages, strict, to out/site
-	@$(ENV) && NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet && echo out/site/index.html
+	@$(ENV) && NO_MKDOCS_2_WARNING=1 mkdocs build --strict && echo out/site/index.html
 
 bench: setup  ## BENCH=<name>: run test/benchmark/<name>.py, which writes out/bench/<name>.json
 	@test -f "test/benchmark/$(BENCH).py" || { echo "say which: make bench BENCH=<name>, one of: $(basename $(notdir $(wildcard test/benchmark/*.py)))"; exit 2; }

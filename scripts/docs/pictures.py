@@ -93,7 +93,7 @@ def moves() -> None:
     shown = [shown[0]] * 6 + shown + [shown[-1]] * 8
     path = IMAGES / "moves.webp"
     first, *rest = (Image.fromarray(p) for p in shown)
-    first.save(path, save_all=True, append_images=rest, duration=70, loop=0, quality=55, method=4)
+    first.save(path, save_all=True, append_images=rest, duration=70, loop=0, quality=72, method=4)
     print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB, {len(shown)} frames")
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pw_core.limits import LIMITS, Limits
 from pw_core.media.errors import MediaError
-from pw_core.media.pictures import check_pixels, read_bytes
+from pw_core.media.pictures import check_pixels, check_whole, read_bytes
 
 ENDINGS = (".png", ".tif", ".tiff", ".exr", ".npy", ".pgm")
 """Of files that hold depth."""
@@ -76,13 +76,14 @@ def read_depth(path: Path, *, scale: float = 0.0, limits: Limits = LIMITS) -> ND
         return metres(_exr(path, limits), what=str(path), scale=scale)
     import cv2
 
+    check_whole(data, what=str(path))
     _check_size(data, path, limits)
     try:
         found = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
         raise MediaError(f"{path}: not a depth file: {error}") from None
     if found is None:
-        raise MediaError(f"{path}: not a depth picture that OpenCV reads")
+        raise MediaError(f"{path} ({len(data)} bytes) is cut off, damaged or no depth picture that OpenCV reads")
     return metres(found, what=str(path), scale=scale)
 
 
@@ -98,13 +99,14 @@ def _array(data: bytes, path: Path, limits: Limits) -> NDArray[np.generic]:
     except MediaError:
         raise
     except Exception as error:  # a broken header is evaluated as Python's literals
-        raise MediaError(f"{path}: not a NumPy file: {type(error).__name__}: {error}") from None
+        raise MediaError(f"{path} ({len(data)} bytes): not a whole NumPy file: {type(error).__name__}: {error}") from None
 
 
 def _exr(path: Path, limits: Limits) -> NDArray[np.generic]:
     """The channel of an OpenEXR file that holds depth: the only one, or the first of Z, Y, depth, R."""
     import OpenEXR
 
+    size = path.stat().st_size
     try:
         with OpenEXR.File(str(path), header_only=True) as file:
             box = file.header()["dataWindow"]
@@ -115,7 +117,7 @@ def _exr(path: Path, limits: Limits) -> NDArray[np.generic]:
     except MediaError:
         raise
     except Exception as error:  # the library's errors are plain ones
-        raise MediaError(f"{path}: not an OpenEXR file that can be read: {error}") from None
+        raise MediaError(f"{path} ({size} bytes) is cut off, damaged or no OpenEXR file: {error}") from None
     names = [n for n in ("Z", "Y", "depth", "R") if n in channels] or (list(channels) if len(channels) == 1 else [])
     if not names:
         raise MediaError(f"{path}: holds the channels {', '.join(channels) or 'none'}, expected one of depth")

@@ -30,6 +30,7 @@ ENDINGS = (
 """Of files that are pictures."""
 RAW_ENDINGS = (".dng", ".cr2", ".cr3", ".nef", ".arw", ".raf", ".orf", ".rw2")
 """Of a camera's raw files, which no library here develops."""
+_PNG, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "TIFF", "BMP", "DIB", "AVIF", "JPEG2000", "GIF", "PPM")
 _EXIF_IFD, _FOCAL_35MM, _ORIENTATION = 0x8769, 0xA405, 0x0112
@@ -116,8 +117,10 @@ def decode_picture(
 
 
 def _decoded(data: bytes, what: str, options: PictureOptions, limits: Limits) -> Picture:
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageFile, UnidentifiedImageError
 
+    check_whole(data, what=what)
+    ImageFile.LOAD_TRUNCATED_IMAGES = False  # others set it, and what is missing would be black or grey
     try:
         opened = Image.open(io.BytesIO(data), formats=_formats())
     except Image.DecompressionBombError as error:
@@ -139,6 +142,12 @@ def _decoded(data: bytes, what: str, options: PictureOptions, limits: Limits) ->
         rgb, profile = _srgb(upright)
         notes += profile
         return replace(_shown(np.asarray(rgb), _alpha(upright), focal, notes, options), turned=turned)
+
+
+def check_whole(data: bytes, *, what: str) -> None:
+    """Raises MediaError for a PNG that ends before its end: some versions of OpenCV give what there is of it."""
+    if data.startswith(_PNG) and _PNG_END not in data:
+        raise MediaError(f"{what} is cut off: a PNG of {len(data)} bytes without its end")
 
 
 def _by_opencv(data: bytes, what: str, options: PictureOptions, limits: Limits) -> Picture:

@@ -56,9 +56,9 @@ class SlotField:
                             weight = 1.0 - r
                     total += weight * qd.Vector([rows[s, 0], rows[s, 1], rows[s, 2]])
             if qd.static(holds):
-                x = qd.floor(pos[0] * inverse_dx + 0.5).cast(gs.qd_int) - low_x
-                y = qd.floor(pos[1] * inverse_dx + 0.5).cast(gs.qd_int) - low_y
-                z = qd.floor(pos[2] * inverse_dx + 0.5).cast(gs.qd_int) - low_z
+                x = qd.cast(qd.floor(pos[0] * inverse_dx + 0.5), gs.qd_int) - low_x
+                y = qd.cast(qd.floor(pos[1] * inverse_dx + 0.5), gs.qd_int) - low_y
+                z = qd.cast(qd.floor(pos[2] * inverse_dx + 0.5), gs.qd_int) - low_z
                 if nodes[x, y, z] > 0.5:
                     total = -rate * vel
             return total

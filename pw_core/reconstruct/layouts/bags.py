@@ -19,7 +19,7 @@ from pw_core.media.cameras import intrinsics_of
 from pw_core.media.depth import metres
 from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.lens import Distortion, Straight, named_distortion
-from pw_core.media.pictures import Picture, check_pixels, decode_picture
+from pw_core.media.pictures import Picture, check_pixels, check_whole, decode_picture
 from pw_core.media.raw import raw_pixels
 from pw_core.reconstruct.layouts.bag_poses import PoseOptions, Transforms, imu_up, pose_topic, stamp_of
 from pw_core.reconstruct.layouts.types import Listing, Matrix, Read, Source
@@ -257,7 +257,11 @@ def _read(message: Any, deep: Any, K: Matrix | None, lens: Distortion | None, de
         if values is None:
             import cv2
 
-            values = cv2.imdecode(np.frombuffer(deep.data.tobytes()[12:], np.uint8), cv2.IMREAD_UNCHANGED)
+            packed = deep.data.tobytes()[12:]
+            check_whole(packed, what="recorded depth")
+            values = cv2.imdecode(np.frombuffer(packed, np.uint8), cv2.IMREAD_UNCHANGED)
+            if values is None:
+                raise MediaError(f"recorded depth of {len(packed)} bytes is damaged")
         depth = metres(values, what="recorded depth", scale=depth_scale)
     rgb, valid = picture.rgb, picture.valid
     if lens is not None and K is not None:

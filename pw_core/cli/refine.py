@@ -41,7 +41,7 @@ def refine(
     scene: Annotated[str, typer.Argument(help="Id of a reconstructed scene.")],
     films: Annotated[
         Path | None,
-        typer.Option(help="Folder with a film of each camera: <camera>/ of pictures, <camera>.mp4 or <camera>.npz."),
+        typer.Option(help="Folder with a film of each camera (<camera>/, <camera>.mp4, .npz), or a recording."),
     ] = None,
     trajectory: Annotated[str, typer.Option(help="What is corrected; empty: the last committed.")] = "",
     time_origin: Annotated[
@@ -74,7 +74,7 @@ def refine(
             prompt=prompt, strength=strength,
         )  # fmt: skip
         names = tuple(camera or ())
-        seen, origin = read_films(films, cameras=names) if films is not None else ([], 0.0)
+        seen, origin = read_films(films, cameras=names, known=world.scene.cameras) if films is not None else ([], 0.0)
         for film in seen:
             for note in film.notes:
                 typer.echo(f"note: film of camera '{film.name}': {note}", err=True)

@@ -5,6 +5,7 @@
     <folder>/<camera>.npz        stamps [s] (N,), frames (N, H, W, 3) uint8 or floats 0 to 1; valid, masks too
     <folder>/cameras.json        those that the scene does not have: a list of name, K (3, 3) [px], viewmat (4, 4),
                                  width, height; may lie in the folder above
+    <folder>/metadata.yaml       of a ROS recording, or a .mcap, .db3 or .bag alone: its colour topics
     <folder>/film.json           {"time_origin": stamp [s] of the rollout's t = 0}; without: 0
 """
 
@@ -24,23 +25,31 @@ from pw_core.media.cameras import intrinsics_of, pose_of
 from pw_core.media.films import ENDINGS
 from pw_core.media.listing import is_litter, natural
 from pw_core.media.tables import seconds
+from pw_core.reconstruct.layouts.bags import is_bag
 from pw_core.refine.targets.footage import read_film, unseen_where_dark
 from pw_core.refine.targets.observed import CameraFilm
 
 OURS = ("cameras.json", "film.json")
 
 
-def read_films(folder: Path | str, *, cameras: Sequence[str] = ()) -> tuple[list[CameraFilm], float]:
-    """The films of a folder, and their `time_origin` [s].
+def read_films(
+    folder: Path | str, *, cameras: Sequence[str] = (), known: Sequence[Camera] = ()
+) -> tuple[list[CameraFilm], float]:
+    """The films of a folder, or of a ROS recording (`pw_core.loop.recordings`), and their `time_origin` [s].
 
     Args:
         cameras: names of those that are wanted; empty: all, in the order of their names.
+        known: the scene's, which a recording's topics are matched to.
 
     Raises:
         RefineError: INVALID_TARGET for a folder that is not there, holds no film, or a film that cannot be read;
             INVALID_STAMPS; TARGET_CAMERA_UNKNOWN for a wanted camera without a film.
     """
     folder = Path(folder)
+    if is_bag(folder):
+        from pw_core.loop.recordings import recorded_films
+
+        return recorded_films(folder, cameras=cameras, known=known)
     found = film_paths(folder)
     unknown = [c for c in cameras if c not in found]
     if unknown:

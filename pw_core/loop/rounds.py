@@ -88,7 +88,7 @@ class Rounds:
         if self.targets is None or not self.refines(number):
             return [], 0.0
         if self._read is None or self._read[0] != number:
-            self._read = (number, *read_films(self._films_of(number), cameras=self.cameras))
+            self._read = (number, *read_films(self._films_of(number), cameras=self.cameras, known=self.scene.cameras))
         return self._read[1], self._read[2]
 
     def views(self, number: int) -> tuple[Camera, ...]:

@@ -99,7 +99,7 @@ def _array(data: bytes, path: Path, limits: Limits) -> NDArray[np.generic]:
     except MediaError:
         raise
     except Exception as error:  # a broken header is evaluated as Python's literals
-        raise MediaError(f"{path} ({len(data)} bytes): not a whole NumPy file: {type(error).__name__}: {error}") from None
+        raise MediaError(f"{path} ({len(data)} bytes): no whole NumPy file: {type(error).__name__}: {error}") from None
 
 
 def _exr(path: Path, limits: Limits) -> NDArray[np.generic]:

@@ -49,7 +49,7 @@ class Correcting:
         if request.frames_uri:
             allowed = Allowed(context.input_roots, "frames_uri", ErrorCode.INVALID_TARGET)
             with opened(request.frames_uri, allowed) as folder:
-                seen, own = read_films(folder)
+                seen, own = read_films(folder, known=world.scene.cameras)
             origin = own if request.time_origin is None else request.time_origin
         made = make_provider(config, films=seen, time_origin=origin)
         self._running = world.refine(

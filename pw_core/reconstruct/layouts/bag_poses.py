@@ -12,6 +12,9 @@ from scipy.spatial.transform import Rotation, Slerp
 from pw_core.gaussians import F64
 from pw_core.reconstruct.layouts.types import Matrix
 
+WORLDS = ("map", "world", "odom", "base_link", "base")
+"""Frames that stand for the world, REP 105."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class PoseOptions:
@@ -71,14 +74,25 @@ class Transforms:
         steps.append((stamp, _placed(pose.position, pose.orientation)))
         steps.sort(key=lambda s: s[0])
 
+    def replace(self, child: str, poses: Sequence[Any]) -> None:
+        """Where a frame is, by PoseStamped messages alone."""
+        self._steps.pop(child.lstrip("/"), None)
+        for pose in poses:
+            self.add(pose.header.frame_id, child, stamp_of(pose), pose.pose)
+
     def knows(self, frame: str) -> bool:
         """Whether it is in another one."""
         return frame.lstrip("/") in self._steps
 
-    def viewmat(self, frame: str, stamp: float) -> Matrix | None:
-        """World to the frame (4, 4) at a time [s]; None where nothing on the way moves, or TF does not reach."""
+    def viewmat(self, frame: str, stamp: float, *, static: bool = False) -> Matrix | None:
+        """World to the frame (4, 4) at a time [s]; None where nothing is known of it, or nothing on the way moves:
+        such a root is the camera's own, unless all may be `static` and the root has a world's name."""
+        if not self.knows(frame):
+            return None
         found = self._to_root(frame, stamp)
-        return np.asarray(np.linalg.inv(found[0])) if found is not None and found[2] else None
+        if found is None or not (found[2] or (static and found[1] in WORLDS)):
+            return None
+        return np.asarray(np.linalg.inv(found[0]))
 
     def between(self, a: str, b: str, stamp: float) -> Matrix | None:
         """Frame a in frame b (4, 4) at a time [s]; None where nothing joins them."""
@@ -118,8 +132,8 @@ def _between(steps: Sequence[tuple[float, Matrix]], stamp: float, options: PoseO
 
 
 def pose_topic(topics: Sequence[str], image: str) -> str:
-    """Of topics with poses that of an image's camera: the one that shares most of its namespace, or the only one; empty
-    where that does not tell."""
+    """Of topics with poses that of an image's camera: the one that shares most of its namespace, or one that names a
+    camera; empty where that does not tell: other things have poses, too."""
     def shared(topic: str) -> int:
         count = 0
         for a, b in zip(topic.strip("/").split("/")[:-1], image.strip("/").split("/")[:-1]):
@@ -128,7 +142,7 @@ def pose_topic(topics: Sequence[str], image: str) -> str:
             count += 1
         return count
 
-    best = sorted(topics, key=shared, reverse=True)
+    best = sorted((t for t in topics if shared(t) or "cam" in t.lower()), key=shared, reverse=True)
     if len(best) > 1 and shared(best[0]) == shared(best[1]):
         return ""
     return best[0] if best else ""

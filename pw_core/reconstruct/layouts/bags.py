@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.errors import PWError
 from pw_core.media.cameras import intrinsics_of
 from pw_core.media.depth import metres
 from pw_core.media.errors import CameraFileError, MediaError
@@ -67,16 +68,16 @@ def read_bag(
         MediaError: no recording that can be read, or no picture in it.
         CameraFileError: a camera_info that is none.
     """
-    with _opened(path) as reader:
+    with open_recording(path) as reader:
         topics = {c.topic: c for c in reader.connections}
-        colors = _color_topics(reader)
+        colors = color_topics(reader)
         if not colors:
             names = ", ".join(sorted(topics))[:400] or "none"
             raise MediaError(f"{path}: holds no colour pictures; its topics are {names}")
         each = max(max_frames // len(colors), 1)
         cameras = [_camera(reader, topic, colors, each) for topic in colors]
         transforms = transforms_of(reader, options=options)
-        posing = [_posed_by(reader, transforms, camera) for camera in cameras]
+        posing = [posed_by_topic(reader, transforms, c.topic, *c.color[len(c.color) // 2][1:]) for c in cameras]
         sources = []
         for number, camera in enumerate(cameras):
             for k, (_, raw, kind) in enumerate(camera.color):
@@ -108,26 +109,28 @@ def transforms_of(reader: Any, *, options: BagOptions = BagOptions()) -> Transfo
     return Transforms(tf, odometry, options=options.poses)
 
 
-def _posed_by(reader: Any, transforms: Transforms, camera: _Camera) -> str:
-    """Where neither TF nor odometry says where a camera is, its PoseStamped topic does, if it has one; what to say of
-    that."""
-    _, raw, kind = camera.color[len(camera.color) // 2]
+def posed_by_topic(reader: Any, transforms: Transforms, image: str, raw: bytes, kind: str) -> str:
+    """Where neither TF nor odometry says where the camera of a topic is, of which a message is given, its PoseStamped
+    topic does, if it has one; what to say of that."""
     message = reader.deserialize(raw, kind)
     frame = message.header.frame_id
-    if transforms.viewmat(frame, stamp_of(message)) is not None or transforms.knows(frame):
+    if transforms.viewmat(frame, stamp_of(message)) is not None:
         return ""
     kind = "geometry_msgs/msg/PoseStamped"
-    topic = pose_topic([c.topic for c in reader.connections if c.msgtype == kind and c.msgcount], camera.topic)
+    topic = pose_topic([c.topic for c in reader.connections if c.msgtype == kind and c.msgcount], image)
     if not topic:
         return ""
-    for of, pose in _messages(reader, kind):
-        if of == topic:
-            transforms.add(pose.header.frame_id, frame, stamp_of(pose), pose.pose)
-    return f"poses of {topic} are taken for those of {camera.topic}, in its optical frame"
+    transforms.replace(frame, [pose for of, pose in _messages(reader, kind) if of == topic])
+    return f"poses of {topic} are taken for those of {image}, in its optical frame"
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[Any]:
+def open_recording(path: Path) -> Iterator[Any]:
+    """A reader of the recording.
+
+    Raises:
+        MediaError: none that can be read, or what reads it is not installed.
+    """
     try:
         from rosbags.highlevel import AnyReader
         from rosbags.typesys import Stores, get_typestore
@@ -137,13 +140,13 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with AnyReader([path], default_typestore=get_typestore(Stores.LATEST)) as reader:
             yield reader
-    except MediaError:
+    except (MediaError, PWError):
         raise
     except Exception as error:  # SQLite's, MCAP's, the library's own
         raise MediaError(f"{path}: not a recording that can be read: {type(error).__name__}: {error}") from None
 
 
-def _base(topic: str) -> str:
+def base_topic(topic: str) -> str:
     """Of image_transport: the topic without what says how it is packed."""
     for end in ("/compressedDepth", "/compressed"):
         topic = topic.removesuffix(end)
@@ -154,30 +157,39 @@ def _is_depth(topic: str) -> bool:
     return "depth" in topic.lower()
 
 
-def _color_topics(reader: Any) -> list[str]:
+def color_topics(reader: Any) -> list[str]:
     """Topics of colour pictures, raw ones before compressed ones of the same."""
     kinds = ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage")
     found = [c.topic for kind in kinds for c in reader.connections if c.msgtype == kind and c.msgcount]
     out: dict[str, str] = {}
     for topic in found:
         if not _is_depth(topic):
-            out.setdefault(_base(topic), topic)
+            out.setdefault(base_topic(topic), topic)
     return sorted(out.values())
+
+
+def _info_of(reader: Any, image: str) -> Any:
+    """The first camera_info beside a topic of pictures."""
+    wanted = f"{base_topic(image).rsplit('/', 1)[0]}/camera_info"
+    own = [c for c in reader.connections if c.msgtype == "sensor_msgs/msg/CameraInfo" and c.topic == wanted]
+    first = next(iter(reader.messages(connections=own)), None) if own else None
+    return None if first is None else reader.deserialize(first[2], first[0].msgtype)
+
+
+def lens_of(reader: Any, topic: str, what: str) -> tuple[Matrix | None, Distortion | None]:
+    """K (3, 3) of a topic's pictures, pixel centres at +0.5, and the lens, as the camera_info beside it says."""
+    return _lens(_info_of(reader, topic), what)
+
+
+def read_message(message: Any, K: Matrix | None, lens: Distortion | None) -> Read:
+    """The picture of a message, straight."""
+    return _read(message, None, K, lens, 0.0)
 
 
 def _camera(reader: Any, topic: str, colors: Sequence[str], count: int) -> _Camera:
     """Evenly spaced messages of a colour topic, and all of the depth topic with the same camera."""
     out = _Camera(topic)
-    infos = {c.topic: c for c in reader.connections if c.msgtype == "sensor_msgs/msg/CameraInfo"}
-
-    def info_of(image: str) -> Any:
-        connection = infos.get(f"{_base(image).rsplit('/', 1)[0]}/camera_info")
-        if connection is None:
-            return None
-        first = next(iter(reader.messages(connections=[connection])), None)
-        return None if first is None else reader.deserialize(first[2], connection.msgtype)
-
-    out.info = info_of(topic)
+    out.info = _info_of(reader, topic)
     total = sum(c.msgcount for c in reader.connections if c.topic == topic)
     wanted = set(np.round(np.linspace(0, total - 1, min(count, total))).astype(int).tolist())
     own = [c for c in reader.connections if c.topic == topic]
@@ -187,7 +199,7 @@ def _camera(reader: Any, topic: str, colors: Sequence[str], count: int) -> _Came
     for connection in reader.connections:
         if connection.topic in colors or not _is_depth(connection.topic) or "mage" not in connection.msgtype:
             continue
-        theirs = info_of(connection.topic)
+        theirs = _info_of(reader, connection.topic)
         if theirs is not None and out.info is not None and _same(theirs, out.info):
             times = np.array([t for t, _, _ in out.color])
             out.depth_topic, out.depth_info = connection.topic, theirs
@@ -280,7 +292,8 @@ def _colors(pixels: NDArray[Any]) -> Picture:
 
 
 def _messages(reader: Any, kind: str) -> Iterator[tuple[str, Any]]:
-    for connection, _, raw in reader.messages(connections=[c for c in reader.connections if c.msgtype == kind]):
+    own = [c for c in reader.connections if c.msgtype == kind]
+    for connection, _, raw in reader.messages(connections=own) if own else ():  # none would be all
         yield connection.topic, reader.deserialize(raw, kind)
 
 
@@ -290,7 +303,7 @@ def _told(cameras: Sequence[_Camera], topics: dict[str, Any], unposed: int) -> t
     used = {c.topic for c in cameras} | {c.depth_topic for c in cameras}
     for topic, connection in topics.items():
         if connection.msgtype in ("sensor_msgs/msg/Image", "sensor_msgs/msg/CompressedImage") and topic not in used:
-            same = any(_base(topic) == _base(u) for u in used if u)
+            same = any(base_topic(topic) == base_topic(u) for u in used if u)
             why = "the same pictures as another topic" if same else "its camera_info is not that of a colour topic"
             out.append(f"topic {topic} is left out: {why}" + ("" if same else ": record depth registered to colour"))
     out += [f"{c.topic} has no camera_info beside it" for c in cameras if c.info is None]

@@ -23,8 +23,8 @@ from pw_core.refine.targets.types import Frames
 
 
 @dataclass(frozen=True, eq=False)
-class _Shot:
-    """A frame as it was read; valid (H, W): False where it shows nothing; time_s: where the video says it."""
+class Shot:
+    """A frame of a film as it was read; valid (H, W): False where it shows nothing; time_s: where the video says it."""
 
     rgb: NDArray[np.uint8]
     valid: NDArray[np.bool_] | None = None
@@ -53,7 +53,7 @@ def read_film(path: Path | str, *, camera: Camera | str, stamps: Path | str | No
         _check_count(path, len(shown), "pictures", times, table)
         unused = [p.name for p in found if p not in shown]
         notes = (f"{len(unused)} pictures that {table.name} does not name, such as {unused[0]}",) if unused else ()
-        return _film((_picture(p) for p in shown), times, camera, path, notes)
+        return film_of((_picture(p) for p in shown), times, camera, path, notes)
     if not path.is_file() or path.suffix.lower() not in films.ENDINGS:
         raise RefineError(
             f"{path}: expected a folder of pictures or a video ({', '.join(sorted(films.ENDINGS))})",
@@ -62,7 +62,7 @@ def read_film(path: Path | str, *, camera: Camera | str, stamps: Path | str | No
     table = _stamp_file(stamps, [path.with_suffix(".csv"), path.with_suffix(".json")])
     if table is None and stamps is not None:
         raise RefineError(f"{path}: no stamps; expected {stamps}", code=ErrorCode.INVALID_STAMPS)
-    return _film(_video(path), None if table is None else read_stamps(table)[1], camera, path, table=table)
+    return film_of(_video(path), None if table is None else read_stamps(table)[1], camera, path, table=table)
 
 
 def read_stamps(path: Path) -> tuple[list[str], F64]:
@@ -109,10 +109,15 @@ def unseen_where_dark(
     return out, tuple(dark)
 
 
-def _film(
-    shots: Iterable[_Shot], times: F64 | None, camera: Camera | str, what: Path, notes: tuple[str, ...] = (),
+def film_of(
+    shots: Iterable[Shot], times: F64 | None, camera: Camera | str, what: Path, notes: tuple[str, ...] = (),
     table: Path | None = None,
 ) -> CameraFilm:  # fmt: skip
+    """A film of these frames at these times [s]; None: the frames' own. what: where it is from.
+
+    Raises:
+        RefineError: INVALID_TARGET for frames of several sizes, none, or too many; INVALID_STAMPS.
+    """
     taken = _same_size(shots, what=what)
     frames = np.stack([s.rgb for s in taken])
     if times is None:
@@ -154,7 +159,7 @@ def _named(folder: Path, name: str, found: list[Path]) -> Path:
     return alike[0] if len(alike) == 1 and not (folder / name).is_file() else folder / name
 
 
-def _picture(path: Path) -> _Shot:
+def _picture(path: Path) -> Shot:
     if not path.is_file():
         raise RefineError(f"{path}: is not there", code=ErrorCode.INVALID_TARGET)
     try:
@@ -162,20 +167,20 @@ def _picture(path: Path) -> _Shot:
     except MediaError as error:
         text = f"{path}: is not a picture that can be read: {error}"
         raise RefineError(text, code=ErrorCode.INVALID_TARGET) from None
-    return _Shot(picture.rgb, picture.valid)
+    return Shot(picture.rgb, picture.valid)
 
 
-def _video(path: Path) -> Iterator[_Shot]:
+def _video(path: Path) -> Iterator[Shot]:
     try:
         for frame in films.film_frames(path):
-            yield _Shot(frame.rgb, time_s=frame.time_s if frame.timed else None)
+            yield Shot(frame.rgb, time_s=frame.time_s if frame.timed else None)
     except MediaError as error:
         text = f"{path}: is not a video that can be read: {error}"
         raise RefineError(text, code=ErrorCode.INVALID_TARGET) from error
 
 
-def _same_size(shots: Iterable[_Shot], *, what: Path, limits: Limits = LIMITS) -> list[_Shot]:
-    out: list[_Shot] = []
+def _same_size(shots: Iterable[Shot], *, what: Path, limits: Limits = LIMITS) -> list[Shot]:
+    out: list[Shot] = []
     pixels = 0
     for k, shot in enumerate(shots):
         if out and shot.rgb.shape != out[0].rgb.shape:

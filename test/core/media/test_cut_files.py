@@ -1,4 +1,4 @@
-"""A file that ends in the middle is refused by its name and how much there was, whatever its kind: never half filled."""
+"""A file that ends in the middle is refused by its name and by how much there was of it, never half filled."""
 
 from __future__ import annotations
 

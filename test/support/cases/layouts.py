@@ -235,8 +235,12 @@ def own(d: Path) -> Sample:
     return Sample(d, deep=1.5)
 
 
-def recording(d: Path, *, mcap: bool = True) -> Sample:
-    """A robot's recording: compressed colour, registered depth, camera_info, TF whose root moves under the camera."""
+def recording(d: Path, *, mcap: bool = True, posed: str = "tf", still: bool = False) -> Sample:
+    """A robot's recording: compressed colour, registered depth, camera_info, an IMU, and where the camera is.
+
+    posed: `tf`, whose root moves under the camera; `odometry` in its place; `pose`: PoseStamped of the camera; `none`.
+    still: the camera stays where it first is.
+    """
     from rosbags.rosbag2 import StoragePlugin, Writer
     from rosbags.typesys import Stores, get_typestore
 
@@ -257,6 +261,13 @@ def recording(d: Path, *, mcap: bool = True) -> Sample:
         t = types["geometry_msgs/msg/Transform"](types["geometry_msgs/msg/Vector3"](*map(float, pose[:3, 3])), q)
         return types["geometry_msgs/msg/TransformStamped"](at(k, parent), child, t)
 
+    def vector(x: float, y: float, z: float) -> Any:
+        return types["geometry_msgs/msg/Vector3"](float(x), float(y), float(z))
+
+    def at_pose(pose: np.ndarray) -> Any:
+        q = types["geometry_msgs/msg/Quaternion"](*map(float, Rotation.from_matrix(pose[:3, :3]).as_quat()))
+        return types["geometry_msgs/msg/Pose"](types["geometry_msgs/msg/Point"](*map(float, pose[:3, 3])), q)
+
     with Writer(d / "bag", version=9, storage_plugin=StoragePlugin.MCAP if mcap else StoragePlugin.SQLITE3) as writer:
         def send(topic: str, kind: str, k: float, message: Any) -> None:
             if topic not in known:
@@ -267,8 +278,23 @@ def recording(d: Path, *, mcap: bool = True) -> Sample:
         array = types["tf2_msgs/msg/TFMessage"]
         send("/tf_static", "tf2_msgs/msg/TFMessage", 0, array([placed(0, "camera_link", "camera_optical", tilt)]))
         for k in range(4):
-            pose = poses(k) @ np.linalg.inv(tilt)
-            send("/tf", "tf2_msgs/msg/TFMessage", k, array([placed(k, "map", "camera_link", pose)]))
+            seen = poses(0 if still else k)
+            pose = seen @ np.linalg.inv(tilt)
+            if posed == "tf":
+                send("/tf", "tf2_msgs/msg/TFMessage", k, array([placed(k, "map", "camera_link", pose)]))
+            elif posed == "odometry":
+                twist = types["geometry_msgs/msg/TwistWithCovariance"](
+                    types["geometry_msgs/msg/Twist"](vector(0, 0, 0), vector(0, 0, 0)), np.zeros(36))
+                held = types["geometry_msgs/msg/PoseWithCovariance"](at_pose(pose), np.zeros(36))
+                send("/odom", "nav_msgs/msg/Odometry", k,
+                     types["nav_msgs/msg/Odometry"](at(k, "map"), "camera_link", held, twist))
+            elif posed == "pose":
+                send("/cam/pose", "geometry_msgs/msg/PoseStamped", k,
+                     types["geometry_msgs/msg/PoseStamped"](at(k, "map"), at_pose(seen)))
+            felt = tilt[:3, :3] @ viewmat(0 if still else k)[:3, :3] @ [0, 0, 9.81]
+            send("/imu", "sensor_msgs/msg/Imu", k, types["sensor_msgs/msg/Imu"](
+                at(k, "camera_link"), types["geometry_msgs/msg/Quaternion"](0.0, 0.0, 0.0, 1.0), np.zeros(9),
+                vector(0, 0, 0), np.zeros(9), vector(*felt), np.zeros(9)))
             lens = info(at(k, "camera_optical"), HEIGHT, WIDTH, "plumb_bob", np.zeros(5), K, np.eye(3).ravel(),
                         np.zeros(12), 0, 0, roi)  # fmt: skip
             jpeg = cv2.imencode(".jpg", photo(3 * k, width=WIDTH, height=HEIGHT)[..., ::-1])[1].ravel()
@@ -287,6 +313,8 @@ SAMPLES: dict[str, Callable[[Path], Sample]] = {
     "nerfstudio": nerfstudio, "instant-ngp": instant_ngp, "Blender": blender, "COLMAP, text": colmap_text,
     "COLMAP, binary": colmap_binary, "TUM RGB-D": tum, "ScanNet": scannet, "Replica": replica, "Polycam": polycam,
     "Record3D": record3d, "rosbag2, MCAP": recording, "rosbag2, SQLite": lambda d: recording(d, mcap=False),
+    "rosbag2, odometry": lambda d: recording(d, posed="odometry"),
+    "rosbag2, PoseStamped": lambda d: recording(d, posed="pose"),
     "this project's": own,
 }  # fmt: skip
 

@@ -1,8 +1,13 @@
-"""Materials by name for `pw new`: constants, and where they are from."""
+"""Materials by name for `pw new`: constants, and where they are from.
+
+A source is named where its numbers were looked up; else the text says that they are an order of magnitude.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+UNSOURCED = "order of magnitude, no source found"
 
 
 @dataclass(frozen=True)
@@ -17,33 +22,40 @@ PRESETS: dict[str, Preset] = {
     "clay": Preset(
         {"model": "plastic", "density_kg_m3": 1500, "youngs_modulus_pa": 6e4, "poisson_ratio": 0.4,
          "yield_stress_pa": 1500},
-        "modelling clay warm from the hand: carries its own weight in a lump, yields at twice that",
+        f"modelling clay warm from the hand: carries its own weight in a lump, yields at twice that; {UNSOURCED}",
     ),
     "dough": Preset(
         {"model": "elastic", "density_kg_m3": 1000, "youngs_modulus_pa": 8e3, "poisson_ratio": 0.45},
-        "PerpetualWonder's dough (arXiv 2602.04876); wheat dough has 5 to 20 kPa (Dobraszczyk and Morgenstern 2003)",
+        "PerpetualWonder's dough (arXiv 2602.04876); real dough is stiffer the faster it is pulled (Ng, McKinley and "
+        "Padmanabhan 2006)",
     ),
     "jam": Preset(
         {"model": "liquid", "density_kg_m3": 1300, "youngs_modulus_pa": 1e5, "poisson_ratio": 0.45,
          "viscosity_pa_s": 50},
-        "density of 65 % sugar; apparent viscosity of fruit jam at low shear, 20 to 100 Pa s (Alvarez et al. 2006)",
+        f"between honey and a paste; {UNSOURCED}; real jam has a yield stress and thins when sheared (Carbonell, "
+        "Costell and Duran 1991), which a liquid here has not",
     ),
     "honey": Preset(
         {"model": "liquid", "density_kg_m3": 1420, "youngs_modulus_pa": 1e5, "poisson_ratio": 0.45,
          "viscosity_pa_s": 10},
-        "17 to 18 % water at 20 degrees: about 10 Pa s (Yanniotis et al. 2006)",
+        "17 to 18 % water at 20 degrees: specific gravity 1.42; 19 Pa s with 16 % at 20 degrees, 7 at 30 (clover; "
+        "Bogdanov, The Book of Honey, chapter 4)",
     ),
     "foam": Preset(
         {"model": "elastic", "density_kg_m3": 40, "youngs_modulus_pa": 5e4, "poisson_ratio": 0.2},
-        "flexible polyurethane foam, 25 to 100 kPa (Gibson and Ashby, Cellular Solids, 1997)",
+        f"flexible polyurethane: 12 to 40 kg/m3 (Handbook of Polymer Foams, 5.6.1); stiffness: {UNSOURCED}",
     ),
     "fruit": Preset(
         {"model": "elastic", "density_kg_m3": 950, "youngs_modulus_pa": 1e6, "poisson_ratio": 0.35},
-        "flesh of ripe apples and bananas, 0.5 to 5 MPa (Mohsenin, Physical Properties of Plant Materials, 1986)",
+        f"flesh of apples and bananas; {UNSOURCED}",
+    ),
+    "snow": Preset(
+        {"model": "snow", "density_kg_m3": 400, "youngs_modulus_pa": 1.4e5, "poisson_ratio": 0.2},
+        "packs and crumbles: Stomakhin et al., A material point method for snow simulation, 2013",
     ),
     "wood": Preset({"model": "rigid", "density_kg_m3": 700, "friction": 0.4},
-                   "beech and oak, dry: 650 to 750 kg/m3 (Wood Handbook, USDA 2010)"),
-    "metal": Preset({"model": "rigid", "density_kg_m3": 7800, "friction": 0.4}, "steel, solid"),
-    "ceramic": Preset({"model": "rigid", "density_kg_m3": 2300, "friction": 0.5}, "stoneware, solid"),
+                   "beech and oak, dry: 600 to 800 kg/m3 (Roth, Timber, Forest Service Bulletin 10)"),
+    "metal": Preset({"model": "rigid", "density_kg_m3": 7800, "friction": 0.4}, "steel, solid, by textbooks"),
+    "ceramic": Preset({"model": "rigid", "density_kg_m3": 2300, "friction": 0.5}, f"stoneware, solid; {UNSOURCED}"),
 }  # fmt: skip
 """Names as a person would say them."""

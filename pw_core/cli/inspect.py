@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pw_core.cli.common import errors
+from pw_core.cli.output import report
 
 if TYPE_CHECKING:
     from pw_core.reconstruct import Inputs, ViewInput
@@ -26,6 +27,9 @@ def inspect(
         from pw_core.reconstruct.inputs import check
 
         found = Inputs.load(path, max_frames=max_frames, depth_scale=depth_scale)
+        files = [{"name": f.name, "use": f.use, "why": f.reason} for f in found.files]
+        report(layout=found.layout, route=found.route, metric=found.metric, pictures=len(found.views), files=files,
+               notes=list(found.notes))  # fmt: skip
         _tell(found)
         check(found)
 

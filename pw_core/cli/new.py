@@ -49,6 +49,7 @@ def new(
     from pw_core.cli.own.presets import PRESETS
 
     if materials:
+        report(materials={name: preset.source for name, preset in PRESETS.items()})
         for name, preset in PRESETS.items():
             typer.echo(f"{name}: {preset.source}")
         return

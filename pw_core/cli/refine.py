@@ -18,6 +18,7 @@ from pw_core.cli.common import (
     parse_settings,
     refine_bar,
 )  # fmt: skip
+from pw_core.cli.output import report
 
 if TYPE_CHECKING:
     from pw_core.config import RefineConfig
@@ -134,6 +135,9 @@ def _kept(world: World, running: Refining, *, commit: bool) -> None:
         assert world.scene is not None
         world.store.save_trajectory(world.scene.id, running.trajectory)
         world.save(state.id, label="refined")
+    estimates = [{"name": e.name, "before": e.before, "value": e.value, "error": e.error, "observable": e.observable}
+                 for e in running.estimates]  # fmt: skip
+    report(state=state.id, trajectory=running.trajectory.id, committed=commit, figures=figures, estimates=estimates)
     typer.echo(
         f"state {state.id}{', the head' if commit else ''}: PSNR {figures['psnr_before']:.1f} → "
         f"{figures['psnr_after']:.1f} dB, silhouettes {figures['mask_iou_before']:.3f} → "

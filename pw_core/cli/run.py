@@ -18,6 +18,7 @@ from pw_core.cli.common import (
     progress_bar,
     refine_bar,
 )  # fmt: skip
+from pw_core.cli.output import report
 from pw_core.cli.refine import (
     CameraOption,
     EstimateOption,
@@ -89,6 +90,8 @@ def run(
                 bar.show(f"round {step.round}, {step.stage}", step.fraction, step.loss, step.psnr, step.eta_s)
                 if told.pressed:
                     break
+        done = sum(going.done(k) for k in range(1, len(story) + 1))
+        report(scene=loaded.name, state=going.ledger.last, rounds=len(story), done=done, page=folder / "index.html")
         if told.pressed:
             typer.echo(f"stopped at state {going.ledger.last}; the same command goes on from there", err=True)
             raise typer.Exit(CANCELED)

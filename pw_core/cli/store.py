@@ -62,6 +62,7 @@ def restore_scene(
         world = open_world(store, "cpu", writes=True)
         replace = may_replace(world, split_id(replaced)[0], replace)
         scene = world.restore_replaced(replaced, replace=replace)
+        report(scene=scene.id, folder=store / scene.id, states=len(world.states()))
         typer.echo(f"scene '{scene.id}' is back in {store / scene.id}, with {len(world.states())} states")
 
 
@@ -77,5 +78,6 @@ def purge_scene(
             raise typer.BadParameter("name replaced scenes, or --all")
         doomed = [each.id for each in world.replaced()] if all_ else list(replaced or ())
         world.purge_replaced(*doomed)
+        report(purged=doomed)
         for each in doomed:
             typer.echo(f"{each} is gone")

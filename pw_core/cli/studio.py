@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from pw_core.cli.common import DEFAULT_STORE, DeviceOption, StoreOption, errors, interrupts, open_world
+from pw_core.cli.output import report
 
 
 def studio(
@@ -28,6 +29,7 @@ def studio(
         from pw_core.studio import Studio
 
         made = Studio(open_world(store, device, scene, writes=True), host=host, port=port, token=token)
+        report(address=made.address)
         typer.echo(f"{made.address}\nCtrl-C ends it", err=True)
         with interrupts() as told:
             while not told.pressed:

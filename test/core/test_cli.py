@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.main import get_command
 from typer.testing import CliRunner
 
@@ -46,6 +49,24 @@ def test_json_holds_what_was_found_and_said(store: Path, tmp_path: Path) -> None
     assert view["path"] == str(tmp_path / "v.png") and (tmp_path / "v.png").is_file()
     written = told("export", "ball", "--to", str(tmp_path / "s.ply"), "--store", str(store))
     assert written["bytes"] == (tmp_path / "s.ply").stat().st_size
+
+
+def test_pictures_and_replaced_scenes_are_json_too(store: Path, scene, tmp_path: Path) -> None:
+    (tmp_path / "pictures").mkdir()
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    Image.fromarray(noise).save(tmp_path / "pictures/a.png")
+    looked = told("inspect", str(tmp_path / "pictures"))
+    assert looked["pictures"] == 1 and [f["name"] for f in looked["files"]] == ["a.png"]
+    World(store).adopt(scene, replace=True)
+    (aside,) = told("scenes", "--replaced", "--store", str(store))["replaced"]
+    assert told("restore-scene", aside["id"], "--replace", "--store", str(store))["scene"] == "ball"
+    assert len(told("purge-scene", "--all", "--store", str(store))["purged"]) == 1
+
+
+def test_every_command_s_module_reports_what_it_finds() -> None:
+    for each in app.registered_commands:
+        command = inspect.getclosurevars(each.callback).nonlocals["command"]
+        assert "report(" in inspect.getsource(inspect.getmodule(command)), command.__name__
 
 
 def test_an_error_is_json_too(store: Path) -> None:

@@ -101,6 +101,9 @@ class EntityConfig(Part):
         "a rigid one stays where it is whatever is held",
     )
     fixed_share: float = Field(default=0.12, gt=0, le=1, description="of its extent that way, how much is held")
+    added_from: Text = Field(
+        default="", description="Gaussians that `pw entity` made it of: its prompt says nothing; not for people to set"
+    )
 
     @property
     def kind(self) -> Kind:

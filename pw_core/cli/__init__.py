@@ -5,13 +5,14 @@ from __future__ import annotations
 import typer
 
 from pw_core.cli.doctor import doctor
-from pw_core.cli.export import background, export
+from pw_core.cli.export import export
 from pw_core.cli.inspect import inspect
 from pw_core.cli.new import new
 from pw_core.cli.output import with_json
 from pw_core.cli.refine import refine
 from pw_core.cli.run import run
 from pw_core.cli.scenes import reconstruct, rollout, view
+from pw_core.cli.splats import background, entity
 from pw_core.cli.store import check, purge_scene, restore_scene, scenes
 from pw_core.cli.studio import studio
 
@@ -20,7 +21,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
-_making = (new, inspect, reconstruct, rollout, refine, run, view, studio, export, background)
+_making = (new, inspect, reconstruct, rollout, refine, run, view, studio, export, background, entity)
 _keeping = (scenes, check, restore_scene, purge_scene, doctor)
 for _command in (*_making, *_keeping):
     app.command()(with_json(_command))

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pw_core.config import SceneConfig, ViewsSettings
+from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.files import remove, written_aside
 from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.inputs import Inputs, check
@@ -47,6 +48,11 @@ def _reconstruct(
     progress: Progress,
 ) -> Scene:  # fmt: skip
     progress("reading", 0.0)
+    if added := [e for e in config.entities if e.added_from]:
+        raise ReconstructError(
+            f"entity '{added[0].name}' was made of {added[0].added_from}, no picture shows it: take it out of "
+            "`entities`, and add it again afterwards with `pw entity`", code=ErrorCode.INVALID_CONFIG,
+        )  # fmt: skip
     inputs = Inputs.of_photo(config) if inputs is None else inputs
     settings = settings or config.reconstruct.views
     check(inputs, shared_camera=settings.shared_camera)

@@ -11,7 +11,7 @@ from dataclasses import replace as changed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pw_core.config import SceneConfig
+from pw_core.config import Material, SceneConfig
 from pw_core.errors import ErrorCode, SceneError
 from pw_core.gaussians import Gaussians
 from pw_core.progress import Progress, no_progress
@@ -180,6 +180,33 @@ class Scenes:
             scene, background=background, light=scene.light if beside else None,
             provenance=scene.provenance | {"background": f"of {len(splats)} Gaussians, of {scene.id}"},
         )  # fmt: skip
+        return self.adopt(made.with_id(scene_id), replace=replace)
+
+    def with_entity(
+        self, splats: Gaussians, scene_id: str, *, name: str, material: Material, tool: bool = False,
+        stand: bool = False, source: str = "Gaussians", replace: bool = False,
+    ) -> Scene:  # fmt: skip
+        """The selected scene with one more entity, a thing that another tool scanned (see `pw_core.export.packed`), as
+        a scene of its own that starts at the reconstruction.
+
+        Args:
+            splats: the outside of the thing alone, in the scene's world: z up, metres, the table at 0.
+            stand: it is moved up or down until it stands on the table.
+            tool: a rigid entity that only ever moves along timed poses.
+            source: what they are from, for people.
+            replace: as in `adopt`.
+
+        Raises:
+            SceneError: NO_SCENE, SCENE_EXISTS, INVALID_NAME; the store cannot be written.
+            ReconstructError (RECONSTRUCT_FAILED): the Gaussians enclose nothing, or lie in the table or in another
+                entity.
+        """
+        from pw_core.reconstruct.binding.attach import with_splats
+
+        scene = self._need_scene()
+        made = with_splats(scene, splats, name=name, material=material, tool=tool, stand=stand, source=source)
+        note = {f"entity {name}": f"{len(splats)} Gaussians of {source}, added to {scene.id}"}
+        made = changed(made, provenance=scene.provenance | note)
         return self.adopt(made.with_id(scene_id), replace=replace)
 
     def replaced(self) -> list[ReplacedScene]:

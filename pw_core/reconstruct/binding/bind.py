@@ -92,7 +92,7 @@ def bind_to_particles(
                                code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
     near = ~off_surface(solid, gaussians, options=options)
     near &= solid.distance(gaussians.means.astype(np.float64)) > -options.stray_voxels * solid.step
-    near &= gaussians.means[:, 2] > -solid.step
+    near &= gaussians.means[:, 2] > min(0.0, low[2]) - solid.step
     if not near.any():
         raise ReconstructError(f"entity '{entity.name}': no Gaussian lies on its surface",
                                code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip

@@ -102,7 +102,7 @@ def fuse_tsdf(
     def solid(truncations: float) -> TsdfMesh:
         field = np.maximum(_surface(views, grid, truncations), outside)
         smooth = ndimage.gaussian_filter(field.reshape(grid.shape), options.smoothing_voxels)
-        return _close(np.maximum(smooth, below.reshape(grid.shape)), grid, name)
+        return grid.close(np.maximum(smooth, below.reshape(grid.shape)), name)
 
     out, step = solid(1.0), grid.step
     tight = np.stack([out.mesh.vertices.min(0) - step, out.mesh.vertices.max(0) + step])
@@ -141,6 +141,10 @@ class _Grid:
         """How far the points are below the plane [m] (n,), truncated; nowhere below, where there is none."""
         z = -self.points[:, 2] if floor else np.full(len(self.points), -self.reach)
         return np.asarray(np.clip(z, -self.reach, self.reach))
+
+    def close(self, volume: NDArray[np.floating], name: str) -> TsdfMesh:
+        """A field on it as a mesh."""
+        return close_volume(volume, low=self.low, step=self.step, reach=self.reach, name=name)
 
 
 def _surface(views: Sequence[DepthView], grid: _Grid, truncations: float) -> F64:
@@ -259,11 +263,17 @@ def tsdf_between(
     field = np.clip(np.max(parts, axis=0), -grid.reach, grid.reach)
     volume = ndimage.gaussian_filter(field.reshape(grid.shape), options.between_smoothing_voxels)
     volume = np.maximum(volume, below.reshape(grid.shape))
-    return _close(volume, grid, name)
+    return grid.close(volume, name)
 
 
-def _close(volume: NDArray[np.floating], grid: _Grid, name: str) -> TsdfMesh:
-    """The largest part without its hollows, as a watertight mesh."""
+def close_volume(volume: NDArray[np.floating], *, low: F64, step: float, reach: float, name: str) -> TsdfMesh:
+    """The largest part of a field [m] (x, y, z), negative inside, without its hollows, as a watertight mesh.
+
+    low [m] (3,): the place of the first voxel, the others every `step` [m]; beyond all it is `reach` [m] outside.
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): nothing is left, or the surface does not close.
+    """
     import trimesh
     from skimage.measure import marching_cubes
 
@@ -271,12 +281,12 @@ def _close(volume: NDArray[np.floating], grid: _Grid, name: str) -> TsdfMesh:
     if not own.any():
         raise ReconstructError(f"entity '{name}': its views leave no solid between them; check its masks and the plane",
                                code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
-    volume = np.where((volume < 0) & ~own, 0.5 * grid.step, volume)
+    volume = np.where((volume < 0) & ~own, 0.5 * step, volume)
     hollow = ndimage.binary_fill_holes(own) & ~own
-    volume = np.where(hollow, -0.5 * grid.step, volume)
-    volume = np.pad(volume, 1, constant_values=grid.reach).astype(np.float32)
+    volume = np.where(hollow, -0.5 * step, volume)
+    volume = np.pad(volume, 1, constant_values=reach).astype(np.float32)
     vertices, faces, _, _ = marching_cubes(volume, 0.0)
-    mesh = trimesh.Trimesh((vertices - 1) * grid.step + grid.low, faces, process=True)
+    mesh = trimesh.Trimesh((vertices - 1) * step + low, faces, process=True)
     if mesh.volume < 0:
         mesh.invert()
     part = largest_closed_part(mesh)
@@ -284,4 +294,4 @@ def _close(volume: NDArray[np.floating], grid: _Grid, name: str) -> TsdfMesh:
         raise ReconstructError(f"entity '{name}': its surface does not close; check its masks",
                                code=ErrorCode.RECONSTRUCT_FAILED)  # fmt: skip
     surface = Mesh(np.asarray(part.vertices), np.asarray(part.faces, np.int64))
-    return TsdfMesh(surface, volume, grid.low - grid.step, grid.step)
+    return TsdfMesh(surface, volume, low - step, step)

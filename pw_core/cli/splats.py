@@ -86,7 +86,7 @@ def _placed(path: Path, at: tuple[float, ...], turn: tuple[float, ...], scale: f
 
 
 def _material(preset: str) -> Material:
-    from pw_core.cli.presets import PRESETS
+    from pw_core.cli.own.presets import PRESETS
     from pw_core.config import Material
     from pw_core.errors import ErrorCode, SceneError
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit
 
-from pw_core.gaussians import F32, I64
+from pw_core.gaussians import F32, F64, I64
 from pw_core.kernels.options import KERNEL
 from pw_core.scene import Entity, Light
 
@@ -44,6 +44,9 @@ class CastOptions:
     """Of the map, along each side: what is further away goes without a shadow."""
     coarse: int = 2
     """Cells along the side of one that shadows are cast on; what was observed is kept on all."""
+    most_coarse: int = 150
+    """Of those along a side of the map at rest: of more, twice as coarse ones are cast on. A tall thing has a large
+    map, and most of its shadow is soft."""
     strays: float = 0.01
     """Share of the particles at each end that the map need not hold: a crumb far away would draw it off things."""
     border_cells: int = 5
@@ -56,8 +59,13 @@ class CastOptions:
     """Blurs narrower than this [cells] are not made: particles are laid on two cells each way."""
     lift_ratio: float = 0.25
     """Of an entity's height: lifted by so much, what the photo showed at its foot counts e times less."""
-    change_ratio: float = 0.15
+    change_ratio: float = 0.3
     """Of its size: the same for how far its particles have moved from where a rigid body's were [root mean square]."""
+    foot_ratio: float = 0.15
+    """Of its size: so far round it, seen from above, what the photo showed turns with it, as contact shadows do. Lamp
+    and camera do not turn: what they showed further away stays turned as it was."""
+    least_turn: float = 0.03
+    """Sine of a turn that makes any difference."""
     lookups: int = 800
     """Particles of an entity by which its motion is told."""
 
@@ -77,13 +85,29 @@ class Caster:
         self, rest: F32, entities: Sequence[Entity], light: Light, *, options: CastOptions = CastOptions()
     ) -> None:
         self.light, self.options, self.rest, self.entities = light, options, rest, entities
+        self._slope = (light.direction[:2] / light.direction[2]).astype(np.float32)
+        self._coarse = options.coarse
+        if max(self._map(rest)[1]) > options.most_coarse * options.coarse:
+            self._coarse *= 2
         self._size: F32 = np.empty(len(rest), np.float32)
         for e in entities:
-            self._size[e.particles] = e.particle_size_m / (options.coarse * light.step_m)
+            self._size[e.particles] = e.particle_size_m / (self._coarse * light.step_m)
         top = max(float(rest[:, 2].max()), light.step_m)
         self._edges = (top * (np.arange(1, options.layers) / options.layers) ** options.layer_power).astype(np.float32)
-        self._slope = (light.direction[:2] / light.direction[2]).astype(np.float32)
-        self._observed = np.exp(light.observed)
+        self._observed = [self._parts(e, o) for e, o in zip(entities, light.observed)]
+
+    def _parts(self, e: Entity, observed: F32) -> tuple[F32, F32, F32]:
+        """What was observed of an entity (R, C, 3), as shares: all of it, what turns with it, and what does not."""
+        from scipy import ndimage
+
+        own, rows, columns = self.rest[e.particles], *observed.shape[:2]
+        cells = np.rint(own[:, :2] / self.light.step_m - self.light.first).astype(int)
+        apart = np.ones((rows, columns), bool)
+        apart[cells[:, 0].clip(0, rows - 1), cells[:, 1].clip(0, columns - 1)] = False
+        reach = self.options.foot_ratio * float(np.ptp(own[:, :2], axis=0).max()) / self.light.step_m
+        away = ndimage.distance_transform_edt(apart)
+        near = np.clip(1.5 - away / max(reach, 1.0), 0, 1)[..., None].astype(np.float32)
+        return np.exp(observed), np.exp(near * observed), np.exp((1 - near) * observed)
 
     def blocked(self, positions: F32) -> tuple[I64, F32, F32]:
         """The first cell, and the shares (R, C) of the lamp's and of the room's light that particles at `positions` [m]
@@ -116,20 +140,22 @@ class Caster:
         low = np.minimum(low - wide, dark - soft) / step
         high = np.maximum(high + wide, bright + soft) / step
         middle, half = (low + high) / 2, np.minimum((high - low) / 2, o.most_cells / 2) + o.border_cells
-        first = o.coarse * np.floor((middle - half) / o.coarse).astype(np.int64)
-        rows, columns = (o.coarse * (1 + int(n) // o.coarse) for n in np.ceil(middle + half).astype(np.int64) - first)
+        coarse = self._coarse
+        first = coarse * np.floor((middle - half) / coarse).astype(np.int64)
+        rows, columns = (coarse * (1 + int(n) // coarse) for n in np.ceil(middle + half).astype(np.int64) - first)
         return first, (rows, columns)
 
     def _blocked(self, positions: F32, first: I64, shape: tuple[int, int]) -> tuple[F32, F32]:
         import cv2
 
         o = self.options
-        small = (shape[0] // o.coarse, shape[1] // o.coarse)
+        coarse = self._coarse
+        small = (shape[0] // coarse, shape[1] // coarse)
         layers = np.zeros((2, o.layers, *small), np.float32)
         found = np.zeros((2, o.layers, 4), np.int64)
         heights = np.zeros((o.layers, 3), np.float32)
-        step = np.float32(o.coarse * self.light.step_m)
-        corner = first / o.coarse + (o.coarse - 1) / (2 * o.coarse)  # the middle of the first coarse cell
+        step = np.float32(coarse * self.light.step_m)
+        corner = first / coarse + (coarse - 1) / (2 * coarse)  # the middle of the first coarse cell
         _splat(np.ascontiguousarray(positions), self._size, self._slope, self._edges, corner.astype(np.float32), step,
                layers, heights, found)  # fmt: skip
         lamp, room = np.zeros(small, np.float32), np.zeros(small, np.float32)
@@ -158,10 +184,10 @@ class Caster:
         parts = [np.float32(w) * _blurred(cover, s * height, o) for s, w in widths]
         np.maximum(into[rows, columns], sum(parts[1:], parts[0]), out=into[rows, columns])
 
-    def _lay(self, kept: F32, first: I64, e: Entity, observed: F32, positions: F32) -> None:
+    def _lay(
+        self, kept: F32, first: I64, e: Entity, observed: tuple[F32, F32, F32], positions: F32
+    ) -> None:  # fmt: skip
         """Multiply by what the photo showed of an entity's shadow where it is now, as far as it stands as it stood."""
-        import cv2
-
         o = self.options
         every = max(1, (e.particles.stop - e.particles.start) // o.lookups)
         rest = self.rest[e.particles][::every].astype(np.float64)
@@ -178,14 +204,26 @@ class Caster:
         weight = float(np.exp(-lift - (change / (o.change_ratio * size)) ** 2))
         if weight < 0.01:
             return
+        whole, turning, staying = observed
+        if abs(s) < o.least_turn < c:
+            self._put(kept, first, whole, a, b, turn, weight)
+            return
+        self._put(kept, first, turning, a, b, turn, weight)
+        self._put(kept, first, staying, a, b, np.eye(2), weight)
+
+    def _put(self, kept: F32, first: I64, shown: F32, a: F64, b: F64, turn: F64, weight: float) -> None:
+        """Multiply by shares (R, C, 3) that were shown about a [m] (3,), turned (2, 2) and moved to b [m] (3,), to the
+        power `weight`."""
+        import cv2
+
         # Where a cell of the map was at rest: x0 = a + turn^T (x - b), in cells of the observed; (column, row) for cv2.
         step = self.light.step_m
         base = (a[:2] + turn.T @ (first * step - b[:2])) / step - self.light.first
+        c, s = turn[0, 0], turn[1, 0]
         matrix = np.array([[c, -s, base[1]], [s, c, base[0]]])
-        size_px = (kept.shape[1], kept.shape[0])
         flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        shown = cv2.warpAffine(observed, matrix, size_px, flags=flags, borderValue=(1, 1, 1))
-        kept *= shown if weight > 0.999 else shown ** np.float32(weight)
+        here = cv2.warpAffine(shown, matrix, (kept.shape[1], kept.shape[0]), flags=flags, borderValue=(1, 1, 1))
+        kept *= here if weight > 0.999 else here ** np.float32(weight)
 
 
 def _ends(a: F32, strays: float) -> tuple[F32, F32]:

@@ -74,3 +74,22 @@ def test_both_of_two_things_far_apart_have_shadows() -> None:
     alone = at(Caster(scene.rest, [one], scene.light).shade(scene.rest), x, y)
     assert at(shade, x, y) == pytest.approx(alone, abs=0.05)
     assert at(shade, x, y + 0.6) == pytest.approx(alone, abs=0.05)
+
+
+def test_turned_where_it_stands_only_what_the_photo_showed_at_its_foot_turns_with_it() -> None:
+    scene = lit_scene()
+    lit, (x, y, _) = light(), scene.rest.mean(0)
+    reach = int(np.ptp(scene.rest[:, 0]) / lit.step_m)
+    middle = np.floor(np.array([x, y]) / lit.step_m).astype(np.int64)
+    patch = np.zeros((1, 4 * reach + 1, 4 * reach + 1, 3), np.float32)
+    row = 2 * reach + 6 * reach // 5  # further away in x: not at its foot
+    patch[0, row - 3 : row + 4, 2 * reach - 3 : 2 * reach + 4] = np.log(0.5)
+    dark = replace(lit, observed=patch, first=middle - 2 * reach)
+    plain, marked = (Caster(scene.rest, scene.entities, a) for a in (lit, dark))
+    centre = np.array([x, y, 0], np.float32)
+    turned = (scene.rest - centre) @ np.float32([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]) + centre
+    far = (6 * reach // 5) * lit.step_m
+    for now in (scene.rest, turned):
+        ratio = at(marked.shade(now), x + far, y) / at(plain.shade(now), x + far, y)
+        assert ratio == pytest.approx(0.5, abs=0.1)
+        assert at(marked.shade(now), x, y + far) == pytest.approx(at(plain.shade(now), x, y + far), abs=0.05)

@@ -7,7 +7,15 @@ from typing import Annotated
 
 import typer
 
-from pw_core.cli.common import DEFAULT_STORE, ReplaceOption, StoreOption, errors, may_replace, open_world
+from pw_core.cli.common import (
+    DEFAULT_STORE,
+    ReplaceOption,
+    StoreOption,
+    errors,
+    may_replace,
+    open_world,
+    progress_bar,
+)  # fmt: skip
 from pw_core.cli.output import report
 
 
@@ -39,7 +47,8 @@ def check(
     """Read all that a store holds and say what is broken; the exit status is 1 if anything is."""
     with errors():
         world = open_world(store, "cpu", writes=repair)
-        faults = world.store.check(repair=repair)
+        with progress_bar("check") as progress:
+            faults = world.store.check(repair=repair, progress=progress)
         for each in faults:
             done = {"quarantine": "moved to .quarantine", "made anew": "made anew"}.get(each.remedy) if repair else None
             typer.echo(f"{each.path}: {each.what}; {done or 'remedy: ' + each.remedy}")

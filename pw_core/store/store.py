@@ -20,6 +20,7 @@ from typing import Any
 
 from pw_core.errors import ErrorCode, SceneError
 from pw_core.files import replace_file, replace_files, sync_tree
+from pw_core.progress import Progress, no_progress
 from pw_core.scene import Scene, State, Trajectory
 from pw_core.store import replaced
 from pw_core.store.check import Fault, check_folder, repair_folder, scene_folders
@@ -97,11 +98,12 @@ class Store:
         if new:
             clean_scene(self.root, scene_id)
 
-    def check(self, *, repair: bool = False) -> list[Fault]:
+    def check(self, *, repair: bool = False, progress: Progress = no_progress) -> list[Fault]:
         """Read all that is there, scenes that were replaced too; what is broken.
 
         Args:
             repair: broken states and trajectories move to `.quarantine`, trees that name them are made anew.
+            progress: told of each scene; what it raises ends the check between two of them.
 
         Raises:
             SceneError: STORE_FAILED: there is no store; with `repair`, STORE_LOCKED: a broken scene is being written.
@@ -109,7 +111,9 @@ class Store:
         if not self.root.is_dir():
             raise SceneError(f"there is no store at {self.root}", code=ErrorCode.STORE_FAILED)
         faults = []
-        for folder in scene_folders(self.root):
+        folders = scene_folders(self.root)
+        for done, folder in enumerate(folders):
+            progress(folder.name, done / len(folders))
             found, doomed, tree = check_folder(self.root, folder)
             faults += found
             if repair and (doomed or tree is not None) and folder.parent == self.root:

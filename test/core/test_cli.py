@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 import socket
 import subprocess
 import sys
@@ -67,6 +68,14 @@ def test_every_command_s_module_reports_what_it_finds() -> None:
     for each in app.registered_commands:
         command = inspect.getclosurevars(each.callback).nonlocals["command"]
         assert "report(" in inspect.getsource(inspect.getmodule(command)), command.__name__
+
+
+def test_commands_that_take_long_have_a_bar_with_an_eta() -> None:
+    takes_long = {"reconstruct", "rollout", "refine", "run", "check"}
+    for each in app.registered_commands:
+        command = inspect.getclosurevars(each.callback).nonlocals["command"]
+        shown = re.search("(progress|refine)_bar", inspect.getsource(inspect.getmodule(command)))
+        assert shown or command.__name__ not in takes_long, command.__name__
 
 
 def test_an_error_is_json_too(store: Path) -> None:

@@ -37,6 +37,13 @@ def world(scene, tmp_path: Path) -> World:
     return world
 
 
+def test_a_check_says_how_far_it_is(world) -> None:
+    world.adopt(world.scene, replace=True)
+    told: list[tuple[str, float]] = []
+    world.store.check(progress=lambda scene, fraction: told.append((scene, fraction)))
+    assert [fraction for _, fraction in told] == [0, 0.5] and told[0][0] == "ball"
+
+
 def flip(path: Path, at: int = -5) -> None:
     data = bytearray(path.read_bytes())
     data[at] ^= 1
@@ -53,7 +60,7 @@ def test_a_whole_store_has_no_faults(world, scene) -> None:
     world.restore_replaced(world.replaced()[0].id, replace=True)
     assert world.store.check() == []
     done = pw_check(world.store.root)
-    assert done.exit_code == 0 and done.output.strip() == "1 scenes, 0 faults"
+    assert done.exit_code == 0 and done.stdout.strip() == "1 scenes, 0 faults"
 
 
 @pytest.mark.parametrize("name", ["states/s1.safetensors", "states/s2.safetensors", "trajectories/t2.npz"])

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import psutil
 
-from parts.node import running_node, worker_pid
+from parts.node import running_node, until
 from parts.records import record
 from pw_core.actions import parse_action
 from pw_core.errors import PWError
@@ -78,6 +78,19 @@ class Bed:
         """No more node."""
         self._stack.close()
 
+    def worker(self) -> int:
+        """The worker's process; there is one."""
+        until(lambda: bool(self._workers()), 60)
+        return max(self._workers())
+
+    def _workers(self) -> set[int]:
+        found = set()
+        for child in psutil.Process(self.process.pid).children():
+            with suppress(psutil.Error):
+                if "spawn_main" in " ".join(child.cmdline()) and child.status() != psutil.STATUS_ZOMBIE:
+                    found.add(child.pid)
+        return found
+
     def grow(self, *, commit: bool = True) -> str:
         """A rollout; its state."""
         self.world.rollout([], INTERVAL_MS * (FRAMES - 1) / 1e3, frame_interval=INTERVAL_MS / 1e3, commit=commit)
@@ -88,7 +101,7 @@ class Bed:
 
     def kill(self, victim: str) -> None:
         """Now; back when it is dead."""
-        dead = psutil.Process(self.process.pid if victim == "node" else worker_pid(self.process))
+        dead = psutil.Process(self.process.pid if victim == "node" else self.worker())
         dead.send_signal(signal.SIGKILL)
         if victim == "node":
             self.process.wait()
@@ -96,7 +109,8 @@ class Bed:
     def again(self, victim: str, worker: int) -> list[str]:
         """After a kill: ready once more; what outlived the node."""
         if victim == "worker":
-            time.sleep(0.3)  # a killed worker is noticed
+            until(lambda: self._workers() - {worker} != set(), 60)  # another was started: the node says "starting"
+            time.sleep(0.3)
             self.world.wait_until_ready(60)
             return []
         self._stack.close()
@@ -185,7 +199,7 @@ def _once(bed: Bed, kind: str, victim: str, chance: random.Random, found: Found)
     except PWError as error:
         found.failed.append(f"before {kind}: {error}")
     found.left += [p.name for p in bed.store.rglob("*") if p.name.startswith(LEFT)]
-    worker = worker_pid(bed.process)
+    worker = bed.worker()
     thread = threading.Thread(target=_quietly, args=(work, bed.world, bed.told), daemon=True)
     thread.start()
     time.sleep(chance.uniform(low, high))
@@ -197,6 +211,7 @@ def _once(bed: Bed, kind: str, victim: str, chance: random.Random, found: Found)
     found.longest_s = max(found.longest_s, time.monotonic() - began)
     if inside:
         found.kills[kind] = found.kills.get(kind, 0) + 1
+        print(f"{victim} killed in {kind}, {found.kills[kind]}", flush=True)
     found.lost += [f"{kind}: {text}" for text in _missing(bed, kind)]
 
 
@@ -223,11 +238,12 @@ def _missing(bed: Bed, kind: str) -> list[str]:
         known = {told.head} | (told.committed if kind == "commit" else set())
         if head not in known and head in told.committed:
             wrong.append(f"head {told.head}, it is {head}")
-    for state in {head, *sorted(told.committed & committed)[:2]}:
+    store = Store(bed.store)
+    for state in sorted(told.committed & committed):
         try:
-            bed.world.render(state_id=state)
+            store.load_state("ball", state)
         except PWError as error:
-            wrong.append(f"picture of {state}: {error}")
+            wrong.append(f"state {state} cannot be read: {error}")
     labels = {s: int(states[s].label) for s in states if states[s].label}
     bed.told = Told(head, committed, labels)
     return wrong

@@ -165,15 +165,15 @@ WORK: dict[str, tuple[Callable[[Any, Told], None], float, float]] = {
 """What is killed, and from when to when [s] after it was asked for."""
 
 
-def kills(count: int, *, victims: Sequence[str] = VICTIMS) -> None:
+def kills(count: int, *, victims: Sequence[str] = VICTIMS, kinds: Sequence[str] = tuple(WORK)) -> None:
     """So many, the same number of each kind and victim."""
-    each = -(-count // (len(VICTIMS) * len(WORK)))
+    each = -(-count // (len(victims) * len(kinds)))
     for victim in victims:
         found, chance = Found(), random.Random(victim)
         with tempfile.TemporaryDirectory() as folder:
             bed = Bed(Path(folder))
             try:
-                for kind in WORK:
+                for kind in kinds:
                     while found.kills.get(kind, 0) < each:
                         _once(bed, kind, victim, chance, found)
             finally:
@@ -211,8 +211,9 @@ def _once(bed: Bed, kind: str, victim: str, chance: random.Random, found: Found)
     found.longest_s = max(found.longest_s, time.monotonic() - began)
     if inside:
         found.kills[kind] = found.kills.get(kind, 0) + 1
-        print(f"{victim} killed in {kind}, {found.kills[kind]}", flush=True)
     found.lost += [f"{kind}: {text}" for text in _missing(bed, kind)]
+    wrong = len(found.lost) + len(found.failed) + len(found.left) + len(found.orphans)
+    print(f"{victim} killed in {kind}, {found.kills.get(kind, 0)}; wrong so far: {wrong}", flush=True)
 
 
 def _quietly(work: Callable[[Any, Told], None], world: Any, told: Told) -> None:

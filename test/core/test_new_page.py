@@ -66,10 +66,21 @@ def test_a_bad_upload_is_refused_by_name(page: Page, data: bytes) -> None:
     assert ask(page, "/begin")[1]["photo"]["file"] == "ball.png"
 
 
+def test_an_upload_never_takes_the_place_of_another_photo(page: Page, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Image.fromarray(ball_photo()[:, ::-1]).save(tmp_path / "mirror.png")
+    mirrored, same = (tmp_path / "mirror.png").read_bytes(), (tmp_path / "ball.png").read_bytes()
+    other = ask(page, "/upload?name=ball.png", mirrored)[1]
+    assert other["file"].startswith("ball_") and other["file"].endswith(".png") and other["photo"] != page.session.first
+    again = ask(page, "/upload?name=ball.png", same)[1]
+    assert again["file"] == "ball.png" and again["photo"] == page.session.first
+    assert (tmp_path / "ball.png").read_bytes() == same
+
+
 def test_what_is_too_large_or_no_json_is_refused(tmp_path: Path) -> None:
     page = Page(Session(store=tmp_path), options=PageOptions(photo_bytes=2 << 20))
     try:
-        assert ask(page, "/upload?name=a.png", bytes(3 << 20))[0] in (413,)
+        assert ask(page, "/upload?name=a.png", bytes(3 << 20))[0] == 413
         assert ask(page, "/masks", b"{")[0] == 400
         code, said = ask(page, "/masks", {"photo": "x", "things": [], "boxes": 3})
         assert code == 400 and "boxes" in said["error"]

@@ -97,7 +97,10 @@ class Session:
         if not data:
             raise ReconstructError(f"{base} is empty", code=ErrorCode.INVALID_IMAGE)
         folder = self._out.parent if self._out is not None else Path.cwd()
-        return self.describe(self._keep(OwnPhoto.read(folder / base, data)))
+        path = folder / base
+        if path.exists() and (not path.is_file() or path.read_bytes() != data):  # another photo of that name
+            path = path.with_name(f"{path.stem}_{hashlib.sha256(data).hexdigest()[:6]}{path.suffix}")
+        return self.describe(self._keep(OwnPhoto.read(path, data)))
 
     def describe(self, photo: str) -> dict[str, Any]:
         """What the page begins with."""

@@ -29,43 +29,61 @@ _LYING = "What else stands on the table lies on it as a picture and smears when 
 WRONG = {
     "jam": (
         "Turned by 20 degrees it is too broad: it is taken to be as deep as it is wide, the true one is 0.78 of "
-        f"that (volume +17 %), and its flanks are drawn out. {_ROOM}"
+        f"that (volume +17 %), and its flanks are smooth bands. {_ROOM}"
     ),
     "dumpling": (
-        "No lamp is told among the flour, so nothing casts a new shadow; the flour under the dough is unknown. A "
-        f"plant is copied into the window behind the pin. {_LYING}"
+        "No lamp is told among the flour, so nothing casts a new shadow; the flour under the dough is unknown. "
+        f"{_LYING} {_ROOM}"
     ),
-    "play_doh": (f"A few percent too large, placed 1 cm too far away. {_ROOM}"),
+    "play_doh": f"A bear's part shows twice where it stood before the shelf. {_ROOM}",
     "cup": (
-        "At rest a dark rim round the spoon, and a foot that is darker than in the photo (t = 0 is worse than before): "
-        "with the true mask neither is there. Its rim and saucer bend when turned."
+        "Turned by 20 degrees and more, the part of its handle that was before the saucer stays on the saucer, and "
+        "where the cup hid it the saucer is blotched. Slid, a faint bright arc stays at its old foot."
     ),
-    "bottle": (f"Its highlight turns with it instead of staying with the lamp. {_LYING}"),
-    "blocks": ("Turned, they are round: a box is taken for a cylinder, its edges bend and the right one leans."),
+    "bottle": f"Its highlight turns with it instead of staying with the lamp; its flanks are streaked. {_LYING}",
+    "blocks": (
+        "Faces that the photo does not show have the blurred colours of the others, and soft edges; the right one is "
+        "15 % too small; where the left one is turned, the shadow between them is too faint (worse than before)."
+    ),
     "glossy": (
-        "Reflections are painted on the table: turned, the can's and the ball's smear; moved, the ball's follows. "
+        "Reflections are painted on the table: the can's and the ball's smear when the view turns. Its highlight "
+        f"turns with the ball, with a line where the front ends. {_LYING}"
+    ),
+    "banana": "Its ends are blunt when turned by 40 degrees; a faint trace of its shadow stays when it moves.",
+    "plant": (
+        "Its spines are not in its mask (a doubt says so): they stay on the wall as a ghost when it moves or the view "
+        "turns. Its mask takes some of the table at its foot. Turned by 40 degrees it leans and its back is bare."
+    ),
+    "stool": (
+        "All its legs are put at one distance: turned by 20 degrees the seat tilts, and feet part from their shadows; "
+        "36 % too large."
+    ),
+    "loaf": "It is taken to be as deep as it is wide: 25 % too large, its ends pointed and its cuts bent when turned.",
+    "pear": (
+        "Its stem is not in its mask and stays where it was; where it hid the apple, table is shown in its stead. "
         f"{_LYING}"
     ),
-    "banana": (
-        "Its lamp is told wrong, from behind: a bright arc and part of its shadow stay when it moves, its foot is too "
-        "bright at rest. It is as deep as it is long where it is widest, so its ends are cut when turned."
-    ),
+    "cloth": "Its back is smoother than its front; a faint trace of its shadow stays when it moves.",
     "shared_jam": (
-        "The planks' grain under it is patched, with short stripes; its flanks are smooth bands when turned; its "
-        f"foot is flat when lifted. {_ROOM}"
+        "The planks' grain under it is patched, with short stripes, and a light piece of curtain stays where it was; "
+        f"its flanks are smooth bands when turned; its foot is flat when lifted. {_ROOM}"
     ),
     "shared_dumpling": (
-        f"The hole is paler than the planks and blurred; no lamp is told, so nothing casts a new shadow. {_LYING}"
+        "The hole is paler than the planks and blurred; no lamp is told, so nothing casts a new shadow. "
+        f"{_LYING} {_ROOM}"
     ),
     "shared_play_doh": (
-        "Dolls' parts are copied behind it; its foot is cut flat, with a thin bright line; a faint ring is left "
-        f"when it moves. {_ROOM}"
+        "A red spot is copied between the dolls; its foot is cut flat; faint bright spots stay where it stood. "
+        f"{_ROOM}"
     ),
     "coffee": (
-        "Pieces of shadow are in its mask and travel with it; its pitch is wrong in the scene file (43 for about "
-        "55 degrees), so the cup leans; a coloured spot at the lower left when turned."
+        "Its pitch is wrong in the scene file (43 for about 55 degrees), so the cup leans; its saucer's rim is cut, "
+        "and the tip of its spoon stays on the table; the picture's dark corner is copied to where it stood."
     ),
-    "bags": (f"The boot is no table: its floor rises to the backdrop and the other bags lie on it. {_LYING}"),
+    "bags": (
+        "The boot is no table: its floor rises to the backdrop and the other bags lie on it; seats and window are "
+        f"copied behind the bags. {_LYING}"
+    ),
 }
 """What is still wrong with each sheet, as someone saw who looked at it."""
 SHARED = ("shared_jam", "shared_dumpling", "shared_play_doh", "coffee", "bags")

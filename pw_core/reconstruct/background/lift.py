@@ -161,7 +161,12 @@ def background_gaussians(
     if wall_m is None:
         layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
     far, share = options.far_ring
-    layers.append((_ring(height, width, outer, round(share * width), far), far, False))
+    further = round(share * width)
+    layers.append((_ring(height, width, outer, further, far), far, False))
+    if wall_m is None:
+        y, x = np.mgrid[horizon - far : horizon + height // 4 : far, -further : width + further : far]
+        use = (x < far - outer) | (x >= width + outer - far)
+        layers.append((np.stack([x[use], y[use]], axis=1) + far / 2, far, True))
     parts, pixels = [], []
     for centres, size, wall_only in layers:
         points, across, down, keep = _lay(

@@ -2,7 +2,8 @@
 
 exports: a 0.6 s trajectory in every format, each read back by a library that did not write it. studio: in a headless
 Chromium, with screenshots in out/bench/seen/studio. alone: the wheel in a fresh environment. pages: the documentation
-built strictly, its code run, its links followed. Parts may be named.
+built strictly, its code run, its links followed. simulation: the calls of simulation_interfaces from a client of that
+package. Parts may be named.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from parts.alone import alone
 from parts.exports import exports
 from parts.pages import pages
 from parts.records import write
+from parts.simulation import simulation
 from parts.studio import studio
 
-PARTS = {"exports": exports, "studio": studio, "alone": alone, "pages": pages}
+PARTS = {"exports": exports, "studio": studio, "alone": alone, "pages": pages, "simulation": simulation}
 
 
 def main() -> None:

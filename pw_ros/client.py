@@ -29,7 +29,7 @@ from pw_core.errors import ErrorCode, PWError
 from pw_core.plan.objective import Objective
 from pw_core.plan.template import Template
 from pw_msgs import srv
-from pw_msgs.action import Evaluate, Plan, Refine, Rollout
+from pw_msgs.action import Evaluate, Export, Plan, Refine, Rollout
 from pw_msgs.msg import CameraView, Candidate, PhysicalAction, StateInfo, TargetFrame, WorldStatus
 from pw_ros.convert.actions import action_to_message
 from pw_ros.convert.images import image_to_numpy, numpy_to_image
@@ -189,6 +189,12 @@ class WorldClient:
             warm_values=list(near.values()), **fields,
         )  # fmt: skip
         self._start(Plan, goal)
+
+    def export(self, name: str, **fields: Any) -> None:
+        """Start to write a state (empty state_id: the head) or a trajectory for other programs; the ending of `name`
+        says how; fields are those of the goal (state_id, trajectory_id, at_time and time, replace). It is followed and
+        cancelled as a rollout is; the result's `path` is on the node's machine."""
+        self._start(Export, Export.Goal(name=name, **fields))
 
     def _action_client(self, kind: type) -> ActionClient:
         """Made when it is first used: each is nine readers and writers that every participant must hear of."""

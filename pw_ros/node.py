@@ -20,7 +20,9 @@ from rclpy.signals import SignalHandlerOptions
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros import parameters
+from pw_ros.interfaces import simulation
 from pw_ros.interfaces.actions.evaluate import EvaluateServer
+from pw_ros.interfaces.actions.export import ExportServer
 from pw_ros.interfaces.actions.plan import PlanServer
 from pw_ros.interfaces.actions.refine import RefineServer
 from pw_ros.interfaces.actions.rollout import RolloutServer
@@ -73,6 +75,7 @@ class WorldNode(Node):
                 keep_replaced=self._value("keep_replaced"),
                 scene=self._value("scene"),
                 input_roots=tuple(r for r in self._value("input_roots") if r),
+                export_root=self._value("export_root"),
                 ray_address=self._value("ray_address"),
                 studio_port=self._value("studio_port"),
                 world_factory=self._value("world_factory"),
@@ -86,12 +89,14 @@ class WorldNode(Node):
         self.refinements = RefineServer(self)
         self.evaluations = EvaluateServer(self)
         self.plans = PlanServer(self)
+        self.exports = ExportServer(self)
         readers = Readers(self)
         self.answers = (
             ReconstructServices(self, readers),
             LookingServices(self, readers),
             StateServices(self),
             SceneServices(self),
+            simulation.serve(self, readers),
         )
         # In wall time, also where the node takes its time from /clock, which may stand still.
         steady = Clock(clock_type=ClockType.STEADY_TIME)

@@ -55,6 +55,8 @@ def declare(node: Node) -> None:
     scenes = [str(config_folder() / "scenes")]
     _add(node, "config_dirs", scenes, "folders with scene configurations (*.yaml)", read_only=True)
     _add(node, "input_roots", [""], "folders below which input_uri may name a picture; empty: none", read_only=True)
+    exports = "folder that ~/export writes to; empty: .exports in the store"
+    _add(node, "export_root", "", exports, read_only=True)
     farm = "Ray cluster that ~/evaluate and ~/plan run on: host:port, ray://host:port or auto; empty: this machine"
     _add(node, "ray_address", "", farm, read_only=True)
     _add(node, "frame_id", "world", "frame in which scenes are known", read_only=True)
@@ -81,6 +83,9 @@ def declare(node: Node) -> None:
     _add(node, "refuse_second", False, "end at the start where another node has this one's name", read_only=True)
     gone = "[s] after which a goal ends whose action has no client left; 0: goals outlive their clients"
     _add(node, "end_orphans_after", 5.0, gone, (0.0, 3600.0))
+    prefix = "prefix of the services of ROS's simulation_interfaces, where it is installed; empty: they are left out"
+    _add(node, "simulation_interfaces", "~/", prefix, read_only=True)
+    _add(node, "simulation_step", 0.02, "[s] of a step of simulation_interfaces", (0.001, 1.0))
     _add(node, "world_factory", "pw_core.world:World", "module:class of the world, for tests", read_only=True)
     _refuse_own_clock(node.get_parameter("publish_clock").value, node.get_parameter("use_sim_time").value)
     publishes = bool(node.get_parameter("publish_clock").value)

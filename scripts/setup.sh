@@ -79,17 +79,25 @@ fi
 # --- the interfaces ---------------------------------------------------------------------------------------------------
 # Python is run from the checkout (scripts/env.sh), so only these files decide whether colcon must build again.
 built=install/.pw_built
-files=$({ find pw_msgs -type f | sort | xargs cat; cat CMakeLists.txt package.xml; cat "$stamp"; echo "$PWD $venv"; } |
-        sha256sum | cut -d' ' -f1)
+# Tests speak simulation_interfaces; where the package is not installed, its fields are built from test/interfaces.
+test_interfaces=OFF
+"$venv/bin/python" - <<'EOP' && test_interfaces=ON
+import importlib.util, os, sys
+found = importlib.util.find_spec("simulation_interfaces")
+sys.exit(found is not None and not (found.origin or "").startswith(os.path.join(os.getcwd(), "install", "")))
+EOP
+files=$({ find pw_msgs test/interfaces -type f | sort | xargs cat; cat CMakeLists.txt package.xml; cat "$stamp"
+          echo "$PWD $venv $test_interfaces"; } | sha256sum | cut -d' ' -f1)
 if [ "$(cat "$built" 2>/dev/null)" = "$files" ]; then
   echo "==> interfaces are up to date"
 else
   stage "building the interfaces with colcon"
   . scripts/env.sh
+  build=(--symlink-install --event-handlers console_cohesion- --cmake-args -DPW_TEST_INTERFACES=$test_interfaces)
   # A moved checkout or environment leaves paths in CMake's cache that it refuses to change.
-  if ! colcon build --symlink-install --event-handlers console_cohesion- > colcon.log 2>&1; then
+  if ! colcon build "${build[@]}" > colcon.log 2>&1; then
     rm -rf build install
-    colcon build --symlink-install --event-handlers console_cohesion- > colcon.log 2>&1 ||
+    colcon build "${build[@]}" > colcon.log 2>&1 ||
       { tail -n 60 colcon.log >&2; stop "colcon build failed; the whole output is in colcon.log"; }
   fi
   mkdir -p log && mv colcon.log log/colcon_build.txt

@@ -75,6 +75,8 @@ class Content:
         looks = scene.initial_appearance() if appearance is None else appearance
         self._binding = looks.bind(scene)
         self.looks = looks
+        self.progress: Callable[[float], None] = lambda done: None
+        """Told before each frame how many of all are done, from 0 to 1; what it raises ends the frames."""
         self._near = scene.neighbours()
         self._resting = Resting(scene)
         self._covariances = scene.foreground.covariances()
@@ -106,6 +108,7 @@ class Content:
         """One after the other: only one is in memory."""
         background, shaded = self._still, self._shading()
         for k, t in enumerate(self.times):
+            self.progress(k / len(self))
             physics = self._physics(k)
             now = placed_positions(self.scene, physics)
             A = total_deformations(self.scene, now, physics, self._near)

@@ -13,6 +13,7 @@ from pw_core.errors import ErrorCode, SceneError
 from pw_core.export.content import Content
 from pw_core.export.packed import COMPRESSED_PLY, PACKED
 from pw_core.export.ply_frames import FRAMES
+from pw_core.progress import Progress, no_progress
 
 Writer = Callable[[Content, Path], None]
 
@@ -54,8 +55,11 @@ PACKAGES = {"pxr": "usd-core", "rosbags": "rosbags", "rerun": "rerun-sdk", "gaus
 """What pip calls those packages."""
 
 
-def export(content: Content, path: Path | str) -> Path:
+def export(content: Content, path: Path | str, *, progress: Progress = no_progress) -> Path:
     """Write `content`; the ending of `path` says how, see `FORMATS`. A name without an ending is a folder of PLY files.
+
+    Args:
+        progress: told of each frame; what it raises ends the export, of which nothing is left.
 
     Raises:
         SceneError (STORE_FAILED): an ending that is not known, a still format for a trajectory or the other way round,
@@ -80,6 +84,7 @@ def export(content: Content, path: Path | str) -> Path:
         # Aside under the same name: some libraries go by a file's ending.
         with TemporaryDirectory(dir=path.parent, prefix=".export-") as aside:
             new = Path(aside) / path.name
+            content.progress = lambda done: progress("writing", done)
             format_.writer()(content, new)
             if path.is_dir():
                 shutil.rmtree(path)
@@ -91,7 +96,7 @@ def export(content: Content, path: Path | str) -> Path:
             f"{path}: {path.suffix} needs the package {PACKAGES[format_.package]}: pip install "
             f"'{PACKAGES[format_.package]}', or perpetual-wonder[exports]"
         ) from None
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter of OpenUSD and Rerun, such as on a full disk
         raise _failed(f"{path} cannot be written: {error}") from None
     return path
 

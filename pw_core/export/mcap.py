@@ -25,8 +25,8 @@ _FLOAT32, _UINT32 = 7, 6
 
 def write_mcap(content: Content, path: Path) -> None:
     """`prediction/particles` and `prediction/splats` (PointCloud2: the latter with size [m] and opacity),
-    `background/splats` once, under the shadows of the start, `<entity>/pose` (PoseStamped) and `<entity>/path` (its
-    centroid's), `/tf` of entities, `/tf_static` and camera_info of cameras."""
+    `background/splats` once, under the shadows of the start, `prediction/entities/<name>/pose` (PoseStamped) and `path`
+    (its centroid's), `/tf` of entities, `/tf_static` and camera_info of cameras."""
     from rosbags.rosbag2 import StoragePlugin, Writer
 
     bag = path.with_name(path.name + ".bag")
@@ -89,7 +89,7 @@ class _Messages:
         for pose in frame.poses:
             made = self._pose(pose.position, pose.orientation)
             stamped = self.make("geometry_msgs/msg/PoseStamped", header=self.header(stamp), pose=made)
-            self.write(f"{NODE}/{pose.name}/pose", "geometry_msgs/msg/PoseStamped", stamp, stamped)
+            self.write(f"{NODE}/prediction/entities/{pose.name}/pose", "geometry_msgs/msg/PoseStamped", stamp, stamped)
             self._paths.setdefault(pose.name, []).append(stamped)
             moved.append(self._transform(stamp, pose.name, pose.position, pose.orientation))
         self.write("/tf", "tf2_msgs/msg/TFMessage", stamp, self.make("tf2_msgs/msg/TFMessage", transforms=moved))
@@ -107,7 +107,7 @@ class _Messages:
         """Where the entities went, known when all is."""
         for name, poses in self._paths.items():
             path = self.make("nav_msgs/msg/Path", header=self.header(stamp), poses=poses)
-            self.write(f"{NODE}/{name}/path", "nav_msgs/msg/Path", stamp, path, latched=True)
+            self.write(f"{NODE}/prediction/entities/{name}/path", "nav_msgs/msg/Path", stamp, path, latched=True)
 
     def cameras(self, cameras: tuple[Camera, ...], stamp: int) -> None:
         """Where they stand, and their lenses."""

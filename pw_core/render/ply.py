@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.errors import SceneError
+from pw_core.errors import ErrorCode, SceneError
 from pw_core.gaussians import Gaussians
 
 
@@ -40,7 +40,8 @@ def write_ply(path: Path | str, gaussians: Gaussians) -> None:
     try:
         PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(str(path))
     except OSError as error:
-        raise SceneError(f"{path}: cannot write the PLY file: {error}") from error
+        text = f"{path.name}: cannot write the PLY file: {error}"
+        raise SceneError(text, code=ErrorCode.STORE_FAILED) from error
 
 
 def read_ply(path: Path | str) -> Gaussians:

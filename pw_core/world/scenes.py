@@ -252,6 +252,12 @@ class Scenes:
             self.store.close(but=scene_id)  # scenes that are no longer worked on are for other processes to write
         return scene
 
+    def unselect(self) -> None:
+        """Work on no scene; what-ifs of the one that was selected are dropped, and others may write to it."""
+        with self.lock:
+            self.scene = self._tree = self._appearance = self._simulation = self._together = None
+            self.store.close()
+
     def _need_scene(self) -> Scene:
         if self.scene is None:
             raise SceneError("no scene is selected: reconstruct or select one first", code=ErrorCode.NO_SCENE)

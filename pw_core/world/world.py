@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, ParamSpec
@@ -14,7 +17,7 @@ from pw_core.actions import Action
 from pw_core.config import RefineConfig
 from pw_core.errors import ErrorCode, RenderError
 from pw_core.gaussians import Camera
-from pw_core.progress import Progress
+from pw_core.progress import Progress, no_progress
 from pw_core.rollout import Rollout, begin, physics_at
 from pw_core.scene import AppearanceParameters, PhysicsState, State, Trajectory
 from pw_core.world.scenes import Scenes
@@ -270,6 +273,30 @@ class World(Scenes):
         """What a trajectory holds of the frame nearest to `time_s` [s]: enough to draw it."""
         return physics_at(self._need_scene(), trajectory, time_s)
 
+    # --- edits --------------------------------------------------------------------------------------------------------
+
+    def edit(
+        self, physics: PhysicsState, *, start: str = "", time_s: float | None = None, commit: bool = False
+    ) -> State:
+        """A new state that comes from `start` (empty: the head) by no rollout: its looks and constants, other physics.
+
+        Args:
+            physics: such as `pw_core.world.edits.with_entity` makes.
+            time_s: [s] simulated since the reconstruction; None: that of `start`.
+            commit: make it the head.
+        """
+        with self.lock:
+            origin = self.tree.state(start)
+            state = replace(
+                origin, id=f"s-{uuid.uuid4().hex[:10]}", parent=origin.id, physics=physics, trajectory_id="",
+                time_s=origin.time_s if time_s is None else time_s, created=time.time(), label="", figures={},
+                views={},
+            )  # fmt: skip
+            self.tree.add(state)
+            if commit:
+                self.tree.commit(state.id)
+            return state
+
     # --- looking ------------------------------------------------------------------------------------------------------
 
     @property
@@ -315,13 +342,15 @@ class World(Scenes):
         return cameras[name]
 
     def export(
-        self, path: Path | str, *, trajectory: str | None = None, state: str = "", time_s: float | None = None
-    ) -> Path:
+        self, path: Path | str, *, trajectory: str | None = None, state: str = "", time_s: float | None = None,
+        progress: Progress = no_progress,
+    ) -> Path:  # fmt: skip
         """Write a state (empty: the head), or a trajectory (empty: the last committed) where one is named, for other
         programs; the ending of `path` says how, see `pw_core.export.formats`.
 
         Args:
             time_s: of the trajectory [s]: that instant alone.
+            progress: told of each frame; what it raises ends the export, of which nothing is left.
 
         Raises:
             SceneError: UNKNOWN_STATE, UNKNOWN_TRAJECTORY, NO_SCENE; STORE_FAILED: a format that is not known, does not
@@ -333,15 +362,17 @@ class World(Scenes):
 
         scene = self._need_scene()
         if trajectory is None:
-            return export(Content.of_state(scene, self.state(state)), path)
+            return export(Content.of_state(scene, self.state(state)), path, progress=progress)
         shown = self.trajectory(trajectory)
         known = {s.id: s for s in self.states()}
         end = known.get(shown.end) or known.get(shown.start)
         looks, created = (self.state(end.id).appearance, end.created) if end else (None, 0.0)
         if time_s is None:
-            return export(Content.of_trajectory(scene, shown, appearance=looks, origin_s=created), path)
+            content = Content.of_trajectory(scene, shown, appearance=looks, origin_s=created)
+            return export(content, path, progress=progress)
         physics = self.physics_at(shown, time_s)
-        return export(Content(scene, [0.0], lambda _: physics, appearance=looks, origin_s=created + time_s), path)
+        content = Content(scene, [0.0], lambda _: physics, appearance=looks, origin_s=created + time_s)
+        return export(content, path, progress=progress)
 
     def entity_poses(self, physics: PhysicsState) -> list[EntityPose]:
         """Where every entity is."""

@@ -2,35 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from geometry_msgs.msg import PoseStamped, TransformStamped
 from numpy.typing import NDArray
 from rclpy.node import Node
+from std_msgs.msg import Header
 
+from pw_core.appearance import EntityPose
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
 from pw_ros.convert.cameras import viewmat_to_pose
-from pw_ros.convert.geometry import pose_to_matrix, transform_to_matrix
+from pw_ros.convert.geometry import arrays_to_pose, pose_to_matrix, transform_to_matrix
 
 
 class Frames:
-    """Knows the scene's frame and, with tf2, how others lie to it; puts the cameras' frames on /tf_static."""
+    """Knows the scene's frame and, with tf2, how others lie to it; puts the cameras' frames on /tf_static and those of
+    things on /tf."""
 
     def __init__(self, node: Node, frame_id: str) -> None:
         self.node, self.frame_id = node, frame_id
         self._buffer: Any = None
         self._static: Any = None
+        self._moving: Any = None
         try:
             import tf2_ros
 
             self._buffer = tf2_ros.Buffer()
             self._listener = tf2_ros.TransformListener(self._buffer, node)
             self._static = tf2_ros.StaticTransformBroadcaster(node)
+            self._moving = tf2_ros.TransformBroadcaster(node)
         except ImportError:
             node.get_logger().info(
-                "tf2_ros is not installed: goals must be in the scene's frame, cameras are not on TF"
+                "tf2_ros is not installed: goals must be in the scene's frame, cameras and things are not on TF"
             )
 
     def to_world(self, frame_id: str) -> NDArray[np.float64] | None:
@@ -67,6 +73,14 @@ class Frames:
                 for c in cameras
             ]
         )
+
+    def publish_entities(self, poses: Sequence[EntityPose]) -> None:
+        """Put entities on TF, each as a frame of its name, if it is there: as they are now, so again and again."""
+        if self._moving is None or not poses:
+            return
+        header = Header(frame_id=self.frame_id)
+        at = [PoseStamped(header=header, pose=arrays_to_pose(p.position, p.orientation)) for p in poses]
+        self._moving.sendTransform([self._transform(pose, p.name) for pose, p in zip(at, poses)])
 
     def check_place(self, table: PoseStamped) -> None:
         """Whether `place` can be done; asked before anything is made.

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import Camera
-from pw_core.scene import PhysicsState, Scene
+from pw_core.scene import PhysicsState, Scene, State
 from pw_ros.worker.protocol import Committing, Event, Picture
 
 if TYPE_CHECKING:
+    from pw_core.export.content import Frame
     from pw_core.plan.executors.types import Executor
     from pw_core.world import World
 
@@ -43,6 +44,7 @@ class Context:
     """The World and the running job.
 
     Args:
+        export_root: folder that exports go to; empty: one in the store.
         ray_address: of the Ray cluster that candidates run on; empty: they run here.
         farm: what runs them on that cluster, made for the first batch and kept for the next.
         live: of the running rollout: time [s], physics, and the id of the state whose appearance it has.
@@ -51,12 +53,14 @@ class Context:
         pending: ids that the running rollout has told and that the world does not know before it ends.
         drop_pending: what the rollout that was called off leaves is not wanted any more.
         colors: of a scene's particles.
+        content: what an export would hold of a head state, kept for who asks for its Gaussians.
     """
 
     desk: Desk
     world: World
     input_roots: tuple[str, ...] = ()
     ray_address: str = ""
+    export_root: str = ""
     farm: Executor | None = field(default=None, repr=False)
     live: tuple[float, PhysicsState, str] | None = None
     correcting: Callable[[Camera | str], Picture] | None = None
@@ -64,6 +68,7 @@ class Context:
     pending: frozenset[str] = frozenset()
     drop_pending: bool = False
     colors: tuple[Scene, NDArray[np.uint8] | None] | None = field(default=None, repr=False)
+    content: tuple[State, Frame] | None = field(default=None, repr=False)
 
     @property
     def in_use(self) -> frozenset[str]:

@@ -15,6 +15,7 @@ from pw_core.scene import PhysicsState, Scene, Trajectory
 from pw_ros.worker.context import Context
 from pw_ros.worker.protocol import FrameData, Picture, Snapshot
 from pw_ros.worker.requests import ConfigRequest, Frames, RenderRequest, TrajectoryRequest
+from pw_ros.worker.scene_requests import Splats, SplatsRequest
 
 if TYPE_CHECKING:
     from pw_core.appearance import EntityPose
@@ -74,6 +75,22 @@ def poses_of(scene: Scene, physics: PhysicsState) -> tuple[EntityPose, ...]:
 def frame_of(scene: Scene, time_s: float, fraction: float, physics: PhysicsState) -> FrameData:
     """An instant, ready to be sent."""
     return FrameData(time_s, fraction, placed(scene, physics), physics.particles.velocities, poses_of(scene, physics))
+
+
+def splats(context: Context, request: SplatsRequest) -> Splats:
+    """See SplatsRequest."""
+    from pw_core.export.content import Content, opacities_of
+
+    world = context.world
+    with world.lock:
+        scene, head = world.scene, world.state()
+    assert scene is not None
+    if context.content is None or context.content[0] is not head:
+        context.content = (head, next(Content.of_state(scene, head).frames()))
+    frame = context.content[1]
+    g = frame.background if request.background else frame.things
+    colors = (g.colors() * 255).round().astype(np.uint8)
+    return Splats(g.means, colors, np.exp(g.log_scales.max(1)), opacities_of(g))
 
 
 def config(context: Context, request: ConfigRequest) -> SceneConfig:

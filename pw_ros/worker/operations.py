@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pw_core.errors import ErrorCode, PWError
-from pw_ros.worker import looking, plan, requests, states
+from pw_ros.worker import edits, looking, plan, requests, scene_requests, states
 from pw_ros.worker.context import Context
+from pw_ros.worker.export import export
 from pw_ros.worker.protocol import Noted, WorkerOptions
 from pw_ros.worker.reconstruct import reconstruct
 from pw_ros.worker.refine import refine
@@ -28,6 +29,7 @@ HANDLERS: dict[type[requests.Request[Any]], Callable[[Context, Any], Any]] = {
     requests.RenderRequest: looking.render,
     requests.TrajectoryRequest: looking.trajectory,
     requests.ConfigRequest: looking.config,
+    scene_requests.SplatsRequest: looking.splats,
     requests.CommitRequest: states.commit,
     requests.RestoreRequest: states.restore,
     requests.ResetRequest: states.reset,
@@ -38,6 +40,10 @@ HANDLERS: dict[type[requests.Request[Any]], Callable[[Context, Any], Any]] = {
     requests.SelectRequest: states.select,
     requests.ReplacedRequest: states.replaced,
     requests.RestoreReplacedRequest: states.restore_replaced,
+    scene_requests.SetEntityRequest: edits.set_entity,
+    scene_requests.RewindRequest: edits.rewind,
+    scene_requests.UnselectRequest: edits.unselect,
+    scene_requests.ExportRequest: export,
 }
 
 

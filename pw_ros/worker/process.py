@@ -194,8 +194,8 @@ class Worker:
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Snapshot):
-            self.snapshot = message
-            if message.scene_id:
+            left, self.snapshot = self.snapshot.scene_id and not message.scene_id, message
+            if message.scene_id or left:  # a scene that could not be opened at the start is tried again
                 with self._lock:
                     self.options = replace(self.options, scene=message.scene_id)
             if self._on_snapshot is not None:

@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class WorkerOptions:
     """What the World is made of. world_factory: `module:callable` that makes it, called as `pw_core.world.World` is;
-    input_roots: folders below which requests may have files read; ray_address: of the Ray cluster that candidates run
-    on; empty: they run in the worker; studio_port: of the studio's page, 0: none."""
+    input_roots: folders below which requests may have files read; export_root: folder that exports go to (empty: one in
+    the store); ray_address: of the Ray cluster that candidates run on; empty: they run in the worker; studio_port: of
+    the studio's page, 0: none."""
 
     store: str
     config_dirs: tuple[str, ...] = ()
@@ -28,6 +29,7 @@ class WorkerOptions:
     keep_replaced: int = 10
     scene: str = ""
     input_roots: tuple[str, ...] = ()
+    export_root: str = ""
     ray_address: str = ""
     studio_port: int = 0
     world_factory: str = "pw_core.world:World"

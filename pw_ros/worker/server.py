@@ -48,7 +48,7 @@ class Session:
         self._compiling = False
         self._changed = threading.Condition()  # of reads, jobs, chores, ended
         self._telling = threading.Lock()
-        self.context = Context(self, make_world(options), options.input_roots, options.ray_address)
+        self.context = Context(self, make_world(options), options.input_roots, options.ray_address, options.export_root)
         open_store(self.context.world, replies.send)
         if options.scene:
             open_scene(self.context.world, options.scene, replies.send)

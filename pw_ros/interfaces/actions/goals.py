@@ -44,17 +44,19 @@ class GoalServer(Generic[T]):
     """Serves the action `~/<name>`; `run` does a goal, for which the worker answers with a T.
 
     Args:
-        kind: the action's type, whose result has wall_time, error_code and error_msg.
+        kind: the action's type.
         name: of the action, and of the worker's operation.
         unknown: the code of what nobody foresaw.
+        prefix: of the action's name.
     """
 
-    def __init__(self, node: NodeContext, kind: Any, name: str, *, unknown: ErrorCode) -> None:
+    def __init__(self, node: NodeContext, kind: Any, name: str, *, unknown: ErrorCode, prefix: str = "~/") -> None:
         self.node, self.kind, self.name, self._unknown = node, kind, name, unknown
+        self.action = prefix + name
         self.server = ActionServer(
             node,
             kind,
-            f"~/{name}",
+            self.action,
             execute_callback=self._execute,
             goal_callback=lambda _: GoalResponse.REJECT if node.closing else GoalResponse.ACCEPT,
             cancel_callback=lambda _: CancelResponse.ACCEPT,
@@ -70,31 +72,35 @@ class GoalServer(Generic[T]):
             return self._done(handle)
 
     def _done(self, handle: ServerGoalHandle) -> Any:
-        began, stamp = time.monotonic(), self.node.now()
+        began, stamp, code, why = time.monotonic(), self.node.now(), 0, ""
         result = self.kind.Result()
         try:
             check_request(handle.request, limits=self.node.limits)
             self.run(handle, result, stamp)
         except PWError as error:
-            result.error_code, result.error_msg = int(error.code), str(error)
+            code, why = int(error.code), str(error)
         except Exception as error:
-            text = shortened(f"{type(error).__name__}: {error}")
-            self.node.get_logger().error(f"{self.name} {goal_id(handle)}: {text}")
-            result.error_code, result.error_msg = int(self._unknown), text
+            code, why = int(self._unknown), shortened(f"{type(error).__name__}: {error}")
+            self.node.get_logger().error(f"{self.name} {goal_id(handle)}: {why}")
         # The job may have ended, and idle been said, while this thread still told of its steps.
         self.node.settle()
-        result.wall_time = time.monotonic() - began
-        why = f"error {result.error_code}: {result.error_msg}" if result.error_code else "succeeded"
-        self.node.get_logger().info(f"{self.name} {goal_id(handle)} ended after {result.wall_time:.3f} s: {why}")
-        if result.error_code not in (ErrorCode.CANCELED, ErrorCode.BUSY):
-            self.node.report(error_code=result.error_code, error_msg=result.error_msg)
-        if result.error_code == ErrorCode.CANCELED and handle.is_cancel_requested:
+        wall_time = time.monotonic() - began
+        self.close(result, code, why, wall_time)
+        how = f"error {code}: {why}" if code else "succeeded"
+        self.node.get_logger().info(f"{self.name} {goal_id(handle)} ended after {wall_time:.3f} s: {how}")
+        if code not in (ErrorCode.CANCELED, ErrorCode.BUSY):
+            self.node.report(error_code=code, error_msg=why)
+        if code == ErrorCode.CANCELED and handle.is_cancel_requested:
             handle.canceled()  # of one that nobody asked to cancel, as of clients that are gone, it is no valid end
-        elif result.error_code:
+        elif code:
             handle.abort()
         else:
             handle.succeed()
         return result
+
+    def close(self, result: Any, code: int, why: str, wall_time: float) -> None:
+        """Write into the result how the goal ended, after `wall_time` [s]: an error's code (0: none) and text."""
+        result.error_code, result.error_msg, result.wall_time = code, why, wall_time
 
     def start(self, handle: ServerGoalHandle, request: Request[T], *, commit: bool) -> Running[T]:
         """Take the gate, ask the worker. `commit`: the goal will make its end the head.
@@ -127,7 +133,7 @@ class GoalServer(Generic[T]):
             PWError: SHUTTING_DOWN; CANCELED where no client is left to hear of it.
         """
         canceled_at, committing = 0.0, False
-        alone = _Alone(self.node, self.name)
+        alone = _Alone(self.node, self.action)
         while True:
             with contextlib.suppress(queue.Empty):
                 event = running.events.get(timeout=0.02)
@@ -154,9 +160,9 @@ class GoalServer(Generic[T]):
 class _Alone:
     """Whether an action's clients are all gone: each subscribes to its feedback as long as it lives."""
 
-    def __init__(self, node: NodeContext, name: str, *, every: float = 0.5) -> None:
+    def __init__(self, node: NodeContext, action: str, *, every: float = 0.5) -> None:
         self._node, self._every = node, every
-        self._topic = node.resolve_topic_name(f"~/{name}/_action/feedback")
+        self._topic = node.resolve_topic_name(f"{action}/_action/feedback")
         self._asked = time.monotonic()
         self._since = 0.0
 

@@ -33,13 +33,17 @@ class ServiceGroup:
 
     Args:
         handlers: by the name of the service's type.
+        types: the module of the types.
+        prefix: of the services' names.
     """
 
-    def __init__(self, node: NodeContext, handlers: Mapping[str, Handler]) -> None:
+    def __init__(
+        self, node: NodeContext, handlers: Mapping[str, Handler], *, types: Any = srv, prefix: str = "~/"
+    ) -> None:
         self.node = node
         for name, handler in handlers.items():
-            service = getattr(srv, name)
-            node.create_service(service, f"~/{snake_case(name)}", self._guard(handler), callback_group=node.group)
+            answer = self._guard(handler)
+            node.create_service(getattr(types, name), prefix + snake_case(name), answer, callback_group=node.group)
 
     def _guard(self, handler: Handler) -> Callable[[Any, Any], Any]:
         def answer(request: Any, response: Any) -> Any:
@@ -50,14 +54,18 @@ class ServiceGroup:
                 with self.node.calls:
                     handler(request, response)
             except PWError as error:
-                response.error_code, response.error_msg = int(error.code), str(error)
+                self.refuse(response, error)
             except Exception as error:
                 text = shortened(f"{handler.__name__}: {type(error).__name__}: {error}")
                 self.node.get_logger().error(text)
-                response.error_code, response.error_msg = int(ErrorCode.NODE_UNKNOWN), text
+                self.refuse(response, PWError(text, code=ErrorCode.NODE_UNKNOWN))
             return response
 
         return answer
+
+    def refuse(self, response: Any, error: PWError) -> None:
+        """Write into the response why there is no other."""
+        response.error_code, response.error_msg = int(error.code), str(error)
 
     def move(self, request: Request[T], *, alone: bool = False) -> T:
         """Do what changes the head, or (`alone`) the scene: at once, or after the running goal where that is about to

@@ -23,6 +23,7 @@ from pw_ros.convert.reports import pose_to_state, status_to_message
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.topics.namesakes import Namesakes
 from pw_ros.interfaces.topics.playback import Playback
+from pw_ros.interfaces.topics.things import EntityTopics, SplatTopics, path_type
 from pw_ros.interfaces.topics.views import HeadView, PredictedView
 from pw_ros.qos import LATCHED
 from pw_ros.worker.protocol import FrameData, Snapshot
@@ -45,7 +46,12 @@ class Publishers:
         self._views: list[HeadView] = []
         self._predicted: list[PredictedView] = []
         self._cameras: tuple[Any, ...] = ()
+        self._things = EntityTopics(node, ())
+        self._splats = SplatTopics(node)
+        if path_type() is None:
+            node.get_logger().info("nav_msgs is not installed: paths of predictions are left out")
         self._actions: Sequence[PhysicalAction] = ()
+        self._shown = False
         self._lock = threading.Lock()
         self._playing: Playback | None = None
         # Pictures come in on the worker's reader, which must go on reading: they are converted and sent here.
@@ -64,14 +70,21 @@ class Publishers:
                     view.destroy()
                 self._views = [HeadView(self.node, c, "") for c in snapshot.cameras]
                 self._predicted = [PredictedView(self.node, c, "prediction/") for c in snapshot.cameras]
+                self._things.destroy()
+                self._things = EntityTopics(self.node, [e.name for e in snapshot.entities])
                 self._cameras = key
                 self.node.frames.publish_cameras(snapshot.cameras)
             for view in self._views:
                 view.changed()
         self.tell_time()
-        if snapshot.scene_id:
+        self._splats.changed()
+        if snapshot.scene_id or self._shown:  # of no scene once nothing, so that what was there goes
+            stamp = self.node.now()
             frame = FrameData(0.0, 0.0, snapshot.positions, snapshot.velocities, snapshot.poses)
-            self._publish(frame, self.node.now(), self._particles, self._entities, ())
+            self._publish(frame, stamp, self._particles, self._entities, ())
+            self._things.head(snapshot.poses, stamp)
+            self.node.frames.publish_entities(snapshot.poses)
+        self._shown = bool(snapshot.scene_id)
 
     def _publish(self, frame: FrameData, stamp: Time, cloud: Any, markers: Any, actions: Sequence[Any]) -> None:
         snapshot, frame_id = self.node.worker.snapshot, self.node.frames.frame_id
@@ -101,6 +114,7 @@ class Publishers:
         unless they are `drawn` already and the caller sends them."""
         at = time_after(began, frame.time_s)
         self._publish(frame, at, self._predicted_particles, self._predicted_entities, self._actions)
+        self._things.predict(frame, began)
         if not drawn:
             self.show(shown, began)
 
@@ -155,6 +169,9 @@ class Publishers:
             if self._playing is None:
                 for predicted in self._predicted:
                     predicted.tick()
+            self._things.tick()
+        self._splats.tick()
+        self.node.frames.publish_entities(self.node.worker.snapshot.poses)
 
     def tell_time(self) -> None:
         """/clock, if it is on: simulated time of the head, so it stands still but for commits, and jumps at a reset."""

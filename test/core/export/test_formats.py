@@ -81,17 +81,17 @@ def test_mcap_has_what_the_node_publishes(scene, moving, tmp_path: Path) -> None
         "/perpetual_wonder/prediction/particles": "sensor_msgs/msg/PointCloud2",
         "/perpetual_wonder/prediction/splats": "sensor_msgs/msg/PointCloud2",
         "/perpetual_wonder/background/splats": "sensor_msgs/msg/PointCloud2",
-        "/perpetual_wonder/ball/pose": "geometry_msgs/msg/PoseStamped",
-        "/perpetual_wonder/ball/path": "nav_msgs/msg/Path",
+        "/perpetual_wonder/prediction/entities/ball/pose": "geometry_msgs/msg/PoseStamped",
+        "/perpetual_wonder/prediction/entities/ball/path": "nav_msgs/msg/Path",
         "/perpetual_wonder/view/photo/camera_info": "sensor_msgs/msg/CameraInfo",
         "/tf": "tf2_msgs/msg/TFMessage",
         "/tf_static": "tf2_msgs/msg/TFMessage",
     }
     *_, last = moving.frames()
-    pose = topics["/perpetual_wonder/ball/pose"][-1][2]
+    pose = topics["/perpetual_wonder/prediction/entities/ball/pose"][-1][2]
     there = [pose.pose.position.x, pose.pose.position.y, pose.pose.position.z]
     assert np.allclose(there, last.poses[0].position) and pose.header.frame_id == "world"
-    ((_, _, path),) = topics["/perpetual_wonder/ball/path"]
+    ((_, _, path),) = topics["/perpetual_wonder/prediction/entities/ball/path"]
     assert [p.header.stamp.sec + p.header.stamp.nanosec * 1e-9 for p in path.poses] == pytest.approx(100 + moving.times)
 
 
@@ -104,7 +104,7 @@ def test_a_recording_plays_as_a_rosbag_does(moving, tmp_path: Path) -> None:
             c.topic for c in bag.connections if c.ext.offered_qos_profiles[0].durability.name == "TRANSIENT_LOCAL"
         }
     assert latched == {
-        "/tf_static", "/perpetual_wonder/view/photo/camera_info", "/perpetual_wonder/ball/path",
+        "/tf_static", "/perpetual_wonder/view/photo/camera_info", "/perpetual_wonder/prediction/entities/ball/path",
         "/perpetual_wonder/background/splats",
     }  # fmt: skip
 

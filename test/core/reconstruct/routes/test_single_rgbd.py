@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import trimesh
@@ -66,6 +69,30 @@ def test_depth_in_another_unit_contradicts_the_camera_height_and_is_refused(fact
     with pytest.raises(ReconstructError, match=says) as caught:
         reconstruct(told, Inputs((off,)), settings=SMALL)
     assert caught.value.code == ErrorCode.INVALID_IMAGE and "depth_scale" in str(caught.value)
+
+
+@pytest.mark.slow
+def test_holes_of_drivers_do_not_change_the_volume(tmp_path: Path) -> None:
+    """19: 0 and 65535 for unknown, here and there and in the whole upper part."""
+    view = shots(1, depth=True)[0].views[0]
+    assert view.depth is not None and view.K is not None
+    clean = np.round(1000 * view.depth).astype(np.uint16)
+    here = np.random.default_rng(0).random(clean.shape) < 0.06
+    above = np.zeros_like(here)
+    above[: clean.shape[0] // 5] = True
+    found = {}
+    for name, holes, value in (("clean", None, 0), ("zero", here, 0), ("most", here, 65535), ("far", above, 65535)):
+        folder = tmp_path / name
+        (folder / "depth").mkdir(parents=True)
+        cv2.imwrite(str(folder / "a.png"), view.image[..., ::-1])
+        cv2.imwrite(str(folder / "depth" / "a.png"), clean if holes is None else np.where(holes, value, clean))
+        (folder / "cameras.json").write_text(json.dumps([{"name": "a.png", "K": view.K.tolist()}]))
+        inputs = Inputs.load(folder)
+        assert inputs.route == "rgbd"
+        found[name] = reconstruct(config(), inputs, settings=SMALL).entities[0].volume_m3
+    assert found["clean"] == pytest.approx(4 / 3 * np.pi * RADIUS**3, rel=0.12)
+    for name in ("zero", "most", "far"):
+        assert found[name] == pytest.approx(found["clean"], rel=0.04), name
 
 
 def test_behind_a_thing_the_table_ends_where_it_does_beside_it() -> None:

@@ -17,6 +17,7 @@ from pw_core.studio.panels.acting import ActingPanel
 from pw_core.studio.panels.looks import LooksPanel, field_of_view
 from pw_core.studio.panels.plans import PlansPanel
 from pw_core.studio.panels.refining import RefiningPanel
+from pw_core.studio.panels.stages import StagesPanel
 from pw_core.studio.panels.states import StatesPanel
 from pw_core.studio.panels.timeline import Timeline
 from pw_core.studio.pictures import Pictures
@@ -105,6 +106,8 @@ class Studio:
             self.refining = RefiningPanel(room, device=self.world.device)
         with tabs.add_tab("Looks"):
             self.looks = LooksPanel(room)
+        with tabs.add_tab("Stages"):
+            self.stages = StagesPanel(room)
         first = room.scene.cameras[0]
         camera = self.server.initial_camera
         camera.position, camera.look_at = tuple(first.centre), tuple(self.looks.pivot(first))

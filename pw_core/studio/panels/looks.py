@@ -1,10 +1,8 @@
-"""The panel of looks: who draws, colours or depth, particles, entities, cameras; and how the scene came about."""
+"""The panel of looks: who draws, colours or depth, particles, entities, cameras."""
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -49,15 +47,12 @@ class LooksPanel:
         self.particles: Any = gui.add_checkbox("particles", False)
         self.entities: Any = gui.add_checkbox("entities", False)
         self.cameras: Any = gui.add_checkbox("cameras", False)
-        again = gui.add_button("Reconstruct again", hint="The scene that is there is kept aside in the store.")
-        self.stages = gui.add_markdown(self._stages())
         self._nodes: dict[str, list[Any]] = {"particles": [], "entities": [], "cameras": []}
         look.on_click(lambda event: self.look(event.client))
         self.drawn.on_update(lambda _: self._draw())
         self.kind.on_update(lambda _: room.shown.show(kind=self.kind.value))
         for name in self._nodes:
             getattr(self, name).on_update(lambda _: self.overlay())
-        again.on_click(lambda _: room.guarded(self.reconstruct))
         room.on_frame.append(self._moved)
         room.on_state.append(self.overlay)
 
@@ -126,23 +121,6 @@ class LooksPanel:
             above = np.array([0.0, 0.0, (high[2] - low[2]) / 2 + 0.01])
             out.append(self.room.server.scene.add_label(f"/entities/{entity.name}/told", text, position=above))
         return out
-
-    def reconstruct(self) -> None:
-        """Make the scene anew from its configuration, in the store it is in."""
-        config = self.room.scene.config
-
-        def work(_: threading.Event) -> None:
-            self.room.world.reconstruct(config, replace=True, progress=self.room.jobs.progress)
-            self.stages.content = self._stages()
-
-        self.room.jobs.start("reconstruct", work)
-
-    def _stages(self) -> str:
-        """Where the stages of the reconstruction can be looked at."""
-        page = Path(self.room.world.store.folder(self.room.scene.id)) / "reconstruction" / "index.html"
-        if not page.is_file():
-            return "no report of the reconstruction's stages is kept"
-        return f"every stage of the reconstruction: `{page}`"
 
 
 def put(client: viser.ClientHandle, camera: Camera, pivot: Any) -> None:

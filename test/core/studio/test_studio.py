@@ -8,6 +8,7 @@ import time
 import urllib.request
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
@@ -132,6 +133,19 @@ def test_the_gaussians_in_the_browser_are_moved_in_place(studio: Studio) -> None
     studio.looks.drawn.value = "this machine"
     studio.looks._draw()
     assert not studio.looks.splats.things.visible and studio.room.shown.sight.drawn_here
+
+
+def test_stages_of_the_reconstruction_are_shown(studio: Studio, world: World) -> None:
+    assert not studio.stages.picture.visible and "no report" in studio.stages.told.content
+    folder = world.store.folder(world.scene.id) / "reconstruction" / "pictures"
+    folder.mkdir(parents=True)
+    for name, grey in (("0_front", 50), ("1_masks", 200)):
+        cv2.imwrite(str(folder / f"{name}.png"), np.full((90, 960, 3), grey, np.uint8))
+    studio.stages.fill()
+    assert studio.stages.stage.value == "0_front" and studio.stages.picture.image.shape == (45, 480, 3)
+    studio.stages.stage.value = "1_masks"
+    studio.stages.show()
+    assert studio.stages.picture.image.mean() == 200 and studio.stages.picture.visible
 
 
 def test_it_serves_a_page_and_listens_here_alone(studio: Studio) -> None:

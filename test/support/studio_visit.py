@@ -54,7 +54,7 @@ def come_in(visit: Visit, studio: Studio) -> None:
         close.first.click()
 
 
-def until(true: Callable[[], bool], visit: Visit, *, seconds: float = 60.0) -> None:
+def until(true: Callable[[], bool], visit: Visit, *, seconds: float = 240.0) -> None:
     """Wait until that is so, while the page goes on."""
     ends = time.monotonic() + seconds
     while not true():

@@ -75,6 +75,12 @@ class Pictures:
         """Pictures so far, to all browsers."""
         return sum(s.count for s in self._seen.values())
 
+    @property
+    def current(self) -> bool:
+        """Whether every browser has been sent what is shown, from its camera at rest."""
+        seen = list(self._seen.values())
+        return bool(seen) and all(s.version == self.shown.version and not s.quick for s in seen)
+
     def close(self) -> None:
         """End it."""
         self._closed = True

@@ -106,8 +106,8 @@ class Studio:
             self.refining = RefiningPanel(room, device=self.world.device)
         with tabs.add_tab("Looks"):
             self.looks = LooksPanel(room)
-        with tabs.add_tab("Stages"):
-            self.stages = StagesPanel(room)
+            with gui.add_folder("How it was made", expand_by_default=False):
+                self.stages = StagesPanel(room)
         first = room.scene.cameras[0]
         camera = self.server.initial_camera
         camera.position, camera.look_at = tuple(first.centre), tuple(self.looks.pivot(first))

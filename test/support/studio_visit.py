@@ -66,7 +66,9 @@ def until(true: Callable[[], bool], visit: Visit, *, seconds: float = 240.0) -> 
 def settled(visit: Visit, studio: Studio) -> None:
     """Wait until nothing runs and the browser has the last picture."""
     until(lambda: studio.room.jobs.wait(0.01), visit)
-    visit.page.wait_for_timeout(900)
+    visit.page.wait_for_timeout(400)  # a camera that was just put has been told
+    until(lambda: studio.pictures.current or not studio.room.shown.sight.drawn_here, visit)
+    visit.page.wait_for_timeout(500)
 
 
 def on_screen(studio: Studio, point: Any = None) -> tuple[float, float]:

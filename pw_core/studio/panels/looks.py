@@ -118,8 +118,8 @@ class LooksPanel:
                 position=tuple((low + high) / 2),
             ))  # fmt: skip
             text = f"{entity.name}: {entity.kind}, {entity.mass_kg:.2f} kg"
-            above = np.array([0.0, 0.0, (high[2] - low[2]) / 2 + 0.01])
-            out.append(self.room.server.scene.add_label(f"/entities/{entity.name}/told", text, position=above))
+            above = np.array([*((low + high) / 2)[:2], high[2] + 0.01])
+            out.append(self.room.server.scene.add_label(f"/names/{entity.name}", text, position=above))
         return out
 
 

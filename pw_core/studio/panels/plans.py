@@ -117,7 +117,7 @@ class PlansPanel:
             ))  # fmt: skip
             top = points.mean(0)
             top[2] += np.ptp(points[:, 2]) * (0.6 + 0.15 * rank)
-            self._nodes.append(scene.add_label(f"/ghosts/{rank}/cost", label, position=top))
+            self._nodes.append(scene.add_label(f"/costs/{rank}", label, position=top))
         self.best.options = ["-", *names]
         self.best.value = "-"
 

@@ -12,8 +12,12 @@ from pw_core.studio.room import Room
 from pw_core.studio.shown import Moment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
+HINT = (
+    "Commit: the world's head from now on, kept on disk. Branch: back to where it began, so that what is done next is "
+    "its sibling. Reset: show the reconstruction and make it the head; no state is lost. Delete: forget it."
+)
 ALONE, BESIDE, GHOST = "alone", "side by side", "ghost"
 
 
@@ -25,10 +29,7 @@ class StatesPanel:
         gui = room.server.gui
         self.tree = gui.add_html("")
         self.state: Any = gui.add_dropdown("shown", [room.state.id], initial_value=room.state.id)
-        commit = gui.add_button("Commit", hint="Make the state that is shown the world's head; it goes to disk.")
-        branch = gui.add_button("Branch", hint="Back to where the shown state began: what is done next is its sibling.")
-        reset = gui.add_button("Reset", hint="Show the reconstruction, and make it the head; no state is lost.")
-        delete = gui.add_button("Delete", hint="Forget the state that is shown.")
+        self.deeds: Any = gui.add_button_group("it", [*self._deeds()], hint=HINT)
         self.other: Any = gui.add_dropdown("compare with", ["-"], initial_value="-")
         self.layout: Any = gui.add_dropdown("as", [BESIDE, GHOST], initial_value=GHOST)
         self._ways: dict[str, str] = {}
@@ -37,13 +38,13 @@ class StatesPanel:
         self.state.on_update(lambda _: self._chosen())
         self.other.on_update(lambda _: self._compare())
         self.layout.on_update(lambda _: self._compare())
-        commit.on_click(lambda _: room.guarded(self.commit))
-        branch.on_click(lambda _: room.guarded(self.branch))
-        reset.on_click(lambda _: room.guarded(self.reset))
-        delete.on_click(lambda _: room.guarded(self.delete))
+        self.deeds.on_click(lambda event: room.guarded(self._deeds()[event.target.value]))
         room.on_tree.append(self.fill)
         room.on_state.append(self.fill)
         self.fill()
+
+    def _deeds(self) -> dict[str, Callable[[], None]]:
+        return {"Commit": self.commit, "Branch": self.branch, "Reset": self.reset, "Delete": self.delete}
 
     def commit(self) -> None:
         """Make what is shown the world's head."""

@@ -54,7 +54,7 @@ class PlansPanel:
         self.entity: Any = gui.add_dropdown("bring", [e.name for e in room.scene.entities])
         start = room.positions[room.scene.entities[0].particles].mean(0)
         self.target: Any = gui.add_vector2(
-            "to x, y [m]", (float(start[0]), float(start[1]) + options.away_m), step=0.01
+            "to x, y [m]", (round(float(start[0]), 3), round(float(start[1]) + options.away_m, 3)), step=0.01
         )
         pick = gui.add_button("Pick it on the table", hint="The next click in the picture is the target.")
         self.count: Any = gui.add_number("pushes tried", options.candidates, min=2, max=500, step=1)
@@ -166,7 +166,7 @@ class PlansPanel:
                 self.room.tell("No place", "that is above the table: click on the table")
                 return
             at = origin - ray * (origin[2] / ray[2])
-            self.target.value = (float(at[0]), float(at[1]))
+            self.target.value = (round(float(at[0]), 3), round(float(at[1]), 3))
             self._mark()
 
         server.scene.on_click()(clicked)

@@ -14,6 +14,7 @@ from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F64, Camera
 from pw_core.media.errors import MediaError
 from pw_core.reconstruct.layouts import bags
+from pw_core.reconstruct.layouts.bag_poses import Transforms, stamp_of
 from pw_core.refine.targets.footage import Shot, film_of
 from pw_core.refine.targets.observed import CameraFilm
 
@@ -57,7 +58,7 @@ def recorded_films(
                 raw, kind = _first(reader, topic)
                 first = reader.deserialize(raw, kind)
                 frame = str(first.header.frame_id)
-                if transforms.viewmat(frame, bags.stamp_of(first), static=True) is None:
+                if transforms.viewmat(frame, stamp_of(first), static=True) is None:
                     bags.posed_by_topic(reader, transforms, topic, raw, kind)
                 named = _name(topic, frame, known, alone=len(topics) == 1)
                 if cameras and (named or _own_name(topic)) not in cameras:
@@ -104,7 +105,7 @@ def _first(reader: Any, topic: str) -> tuple[bytes, str]:
 
 
 def _film(
-    reader: Any, topic: str, named: str, transforms: Any, path: Path, options: RecordingOptions
+    reader: Any, topic: str, named: str, transforms: Transforms, path: Path, options: RecordingOptions
 ) -> CameraFilm | None:
     """None: it is of no camera that anything is known of."""
     K, lens = bags.lens_of(reader, topic, f"{path}, camera_info of {topic}")
@@ -116,7 +117,7 @@ def _film(
         for connection, t, raw in reader.messages(connections=[c for c in reader.connections if c.topic == topic]):
             message = reader.deserialize(raw, connection.msgtype)
             read = bags.read_message(message, K, lens)
-            stamps.append(bags.stamp_of(message))
+            stamps.append(stamp_of(message))
             received.append(t * 1e-9)
             poses.append(transforms.viewmat(message.header.frame_id, stamps[-1], static=True))
             yield Shot(read.rgb, read.valid)

@@ -43,7 +43,7 @@ def held_particles(scene: Scene) -> NDArray[np.bool_]:
         right = scene.cameras[0].viewmat[0, :3] * [1, 1, 0]
         right = right / max(float(np.linalg.norm(right)), 1e-9)
         ahead = np.cross([0.0, 0, 1], right)
-    sides = {"top": [0, 0, 1.0], "bottom": [0, 0, -1.0], "right": right, "left": -right, "back": ahead}
+    sides: dict[str, Any] = {"top": [0, 0, 1.0], "bottom": [0, 0, -1.0], "right": right, "left": -right, "back": ahead}
     for entity in scene.entities:
         told = scene.config.entity(entity.name)
         if entity.kind != "deformable" or told.fixed == "no":

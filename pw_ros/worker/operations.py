@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from pw_core.errors import ErrorCode, PWError
-from pw_ros.worker import edits, looking, plan, requests, scene_requests, states
+from pw_ros.worker import edits, looking, requests, scene_requests, states
 from pw_ros.worker.context import Context
-from pw_ros.worker.export import export
+from pw_ros.worker.jobs import plan
+from pw_ros.worker.jobs.export import export
+from pw_ros.worker.jobs.reconstruct import reconstruct
+from pw_ros.worker.jobs.refine import refine
+from pw_ros.worker.jobs.rollout import rollout
 from pw_ros.worker.protocol import Noted, WorkerOptions
-from pw_ros.worker.reconstruct import reconstruct
-from pw_ros.worker.refine import refine
-from pw_ros.worker.rollout import rollout
 
 if TYPE_CHECKING:
     from pw_core.world import World

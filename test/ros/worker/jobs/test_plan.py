@@ -14,7 +14,7 @@ from pw_core.plan.candidates import Candidate
 from pw_core.plan.executors.serial import Serial
 from pw_core.plan.objective import Objective
 from pw_ros.worker.context import Context
-from pw_ros.worker.plan import _Search, evaluate
+from pw_ros.worker.jobs.plan import _Search, evaluate
 from pw_ros.worker.protocol import Scored
 from pw_ros.worker.requests import EvaluateRequest
 from support.ball_scene import ball_scene

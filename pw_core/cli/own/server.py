@@ -141,8 +141,8 @@ class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def setup(self) -> None:
-        self.timeout = self.server.page.options.idle_s
         super().setup()
+        self.connection.settimeout(self.server.page.options.idle_s)
 
     def log_message(self, format: str, *args: Any) -> None:
         """Not on the terminal, where the token would be too."""

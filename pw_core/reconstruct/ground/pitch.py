@@ -109,7 +109,7 @@ def _edge_row(photo: Rgb, boxes: Sequence[tuple[float, float, float, float]], op
         left, top, right, bottom = (max(0, int(v * scale)) for v in box)
         things[top:bottom, left:right] = True
     lowest = int(boxes[0][3] * scale) if boxes else len(small)
-    row = far_edge_row(small, things, lowest=lowest)
+    row = far_edge_row(small.astype(np.uint8), things, lowest=lowest)
     return 0.0 if row is None else row / scale
 
 

@@ -68,7 +68,7 @@ def settled(visit: Visit, studio: Studio) -> None:
     until(lambda: studio.room.jobs.wait(0.01), visit)
     visit.page.wait_for_timeout(400)  # a camera that was just put has been told
     until(lambda: studio.pictures.current or not studio.room.shown.sight.drawn_here, visit)
-    visit.page.wait_for_timeout(500)
+    visit.page.wait_for_timeout(1000)
 
 
 def on_screen(studio: Studio, point: Any = None) -> tuple[float, float]:

@@ -121,15 +121,20 @@ def _visit(made: Studio, visit: Visit) -> None:
     until(lambda: made.room.state.id == "root", visit)
     second = drag(visit, made, -70)
     shot("branched")
+    sight = made.room.shown
     choose(visit, "compare with", first)
+    until(lambda: sight.sight.other is not None, visit)
     shot("ghost")
     choose(visit, "as", "side by side")
+    until(lambda: sight.sight.layout == "side by side", visit)
     shot("side_by_side")
     choose(visit, "compare with", "-")
     tab(visit, "Looks")
     choose(visit, "what", "depth")
+    until(lambda: sight.sight.kind == "depth", visit)
     shot("depth")
     choose(visit, "what", "colours")
+    until(lambda: sight.sight.kind == "colours", visit)
     for name in ("particles", "entities"):
         getattr(made.looks, name).value = True
     made.looks.overlay()

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from pw_core.cli.common import DEFAULT_STORE, StoreOption, errors, open_world
+from pw_core.cli.common import DEFAULT_STORE, StoreOption, errors, open_world, progress_bar
 from pw_core.cli.output import report
 
 
@@ -31,7 +31,8 @@ def export(
         scene, _, trajectory = what.partition("/")
         world = open_world(store, "cpu", scene)
         chosen = None if not trajectory else "" if trajectory == "last" else trajectory
-        path = world.export(to, trajectory=chosen, state=state, time_s=time)
+        with progress_bar(what) as progress:
+            path = world.export(to, trajectory=chosen, state=state, time_s=time, progress=progress)
         size = sum(f.stat().st_size for f in path.rglob("*")) if path.is_dir() else path.stat().st_size
         report(path=path, bytes=size)
         typer.echo(f"{path}: {size / 1e6:.1f} MB")

@@ -71,7 +71,7 @@ def test_every_command_s_module_reports_what_it_finds() -> None:
 
 
 def test_commands_that_take_long_have_a_bar_with_an_eta() -> None:
-    takes_long = {"reconstruct", "rollout", "refine", "run", "check"}
+    takes_long = {"reconstruct", "rollout", "refine", "run", "export", "check"}
     for each in app.registered_commands:
         command = inspect.getclosurevars(each.callback).nonlocals["command"]
         shown = re.search("(progress|refine)_bar", inspect.getsource(inspect.getmodule(command)))

@@ -70,7 +70,8 @@ class WorldServices(SimulationServices):
         response.world = self._current(kind.NO_RESOURCE)
 
     def _make(self, name: str) -> None:
-        node, held, job = self.node, Pass("reconstruct"), None
+        node, held = self.node, Pass("reconstruct")
+        job = None
         node.enter(held, wait=False)
         try:
             job = node.worker.submit(ReconstructRequest(config=self._readers.read(ConfigRequest(name))))

@@ -42,6 +42,9 @@ class ActingOptions:
     """Particle sizes in the least radius: engines refuse one below two of their cells, which are two sizes."""
     longest_m: float = 0.5
     """Of the way of a drag over the table: towards the horizon a pixel is metres."""
+    hull_share: float = 0.8
+    """Of a thing, that can be dragged: viser lets even an unseen mesh hide what lies behind its surface, so it has to lie
+    inside the Gaussians that the browser draws."""
     path_points: int = 8
     """Of a tool's path, at most."""
 
@@ -113,12 +116,12 @@ class ActingPanel:
     def place(self) -> None:
         """The hulls follow what is shown."""
         for entity in self.room.scene.entities:
-            vertices, faces = _hull(self.room.positions[entity.particles])
+            vertices, faces = _hull(self.room.positions[entity.particles], self.options.hull_share)
             node = self._hulls[entity.name]
             node.vertices, node.faces = vertices, faces
 
     def _add_hull(self, entity: Entity) -> None:
-        vertices, faces = _hull(self.room.positions[entity.particles])
+        vertices, faces = _hull(self.room.positions[entity.particles], self.options.hull_share)
         node = self.room.server.scene.add_mesh_simple(
             f"/hulls/{entity.name}", vertices, faces, opacity=0.0, cast_shadow=False, receive_shadow=False
         )
@@ -214,12 +217,15 @@ class ActingPanel:
         )  # fmt: skip
 
 
-def _hull(points: F32) -> tuple[F32, Any]:
-    """The convex hull of particles [m] (J, 3): vertices and outward faces; their box where they are flat."""
+def _hull(points: F32, share: float) -> tuple[F32, Any]:
+    """The convex hull of particles [m] (J, 3), shrunk to a share of its size: vertices and outward faces; their box where
+    they are flat."""
     import trimesh
 
     try:
         made = trimesh.PointCloud(points).convex_hull
     except Exception:  # qhull refuses what is flat
         made = trimesh.creation.box(bounds=np.stack([points.min(0) - 1e-3, points.max(0) + 1e-3]))
-    return np.asarray(made.vertices, np.float32), np.asarray(made.faces, np.uint32)
+    middle = made.vertices.mean(0)
+    vertices = middle + share * (made.vertices - middle)
+    return np.asarray(vertices, np.float32), np.asarray(made.faces, np.uint32)

@@ -43,8 +43,8 @@ class ActingOptions:
     longest_m: float = 0.5
     """Of the way of a drag over the table: towards the horizon a pixel is metres."""
     hull_share: float = 0.8
-    """Of a thing, that can be dragged: viser lets even an unseen mesh hide what lies behind its surface, so it has to lie
-    inside the Gaussians that the browser draws."""
+    """Of a thing, that can be dragged: viser lets even an unseen mesh hide what lies behind its surface, so it has to
+    lie inside the Gaussians that the browser draws."""
     path_points: int = 8
     """Of a tool's path, at most."""
 
@@ -218,8 +218,8 @@ class ActingPanel:
 
 
 def _hull(points: F32, share: float) -> tuple[F32, Any]:
-    """The convex hull of particles [m] (J, 3), shrunk to a share of its size: vertices and outward faces; their box where
-    they are flat."""
+    """The convex hull of particles [m] (J, 3), shrunk to a share of its size: vertices and outward faces; their box
+    where they are flat."""
     import trimesh
 
     try:

@@ -6,6 +6,7 @@ Poses are small and latched. What is larger is made only while someone listens, 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from builtin_interfaces.msg import Time
@@ -133,9 +134,10 @@ class SplatTopics:
                 continue
             self._pending[background], version = True, self._version
             job = self._node.worker.submit(SplatsRequest(background=background))
-            job.future.add_done_callback(
-                lambda f, b=background, v=version: self._node.topics.later(self._drawn, f, b, v)
-            )
+            job.future.add_done_callback(partial(self._soon, background, version))
+
+    def _soon(self, background: bool, version: int, future: Any) -> None:
+        self._node.topics.later(self._drawn, future, background, version)
 
     def _drawn(self, future: Any, background: bool, version: int) -> None:
         self._pending[background] = False

@@ -6,7 +6,7 @@ import io
 import socket
 from collections.abc import Callable
 from contextlib import redirect_stdout
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pw_core.errors import ErrorCode, PWError, SceneError
 from pw_core.progress import no_question
@@ -89,7 +89,7 @@ class Studio:
         gui, room = self.server.gui, self.room
         gui.configure_theme(show_logo=False, show_share_button=False, control_width="medium")
         self.job = gui.add_markdown("", visible=False)
-        self.done = gui.add_progress_bar(0.0, visible=False)
+        self.done: Any = gui.add_progress_bar(0.0, visible=False)  # Any: read-only to mypy
         self.off = gui.add_button("Call off", visible=False, color="orange")
         self.off.on_click(lambda _: room.jobs.call_off())
         room.on_job.append(self._tell_job)

@@ -23,6 +23,7 @@ from typer.testing import CliRunner
 from pw_core.actions import parse_action
 from pw_core.cli import app
 from pw_core.config import SceneConfig
+from pw_core.render.ply import write_ply
 from pw_core.store import Store
 from pw_core.world import World
 from support.ball_scene import ball_config, ball_scene
@@ -125,6 +126,9 @@ def at_hand(there: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         iio.imwrite(film / f"{k}.png", world.render().rgb)
     (film / "stamps.csv").write_text("stamp\n" + "".join(f"{0.02 * k:.2f}\n" for k in range(6)))
     world.export(there / "room.ply")
+    thing, centre = world.scene.foreground, world.scene.entities[0].origin
+    at_origin = thing.moved(np.eye(3), -np.asarray(centre))
+    write_ply(there / "pear.ply", at_origin.moved(np.eye(3), np.zeros(3), scale=100.0))
     monkeypatch.setattr(Store, "check_free", lambda *_, **__: None)
     monkeypatch.setattr(World, "reconstruct", lambda self, *_, **__: self.select("jam"))
     command = importlib.import_module("pw_core.cli.studio")

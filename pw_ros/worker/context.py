@@ -15,6 +15,7 @@ from pw_core.scene import PhysicsState, Scene, State
 from pw_ros.worker.protocol import Committing, Event, Picture
 
 if TYPE_CHECKING:
+    from pw_core.appearance import EntityPose
     from pw_core.export.content import Frame
     from pw_core.plan.executors.types import Executor
     from pw_core.world import World
@@ -54,6 +55,7 @@ class Context:
         drop_pending: what the rollout that was called off leaves is not wanted any more.
         colors: of a scene's particles.
         content: what an export would hold of a head state, kept for who asks for its Gaussians.
+        shown: a scene, its head's id, and where its particles and entities then are, as the last snapshot had it.
     """
 
     desk: Desk
@@ -69,6 +71,7 @@ class Context:
     drop_pending: bool = False
     colors: tuple[Scene, NDArray[np.uint8] | None] | None = field(default=None, repr=False)
     content: tuple[State, Frame] | None = field(default=None, repr=False)
+    shown: tuple[Scene, str, NDArray[np.float32], tuple[EntityPose, ...]] | None = field(default=None, repr=False)
 
     @property
     def in_use(self) -> frozenset[str]:

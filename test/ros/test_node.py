@@ -305,6 +305,18 @@ def test_topics_hold_the_head_and_predictions_stay_apart(world) -> None:
         world.node.destroy_subscription(subscription)
 
 
+def test_the_world_is_sent_when_its_state_is_another_one_and_not_when_one_is_saved(world, node, monkeypatch) -> None:
+    sent = []
+    monkeypatch.setattr(node.topics, "_publish", lambda frame, *_: sent.append(frame))
+    world.call("SaveState", label="kept")
+    assert sent == [] and [s.label for s in world.states()] == ["kept"]
+    world.rollout([wind()], 0.1)
+    end = world.result(20).state_id
+    sent.clear()  # the prediction
+    world.commit(end)
+    assert len(sent) == 1 and next(s for s in world.states() if s.head).state_id == end
+
+
 def test_a_trajectory_plays_back(world) -> None:
     world.rollout([wind()], 0.2)
     result = world.result(20)

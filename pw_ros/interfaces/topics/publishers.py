@@ -53,6 +53,7 @@ class Publishers:
         self._actions: Sequence[PhysicalAction] = ()
         self._shown = False
         self._lock = threading.Lock()
+        self._shown: tuple[str, float, str] | None = None
         self._playing: Playback | None = None
         # Pictures come in on the worker's reader, which must go on reading: they are converted and sent here.
         self._sending = ThreadPoolExecutor(1, thread_name_prefix="views")
@@ -60,7 +61,12 @@ class Publishers:
     # --- the head -----------------------------------------------------------------------------------------------------
 
     def head(self, snapshot: Snapshot) -> None:
-        """The world changed."""
+        """The world changed. Where it is in the same state as before (one was saved, a what-if came or went), nothing
+        is sent again: whoever asked for that waits for this."""
+        now = (snapshot.scene_id, snapshot.created, snapshot.head)
+        if now == self._shown:
+            return
+        self._shown = now
         key = (snapshot.scene_id, snapshot.created, tuple(c.name for c in snapshot.cameras))
         if key != self._cameras:
             self.stop()

@@ -131,7 +131,7 @@ def test_a_file_that_is_swapped_before_it_is_read_is_not(folder: Path, outside: 
 
 def test_errors_name_the_files_by_their_own_paths(folder: Path, tmp_path: Path) -> None:
     (folder / "b.png").write_bytes((folder / "a.png").read_bytes()[:60])
-    refused(lambda: load(folder, tmp_path / "in"), str(folder / "b.png"), "not a whole PNG")
+    refused(lambda: load(folder, tmp_path / "in"), str(folder / "b.png"), "is cut off: a PNG")
     os.mkfifo(folder / "c.png")
     (folder / "b.png").unlink()
     assert len(load(folder, tmp_path / "in").views) == 1  # what is no file is not there, and nobody waits for it

@@ -303,7 +303,9 @@ def _start_threads(executor: MultiThreadedExecutor) -> None:
     """All of them now: it would start another one, with a stack and an arena of its own, whenever more calls than ever
     before came at once, so that a node would still grow after days."""
     pool, all_there = getattr(executor, "_executor", None), threading.Barrier(THREADS)
-    for _ in range(THREADS if pool is not None else 0):
+    if pool is None:
+        return
+    for _ in range(THREADS):
         pool.submit(all_there.wait)
 
 

@@ -57,10 +57,10 @@ def read_films(
             f"{folder}: no film of camera '{unknown[0]}'; there are films of: {', '.join(found)}",
             code=ErrorCode.TARGET_CAMERA_UNKNOWN,
         )
-    known = {c.name: c for c in read_cameras(folder)}
+    beside = {c.name: c for c in read_cameras(folder)}
     films = []
     for name in cameras or found:
-        path, camera = found[name], known.get(name, name)
+        path, camera = found[name], beside.get(name, name)
         films.append(_arrays(path, camera) if path.suffix == ".npz" else read_film(path, camera=camera))
     return films, _time_origin(folder / "film.json")
 

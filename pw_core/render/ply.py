@@ -40,7 +40,7 @@ def write_ply(path: Path | str, gaussians: Gaussians) -> None:
     try:
         PlyData([PlyElement.describe(vertices, "vertex")], byte_order="<").write(str(path))
     except OSError as error:
-        text = f"{path.name}: cannot write the PLY file: {error}"
+        text = f"{Path(path).name}: cannot write the PLY file: {error}"
         raise SceneError(text, code=ErrorCode.STORE_FAILED) from error
 
 

@@ -51,9 +51,9 @@ class Publishers:
         if path_type() is None:
             node.get_logger().info("nav_msgs is not installed: paths of predictions are left out")
         self._actions: Sequence[PhysicalAction] = ()
-        self._shown = False
+        self._had_scene = False
         self._lock = threading.Lock()
-        self._shown: tuple[str, float, str] | None = None
+        self._sent: tuple[str, float, str] | None = None
         self._playing: Playback | None = None
         # Pictures come in on the worker's reader, which must go on reading: they are converted and sent here.
         self._sending = ThreadPoolExecutor(1, thread_name_prefix="views")
@@ -64,9 +64,9 @@ class Publishers:
         """The world changed. Where it is in the same state as before (one was saved, a what-if came or went), nothing
         is sent again: whoever asked for that waits for this."""
         now = (snapshot.scene_id, snapshot.created, snapshot.head)
-        if now == self._shown:
+        if now == self._sent:
             return
-        self._shown = now
+        self._sent = now
         key = (snapshot.scene_id, snapshot.created, tuple(c.name for c in snapshot.cameras))
         if key != self._cameras:
             self.stop()
@@ -84,13 +84,13 @@ class Publishers:
                 view.changed()
         self.tell_time()
         self._splats.changed()
-        if snapshot.scene_id or self._shown:  # of no scene once nothing, so that what was there goes
+        if snapshot.scene_id or self._had_scene:  # of no scene once nothing, so that what was there goes
             stamp = self.node.now()
             frame = FrameData(0.0, 0.0, snapshot.positions, snapshot.velocities, snapshot.poses)
             self._publish(frame, stamp, self._particles, self._entities, ())
             self._things.head(snapshot.poses, stamp)
             self.node.frames.publish_entities(snapshot.poses)
-        self._shown = bool(snapshot.scene_id)
+        self._had_scene = bool(snapshot.scene_id)
 
     def _publish(self, frame: FrameData, stamp: Time, cloud: Any, markers: Any, actions: Sequence[Any]) -> None:
         snapshot, frame_id = self.node.worker.snapshot, self.node.frames.frame_id

@@ -82,6 +82,12 @@ class ReconstructError(PWError):
     default_code = 100
 
 
+class ImageError(PWError, ValueError):
+    """A picture of a message cannot be read or written; the text says what was wrong and what would be right."""
+
+    default_code = ErrorCode.INVALID_IMAGE
+
+
 class RolloutError(PWError):
     """A simulation could not be run or went wrong (2xx)."""
 

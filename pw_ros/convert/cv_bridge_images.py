@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import Image
 
+from pw_core.errors import ImageError
 from pw_core.media.raw import ENCODINGS
-from pw_ros.convert.encodings import ImageError
 
 _CV_BRIDGE_CHECK = """
 import numpy as np

@@ -18,11 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 from sensor_msgs.msg import CompressedImage, Image
 
+from pw_core.errors import ImageError
 from pw_core.media.errors import MediaError
 from pw_core.media.pictures import Picture, PictureOptions, decode_picture
 from pw_core.media.raw import ENCODINGS, is_known, raw_pixels
 from pw_ros.convert.cv_bridge_images import decode
-from pw_ros.convert.encodings import ImageError
 
 MAX_PIXELS = 10_000 * 10_000
 """Larger pictures are refused before anything is allocated for them."""

@@ -9,11 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
-from pw_core.errors import ErrorCode, PWError
+from pw_core.errors import ErrorCode, ImageError, PWError
 from pw_core.media.pictures import Picture
 from pw_core.reconstruct import Inputs, ViewInput
 from pw_ros.convert.cameras import camera_info_to_intrinsics, lens_of, undistort
-from pw_ros.convert.encodings import ImageError
 from pw_ros.convert.geometry import pose_to_matrix
 from pw_ros.convert.images import depth_to_metres, image_to_numpy, message_to_picture
 

@@ -25,10 +25,10 @@ from pw_core.reconstruct.poses.estimate import PoseOptions, pose
 from pw_core.reconstruct.poses.sfm.adjust_given import AdjustGivenOptions, adjust_given_poses
 from pw_core.reconstruct.report.page import write_report
 from pw_core.reconstruct.routes.job_folder import CHECKPOINT, open_job
-from pw_core.reconstruct.segmentation.gaussian_labels import classify
+from pw_core.reconstruct.segmentation.labels.gaussian_labels import classify
+from pw_core.reconstruct.segmentation.labels.relabel import relabel
 from pw_core.reconstruct.segmentation.matting import outlined
 from pw_core.reconstruct.segmentation.points import most_say_own
-from pw_core.reconstruct.segmentation.relabel import relabel
 from pw_core.reconstruct.segmentation.shadows import without_ground
 from pw_core.reconstruct.segmentation.stage import (
     find_masks,

@@ -12,10 +12,10 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.files import written_aside
 from pw_core.gaussians import F64
 from pw_core.reconstruct.inputs import Inputs, check_mask
+from pw_core.reconstruct.segmentation.labels.voting import vote
 from pw_core.reconstruct.segmentation.points import in_mask, main_cluster, most_say_own
 from pw_core.reconstruct.segmentation.prompt import from_prompt, prompted_masks
 from pw_core.reconstruct.segmentation.propagate import propagate
-from pw_core.reconstruct.segmentation.voting import vote
 from pw_core.reconstruct.splatting.draw import choose_device
 from pw_core.reconstruct.types import Mask, Masks, Posed, View
 

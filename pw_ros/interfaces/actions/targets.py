@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 from builtin_interfaces.msg import Time
 
-from pw_core.errors import ErrorCode, PWError
+from pw_core.errors import ErrorCode, ImageError, PWError
 from pw_core.gaussians import Camera
 from pw_core.media.pictures import Picture
 from pw_core.refine.targets.footage import unseen_where_dark
 from pw_msgs.msg import TargetFrame
-from pw_ros.convert.encodings import ImageError
 from pw_ros.convert.images import image_to_numpy, message_to_picture
 from pw_ros.convert.refine import nanoseconds_of
 from pw_ros.worker.requests import Film

@@ -18,12 +18,11 @@ from rclpy.qos import QoSProfile, ReliabilityPolicy
 from rclpy.validate_topic_name import validate_topic_name
 from sensor_msgs.msg import CameraInfo, CompressedImage, Image
 
-from pw_core.errors import ErrorCode, PWError
+from pw_core.errors import ErrorCode, ImageError, PWError
 from pw_core.gaussians import Camera
 from pw_core.refine.targets.footage import unseen_where_dark
 from pw_msgs.msg import RecordedCamera, RecordSource
 from pw_ros.convert.cameras import camera_info_to_intrinsics, lens_of, pose_to_viewmat, undistort
-from pw_ros.convert.encodings import ImageError
 from pw_ros.convert.images import message_to_picture
 from pw_ros.convert.refine import nanoseconds_of
 from pw_ros.interfaces.context import NodeContext

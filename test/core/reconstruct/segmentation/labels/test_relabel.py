@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from scipy import ndimage
 
-from pw_core.reconstruct.segmentation.relabel import cut_again, relabel
+from pw_core.reconstruct.segmentation.labels.relabel import cut_again, relabel
 from pw_core.reconstruct.types import View
 from support.ball import camera, iou, shot
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pw_core.reconstruct.segmentation.voting import vote
+from pw_core.reconstruct.segmentation.labels.voting import vote
 from pw_core.reconstruct.types import View
 from support.ball import iou, shots
 

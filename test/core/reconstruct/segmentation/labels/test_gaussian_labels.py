@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from pw_core.reconstruct.segmentation.gaussian_labels import LabelOptions, classify
+from pw_core.reconstruct.segmentation.labels.gaussian_labels import LabelOptions, classify
 from support.ball import CENTRE, RADIUS, camera, iou
 from support.dense_ball import dense_ball
 

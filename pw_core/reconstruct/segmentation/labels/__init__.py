@@ -1,0 +1,1 @@
+"""Which Gaussians are of which entity, and masks that agree with them."""

@@ -24,7 +24,18 @@ def write_rrd(content: Content, path: Path) -> None:
     import rerun as rr
 
     recording = rr.RecordingStream("perpetual_wonder", recording_id=f"{content.scene.id}_{path.stem}")
-    recording.save(str(path))
+    # Rerun's own file sink waits for ever on a disk that is full: the bytes are written by ourselves, all at once, for
+    # read in parts they have no valid end.
+    memory = recording.memory_recording()
+    _log(content, recording)
+    path.write_bytes(memory.drain_as_bytes() or b"")
+    recording.disconnect()
+
+
+def _log(content: Content, recording: Any) -> None:
+    """All of it, frame by frame."""
+    import rerun as rr
+
     recording.log("world", rr.ViewCoordinates.RIGHT_HAND_Z_UP, static=True)
     for camera in content.scene.cameras:
         pose = np.linalg.inv(camera.viewmat)
@@ -49,8 +60,6 @@ def write_rrd(content: Content, path: Path) -> None:
             w, x, y, z = pose_.orientation
             place = rr.Transform3D(translation=pose_.position, quaternion=rr.Quaternion(xyzw=[x, y, z, w]))
             recording.log(f"world/entities/{pose_.name}", place)
-    recording.flush()
-    recording.disconnect()
 
 
 def _splats(g: Gaussians) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import rclpy
 from builtin_interfaces.msg import Time
+from rclpy.action import ActionServer
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
@@ -257,6 +258,14 @@ class WorldNode(Node):
         self.closing = True
         self.worker.close()
         self.topics.close()
+
+    def destroy_node(self) -> None:
+        """With its action servers, which rclpy leaves alone: they would keep the node in the graph until Python's
+        garbage is collected."""
+        for each in list(self.waitables):
+            if isinstance(each, ActionServer):
+                each.destroy()
+        super().destroy_node()
 
 
 def main(args: list[str] | None = None) -> int:

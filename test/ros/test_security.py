@@ -3,8 +3,10 @@ offers, all of it and nothing else."""
 
 from __future__ import annotations
 
+import re
 import time
 from fnmatch import fnmatchcase
+from importlib.util import find_spec
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,11 +18,18 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 ROOT = Path(__file__).resolve().parents[2]
 POLICY = ROOT / "config" / "security" / "policy.xml"
 SOMETIMES = {
-    "/perpetual_wonder": {"publish /clock", "publish /tf_static", "subscribe /clock", "subscribe /diagnostics",
-                          "subscribe /tf", "subscribe /tf_static"},
+    "/perpetual_wonder": {"publish /clock", "publish /tf", "publish /tf_static", "subscribe /clock",
+                          "subscribe /diagnostics", "subscribe /tf", "subscribe /tf_static"},
     "/planner": {"subscribe /clock"},
 }  # fmt: skip
 """What is there by parameter, with tf2_ros, with use_sim_time, or beside a node of the same name."""
+SIMULATION = set() if find_spec("simulation_interfaces") else {
+    "execute /perpetual_wonder/simulate_steps",
+    *(f"reply /perpetual_wonder/{s}" for s in re.findall(
+        "~/([a-z_]+)", POLICY.read_text().partition("simulation_interfaces, where")[2].partition("</services>")[0]
+    )),
+}  # fmt: skip
+"""What is served where simulation_interfaces is installed."""
 
 
 def allowed(enclave: str) -> set[str]:
@@ -75,7 +84,7 @@ def test_the_policy_allows_the_node_what_it_offers_and_nothing_else(world) -> No
     told, found = allowed("/perpetual_wonder"), really(world.node, "perpetual_wonder")
     assert {each for each in found if not any(fnmatchcase(each, rule) for rule in told)} == set()
     needless = {rule for rule in told if not any(fnmatchcase(each, rule) for each in found)}
-    assert needless <= SOMETIMES["/perpetual_wonder"]
+    assert needless <= SOMETIMES["/perpetual_wonder"] | SIMULATION
 
 
 def test_the_policy_allows_a_planner_what_its_client_does_to_roll_out_and_commit(world) -> None:

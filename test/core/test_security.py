@@ -15,6 +15,9 @@ ALLOWED = {
     "pw_core/store/locks.py": "the machine's name, for who asks which one writes",
     "pw_core/cli/doctor.py": "whether the port that DDS meets at is free",
     "pw_core/plan/executors/ray.py": "whether the Ray cluster that the user names is there",
+    "pw_core/cli/own/server.py": "the page of `pw new --browse`, on this machine alone, with a token",
+    "pw_core/studio/gate.py": "who may see the studio's page",
+    "pw_core/studio/studio.py": "a free port for that page",
 }
 """Files that import one of those, and for what."""
 PIPE = {"pw_ros/worker/shared_memory.py", "pw_ros/worker/server.py"}

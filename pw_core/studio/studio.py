@@ -166,11 +166,15 @@ def _start_viser(label: str) -> viser.ViserServer:
             "the studio needs the package viser: pip install 'viser', or perpetual-wonder[views]",
             code=ErrorCode.STORE_FAILED,
         ) from None
+
+    class Untunnelled(viser.ViserServer):
+        """Anyone who is let in could otherwise have the scene shown to the world through viser's tunnel."""
+
+        def request_share_url(self, verbose: bool = True) -> str | None:
+            return None
+
     with socket.socket() as free:
         free.bind((HOST, 0))
         port = free.getsockname()[1]
     with redirect_stdout(io.StringIO()):  # it prints its own address, which is not the studio's
-        server = viser.ViserServer(HOST, port, label=label, verbose=False)
-    # Anyone who is let in could otherwise have the scene shown to the world through viser's tunnel.
-    setattr(server, "request_share_url", lambda verbose=True: None)  # noqa: B010  a method, which mypy would not let go
-    return server
+        return Untunnelled(HOST, port, label=label, verbose=False)

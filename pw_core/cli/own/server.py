@@ -94,10 +94,15 @@ class Page:
             ("POST", "/masks"): lambda q, b: _look(session.masks, b, lens=False),
             ("POST", "/estimate"): lambda q, b: _look(session.estimate, b, lens=True),
             ("POST", "/make"): lambda q, b: _make(session, b),
-            ("POST", "/stop"): lambda q, b: session.stop() or {},  # type: ignore[func-returns-value]
+            ("POST", "/stop"): lambda q, b: _stop(session),
             ("GET", "/job"): lambda q, b: session.job(),
             ("GET", "/picture"): lambda q, b: session.picture(_number(q.get("index", ""))),
         }  # fmt: skip
+
+
+def _stop(session: Session) -> dict[str, Any]:
+    session.stop()
+    return {}
 
 
 @cache

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.services.answering import Readers
 
@@ -12,7 +14,7 @@ def serve(node: NodeContext, readers: Readers) -> object | None:
     if not prefix:
         return None
     try:
-        import simulation_interfaces  # noqa: F401
+        import_module("simulation_interfaces.srv")
     except ImportError:
         node.get_logger().info("simulation_interfaces is not installed: its services are left out")
         return None

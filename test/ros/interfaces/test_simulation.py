@@ -9,22 +9,19 @@ import time
 import numpy as np
 import pytest
 import yaml
+from geometry_msgs.msg import Pose, Twist, Vector3
+from rclpy.action import ActionClient
+from simulation_interfaces import msg, srv
+from simulation_interfaces.action import SimulateSteps
+from simulation_interfaces.msg import Bounds, Result, SimulationState, SimulatorFeatures, TagsFilter
 
-simulation_interfaces = pytest.importorskip("simulation_interfaces", reason="built by `make setup`")
-
-from geometry_msgs.msg import Pose, Twist, Vector3  # noqa: E402
-from rclpy.action import ActionClient  # noqa: E402
-from simulation_interfaces import msg, srv  # noqa: E402
-from simulation_interfaces.action import SimulateSteps  # noqa: E402
-from simulation_interfaces.msg import Bounds, Result, SimulationState, SimulatorFeatures, TagsFilter  # noqa: E402
-
-from pw_core.actions import parse_action  # noqa: E402
-from pw_ros.convert.geometry import wxyz_to_quaternion, xyz_to_point  # noqa: E402
-from pw_ros.interfaces.simulation.features import LEFT_OUT  # noqa: E402
-from pw_ros.interfaces.simulation.filters import matching  # noqa: E402
-from pw_ros.naming import snake_case  # noqa: E402
-from support.ball_scene import ball_config  # noqa: E402
-from support.ros_world import head, until  # noqa: E402
+from pw_core.actions import parse_action
+from pw_ros.convert.geometry import wxyz_to_quaternion, xyz_to_point
+from pw_ros.interfaces.simulation.features import LEFT_OUT
+from pw_ros.interfaces.simulation.filters import matching
+from pw_ros.naming import snake_case
+from support.ball_scene import ball_config
+from support.ros_world import head, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,6 +14,8 @@ from pw_core.cli.output import report
 
 if TYPE_CHECKING:
     from pw_core.cli.own.camera import Thing
+
+Ground = Literal["table", "none"]
 
 
 def new(
@@ -34,6 +36,9 @@ def new(
     edge_row: Annotated[
         float, typer.Option(help="[px] Row of the photo where the table ends; 0: as the picture seems to show.")
     ] = 0.0,
+    ground: Annotated[
+        Ground, typer.Option(help="none: the things hang or are mounted; --size then gives how far away they are.")
+    ] = "table",
     out: Annotated[Path | None, typer.Option(help="Scene file to write; default: beside the photo.")] = None,
     materials: Annotated[bool, typer.Option("--materials", help="List the materials and end.")] = False,
     browse: Annotated[
@@ -54,7 +59,9 @@ def new(
             typer.echo(f"{name}: {preset.source}")
         return
     if browse is None:
-        browse = photo is not None and not box and not entity and on_terminal() and _has_browser()
+        browse = photo is not None and not (box or entity or ground == "none") and on_terminal() and _has_browser()
+    if browse and ground == "none":
+        raise typer.BadParameter("the page draws things on a table: give --entity and --box in place of --browse")
     if browse:
         with errors():
             _serve(photo, out, store, device, host, port)
@@ -69,7 +76,7 @@ def new(
         try:
             things = _things(entity or [], box or [])
             known = known_of(seen, things, hfov_deg=hfov, pitch_deg=pitch, height_m=camera_height, size_m=size,
-                             edge_row=edge_row)  # fmt: skip
+                             edge_row=edge_row, table=ground == "table")  # fmt: skip
         except ValueError as error:
             raise SceneError(str(error), code=ErrorCode.INVALID_CONFIG) from None
         target = out or photo.with_name(f"{seen.name}.yaml")

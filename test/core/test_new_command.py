@@ -76,3 +76,31 @@ def test_a_scene_of_ones_own_has_the_right_metre(tmp_path: Path) -> None:
     scene = reconstruct(fewer)
     assert scene.entities[0].origin[0] == pytest.approx(CENTRE[0], rel=0.15)
     assert scene.entities[0].volume_m3 == pytest.approx(4 / 3 * math.pi * RADIUS**3, rel=0.4)
+
+
+def test_what_hangs_is_as_far_away_as_its_width_says_and_its_file_is_a_scene(tmp_path: Path) -> None:
+    import numpy as np
+
+    from support.hanging_ball import RADIUS as radius
+    from support.hanging_ball import camera, shot
+
+    picture, _, mask = shot(camera(np.zeros(3), 0.0), np.zeros(3))
+    Image.fromarray(picture).save(tmp_path / "fruit.png")
+    rows, columns = np.nonzero(mask)
+    box = f"{columns.min()},{rows.min()},{columns.max() + 1},{rows.max() + 1}"
+    words = ("--entity", "fruit=fruit", "--box", box, "--entity", "leaf=foam", "--ground", "none")
+    lens = ("--pitch", "-14", "--hfov", "47")
+    code, text = run(str(tmp_path / "fruit.png"), *words, *lens, "--size", str(2 * radius))
+    assert code == 0 and "4 guesses in it" in text  # how both are held, where the leaf is and how far away
+    config = SceneConfig.load(tmp_path / "fruit.yaml")
+    assert config.ground == "none" and config.camera.pitch_deg == -14
+    assert [e.fixed for e in config.entities] == ["top", "top"]
+    assert config.entity("fruit").distance_m == pytest.approx(0.4, rel=0.05)
+    push = config.rounds[0].actions[0]
+    np.testing.assert_allclose(push.center, [0.4, 0, 1.5 + 0.1], rtol=0.05, atol=0.01)
+    code, text = run(str(tmp_path / "fruit.png"), *words, "--out", str(tmp_path / "b.yaml"))
+    assert code == 0 and "7 guesses in it" in text and SceneConfig.load(tmp_path / "b.yaml").camera.pitch_deg == 0
+    code, text = run(str(tmp_path / "fruit.png"), *words, "--edge-row", "9", "--out", str(tmp_path / "c.yaml"))
+    assert code == 1 and "--edge-row" in text
+    code, text = run(str(tmp_path / "fruit.png"), "--ground", "none", "--browse")
+    assert code == 2 and "page draws things on a table" in text

@@ -46,7 +46,7 @@ class Known:
     """What is told of a photo: its size and focal length [px] (0: not known), the camera's pitch [degrees] and height
     [m], the width [m] of the first entity across its box (0: not known), the row [px] where the table ends (0: none is
     seen), the things; whether the focal length was given rather than read; in words, how pitch and row are known where
-    nobody gave them."""
+    nobody gave them; whether a table bears the things."""
 
     width: int
     height: int
@@ -59,6 +59,7 @@ class Known:
     hfov_given: bool = False
     pitch_told: str = "as given"
     edge_told: str = ""
+    table: bool = True
 
 
 @dataclass(frozen=True)
@@ -94,7 +95,7 @@ def solve(known: Known, *, options: NewSceneOptions = NewSceneOptions()) -> Solv
     if told["pitch_deg"] != "as given":
         for row in (bottom, known.edge_row or bottom):
             pitch = max(pitch, options.least_below_deg - math.degrees(math.atan((row - known.height / 2) / focal)))
-    down, up = _slopes(known, focal, pitch, bottom)
+    down, up = slopes(known, focal, pitch, bottom)
     if down <= 0:
         raise ValueError(f"row {bottom:.0f} px, where the first entity stands, is above the horizon: is the pitch of "
                          f"{pitch:g} degrees too small?")  # fmt: skip
@@ -108,7 +109,7 @@ def solve(known: Known, *, options: NewSceneOptions = NewSceneOptions()) -> Solv
     foot = height * up / down
     edge, told["edge_m"] = options.edge_distances * foot, "no edge is seen: far enough not to matter"
     if known.edge_row:
-        edge_down, edge_up = _slopes(known, focal, pitch, known.edge_row)
+        edge_down, edge_up = slopes(known, focal, pitch, known.edge_row)
         if edge_down <= 0:
             raise ValueError(f"the table's edge at row {known.edge_row:.0f} px is above the horizon")
         edge, told["edge_m"] = (
@@ -131,7 +132,7 @@ def box_of(known: Known, i: int, options: NewSceneOptions = NewSceneOptions()) -
             round(known.height * (1 - margin)))  # fmt: skip
 
 
-def _slopes(known: Known, focal: float, pitch_deg: float, row: float) -> tuple[float, float]:
+def slopes(known: Known, focal: float, pitch_deg: float, row: float) -> tuple[float, float]:
     """How far down and ahead the ray of a row of the picture's middle goes, for a metre along the optical axis."""
     below, pitch = (row - known.height / 2) / focal, math.radians(pitch_deg)
     return math.sin(pitch) + below * math.cos(pitch), math.cos(pitch) - below * math.sin(pitch)

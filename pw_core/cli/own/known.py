@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pw_core.cli.own.camera import Known, NewSceneOptions, Thing, box_of, solve
+from pw_core.cli.own.hanging import hanging_text
 from pw_core.cli.own.presets import PRESETS
 from pw_core.cli.own.text import scene_text
 from pw_core.errors import ErrorCode, ReconstructError, SceneError
@@ -72,9 +73,10 @@ def told_of(estimate: PitchEstimate, *, options: NewSceneOptions = NewSceneOptio
 
 def known_of(
     photo: OwnPhoto, things: tuple[Thing, ...], *, hfov_deg: float = 0.0, pitch_deg: float | None = None,
-    pitch_told: str = "as given", height_m: float = 0.0, size_m: float = 0.0, edge_row: float = 0.0,
+    pitch_told: str = "as given", height_m: float = 0.0, size_m: float = 0.0, edge_row: float = 0.0, table: bool = True,
 ) -> Known:  # fmt: skip
-    """All that is known of a photo; what is not told is looked for in it.
+    """All that is known of a photo; what is not told is looked for in it. table: False where nothing bears the things,
+    and the picture's lines, which are read with a table in mind, are not asked for the pitch.
 
     Raises:
         ValueError: a material that is none; two of a name.
@@ -83,7 +85,7 @@ def known_of(
         raise ValueError(f"material '{unknown[0]}' is none of {', '.join(PRESETS)}")
     width, height = photo.size
     edge_told = ""
-    if pitch_deg is None:
+    if pitch_deg is None and table:
         found = photo.estimate(things, hfov_deg=hfov_deg)
         pitch_deg, pitch_told = found.pitch_deg, told_of(found)
         if found.edge_row and not edge_row:
@@ -93,6 +95,7 @@ def known_of(
     return Known(
         width=width, height=height, focal_px=focal, pitch_deg=pitch_deg, height_m=height_m, size_m=size_m,
         edge_row=edge_row, things=things, hfov_given=given, pitch_told=pitch_told, edge_told=edge_told,
+        table=table,
     )  # fmt: skip
 
 
@@ -104,6 +107,8 @@ def written(photo: OwnPhoto, known: Known, target: Path, *, name: str = "", part
     """
     shown = Path(os.path.relpath(photo.path.resolve(), target.resolve().parent))
     try:
+        if not known.table:
+            return hanging_text(name or photo.name, shown, known)
         return scene_text(name or photo.name, shown, known, solve(known), particles=particles)
     except ValueError as error:
         raise SceneError(str(error), code=ErrorCode.INVALID_CONFIG) from None

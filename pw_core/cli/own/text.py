@@ -31,10 +31,7 @@ def scene_text(
 ) -> str:  # fmt: skip
     """The scene file, as YAML with comments; particles: 0 as many as is usual."""
     lines = [
-        f"# Made by `pw new {photo.name}`. What says GUESS is one: mend it, or give it to `pw new`.",
-        f"name: {name}",
-        f"title: {name.replace('_', ' ').replace('-', ' ')}",
-        f"photo: {_quoted(photo.as_posix())}",
+        *head(name, photo),
         "camera:",
         f"  height_m: {solved.height_m:.4g}  # [m] above the table; {solved.known['height_m']}",
         f"  pitch_deg: {solved.pitch_deg:.4g}  # [degrees] downwards from the horizontal; {solved.known['pitch_deg']}",
@@ -44,19 +41,9 @@ def scene_text(
         "  # backdrop_m: 1.0  # [m] from that edge to the wall behind",
         "entities:  # things that move; boxes and points in pixels of the full photo, from its left and top",
     ]
-    for i, thing in enumerate(known.things):
-        found = PRESETS[thing.material]
-        values = {k: f"{v:g}" if isinstance(v, (int, float)) else v for k, v in found.material.items()}
-        fields = ", ".join(f"{k}: {v}" for k, v in values.items())
-        numbers = ", ".join(f"{x:g}" for x in box_of(known, i))
+    for i in range(len(known.things)):
         lines += [
-            f"  - name: {thing.name}",
-            f"    material: {{{fields}}}  # {thing.material}: {found.source}",
-            "    prompt:",
-            f"      box: [{numbers}]  # left, top, right, bottom"
-            + ("" if thing.box else "; GUESS: the photo's middle"),
-            _points("points", thing.points, "on the thing, where the box alone finds too little"),
-            _points("negative_points", thing.negative_points, "on what is not of it, where the box finds too much"),
+            *thing_lines(known, i),
             "    # depth_ratio: 1.0  # how deep it is, of how wide it looks",
             "    # shape: revolve    # a cup, a bottle: round about its axis",
         ]
@@ -64,6 +51,33 @@ def scene_text(
     some = f"particles: {particles}, " if particles else ""
     lines.append(f"simulation: {{{some}{room}}}  # margin_m [m]: free room round the things")
     return "\n".join([*lines, *_round(known, solved, options)]) + "\n"
+
+
+def head(name: str, photo: Path) -> list[str]:
+    """The first lines: by what it was made, what it is called, and its photo."""
+    return [
+        f"# Made by `pw new {photo.name}`. What says GUESS is one: mend it, or give it to `pw new`.",
+        f"name: {name}",
+        f"title: {name.replace('_', ' ').replace('-', ' ')}",
+        f"photo: {_quoted(photo.as_posix())}",
+    ]
+
+
+def thing_lines(known: Known, i: int) -> list[str]:
+    """The i-th entity: its name, material and prompts."""
+    thing = known.things[i]
+    found = PRESETS[thing.material]
+    values = {k: f"{v:g}" if isinstance(v, (int, float)) else v for k, v in found.material.items()}
+    fields = ", ".join(f"{k}: {v}" for k, v in values.items())
+    numbers = ", ".join(f"{x:g}" for x in box_of(known, i))
+    return [
+        f"  - name: {thing.name}",
+        f"    material: {{{fields}}}  # {thing.material}: {found.source}",
+        "    prompt:",
+        f"      box: [{numbers}]  # left, top, right, bottom" + ("" if thing.box else "; GUESS: the photo's middle"),
+        _points("points", thing.points, "on the thing, where the box alone finds too little"),
+        _points("negative_points", thing.negative_points, "on what is not of it, where the box finds too much"),
+    ]
 
 
 def _round(known: Known, solved: Solved, options: SceneTextOptions) -> list[str]:

@@ -89,11 +89,16 @@ class EntityConfig(Part):
     )
     depth_ratio: float = Field(default=1.0, gt=0.05, le=5, description="depth over width of the inflated solid")
     above: Text = Field(default="", description="the entity it hangs above; empty: it stands on the table")
-    diameter_m: float = Field(default=0.0, ge=0, le=1000, description="of a revolved silhouette; 0: from the image")
+    diameter_m: float = Field(
+        default=0.0, ge=0, le=1000,
+        description="of a revolved silhouette, or of the widest circle in one: tells how far away the thing is; the "
+        "first entity's is the metre of photos without poses; 0: from the image",
+    )  # fmt: skip
     tool: bool = Field(default=False, description="a rigid entity that only ever moves along timed poses")
     distance_m: float = Field(
         default=0.0, ge=0, le=1000,
-        description="ahead of the camera, horizontally, of a single photo's thing that hangs; 0: from diameter_m",
+        description="ahead of the camera, horizontally, of a thing that hangs; the first entity's is the metre of "
+        "photos without poses; 0: from diameter_m",
     )
     fixed: Literal["no", "all", "top", "bottom", "left", "right", "back"] = Field(
         default="no",

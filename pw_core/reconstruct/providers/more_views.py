@@ -16,7 +16,8 @@ def views_of_photo(
     config: SceneConfig, inputs: Inputs, settings: ViewsSettings, folder: Path, progress: Progress
 ) -> tuple[Inputs, ViewsSettings]:
     """The photo and what `config.reconstruct.more_views` makes of it, and settings that fit: prompts are the photo's,
-    and so is the camera height of the configuration, which gives the metre.
+    and so is the camera height of the configuration, which gives the metre (without a table: the first entity's
+    diameter or distance).
 
     Raises:
         ReconstructError: INVALID_CONFIG, MISSING_WEIGHTS, RECONSTRUCT_FAILED, as the provider says.
@@ -29,7 +30,7 @@ def views_of_photo(
     views = [ViewInput(PHOTO, photo.image, focal_px=photo.focal_px)]
     views += [ViewInput(name, image) for name, image in made.items()]
     changes: dict[str, object] = {"prompt_view": PHOTO}
-    if settings.camera_height_m == 0 and settings.object_size_m == 0:
+    if config.has_table and settings.camera_height_m == 0 and settings.object_size_m == 0:
         changes["camera_height_m"] = config.camera.height_m
     masks = {e: {PHOTO: next(iter(m.values()))} for e, m in inputs.masks.items() if m}
     return Inputs(tuple(views), masks), settings.model_copy(update=changes)

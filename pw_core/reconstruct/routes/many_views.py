@@ -19,6 +19,7 @@ from pw_core.reconstruct.background.fill import HiddenRegionOptions, fill_hidden
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
 from pw_core.reconstruct.ground.level import LevelOptions, falling_doubts, settled, to_level_frame
+from pw_core.reconstruct.ground.metre import metre_by_entity
 from pw_core.reconstruct.ground.world_frame import WorldFrameOptions, to_world_frame, transformed
 from pw_core.reconstruct.inputs import Inputs
 from pw_core.reconstruct.poses.estimate import PoseOptions, pose
@@ -46,7 +47,7 @@ from pw_core.reconstruct.splatting.parameters import start
 from pw_core.reconstruct.surface.bounds import bounds_of, visual_hull_bounds
 from pw_core.reconstruct.surface.mesh import mesh_of
 from pw_core.reconstruct.surface.tsdf import TsdfMesh
-from pw_core.reconstruct.types import Mask, Masks, Posed, View
+from pw_core.reconstruct.types import Masks, Posed, View
 from pw_core.scene import Scene
 
 
@@ -142,6 +143,11 @@ def reconstruct_many(
 def _place(job: _Job, options: ManyViewsOptions) -> _Placed:
     """Poses, the plane that the scene stands on, and masks."""
     config, inputs, settings, folder, progress = job.config, job.inputs, job.settings, job.folder, job.progress
+    if not config.has_table and settings.camera_height_m > 0:
+        raise ReconstructError(
+            "views.camera_height_m is a height above the table's plane, and there is none (ground: none): give "
+            "views.object_size_m, or the first entity's diameter_m or distance_m", code=ErrorCode.INVALID_CONFIG,
+        )  # fmt: skip
     adjusted = None
     if settings.refine_poses and inputs.route in ("posed", "posed rgbd"):
         inputs, adjusted = adjust_given_poses(inputs, settings, folder, progress, options=options.adjust_given)
@@ -165,9 +171,8 @@ def _place(job: _Job, options: ManyViewsOptions) -> _Placed:
         )
     progress("masks", 0.15)
     masks = find_masks(config, inputs, settings, posed, prompt, folder)
-    if not metric and (settings.camera_height_m == 0 or not config.has_table):
-        own_masks = masks[config.entities[0].name]
-        posed, plane = _scaled(posed, own_masks, settings, plane, options.world_frame, floor=config.has_table)
+    if not metric and settings.camera_height_m == 0:
+        posed, plane = _scaled(posed, masks, prompt, config, settings, plane, options.world_frame)
     return _Placed(posed, plane, prompt, masks)
 
 
@@ -262,17 +267,18 @@ def _prompt_view(inputs: Inputs, settings: ViewsSettings, posed: Posed) -> str:
 
 
 def _scaled(
-    posed: Posed, masks: dict[str, Mask], settings: ViewsSettings, plane: dict[str, Any], options: WorldFrameOptions,
-    *, floor: bool,
+    posed: Posed, masks: Masks, prompt: str, config: SceneConfig, settings: ViewsSettings, plane: dict[str, Any],
+    options: WorldFrameOptions,
 ) -> tuple[Posed, dict[str, Any]]:  # fmt: skip
-    """Metres from the first entity's size."""
-    around = bounds_of(own_points(posed, masks), grow=0.5, floor=floor)
-    box = visual_hull_bounds(masks, {v.name: v.camera for v in posed.views}, around)
-    longest = float((box[1] - box[0]).max())
-    assumed = settings.object_size_m or options.assumed_size_m
-    scale = assumed / longest
-    source = (f"object size {assumed} m" if settings.object_size_m
-              else f"unknown; the first entity is assumed to be {assumed} m long")  # fmt: skip
+    """Metres by what is said of the first entity."""
+    own = masks[config.entities[0].name]
+    cameras = {v.name: v.camera for v in posed.views}
+    around = bounds_of(own_points(posed, own), grow=0.5, floor=config.has_table)
+    box = visual_hull_bounds(own, cameras, visual_hull_bounds(own, cameras, around))  # in finer voxels the second time
+    scale, source = metre_by_entity(
+        config.entities[0], settings, box=box, mask=own[prompt],
+        camera=cameras[prompt], assumed_size_m=options.assumed_size_m,
+    )  # fmt: skip
     T = np.diag([scale, scale, scale, 1.0])
     whole = (T @ np.array(plane["world_from_given"])).tolist()
     plane = plane | {"scale": plane["scale"] * scale, "scale_from": source, "world_from_given": whole}

@@ -31,6 +31,7 @@ from pw_core.reconstruct.background.table import TableOptions
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble, measure
 from pw_core.reconstruct.binding.bind import Bound
 from pw_core.reconstruct.ground.level import camera_by_up, distance_of, falling_doubts
+from pw_core.reconstruct.ground.metre import depth_by_diameter
 from pw_core.reconstruct.ground.table_edge import table_edge_doubts
 from pw_core.reconstruct.image import check_photo, working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
@@ -301,10 +302,8 @@ def _solids(
 
 def _distance(mask: Mask, entity: EntityConfig, camera: Camera) -> float:
     """x [m] of the plane where the silhouette's widest inscribed circle has the entity's diameter."""
-    diameter_px = 2 * float(ndimage.distance_transform_edt(mask).max())
-    depth = entity.diameter_m * camera.K[0, 0] / diameter_px
     centre = np.argwhere(mask).mean(0)[::-1] + 0.5
-    return float(depth * camera.rays(centre)[0])
+    return float(depth_by_diameter(mask, entity, camera) * camera.rays(centre)[0])
 
 
 def _bound(entity: EntityConfig, solid: Solid, body: Body, skin: Gaussians, camera: Camera) -> Bound:

@@ -52,6 +52,23 @@ def test_films_on_disk_correct_the_last_rollout(story, pw, store) -> None:
 
 
 @pytest.mark.slow
+def test_a_ros_recording_corrects_it_as_the_same_films_do(story, pw, store, tmp_path) -> None:
+    pytest.importorskip("rosbags", reason="needs rosbags")
+    from support.recorded import film_recording
+
+    films, _ = read_films(story.targets / "round-1")
+    figures = []
+    for given in (story.targets / "round-1", film_recording(tmp_path / "bag", films, late_s=0.3)):
+        status, said = pw("refine", "ball", "--films", given, "--store", store, "--iterations", 5)
+        assert status == 0, said
+        figures.append(story.World.open(store, scene="ball").states()[-1].figures)
+    assert "topic /photo/image_raw/compressed" in said and "topic /side/image_raw/compressed, placed by" in said
+    assert figures[1]["psnr_before"] == pytest.approx(figures[0]["psnr_before"], abs=1e-3)
+    assert figures[1]["psnr_after"] == pytest.approx(figures[0]["psnr_after"], abs=0.02)
+    assert figures[1]["psnr_after"] > figures[1]["psnr_before"] + 1
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("keep", [False, True])
 def test_ctrl_c_leaves_nothing_or_the_best_so_far(story, pw_process, store, keep: bool) -> None:
     before = contents(store)

@@ -24,6 +24,7 @@ from pw_ros.client import WorldClient
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 from support import stand_in
+from support.recorded import film_recording
 from support.ros_world import head, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -94,6 +95,19 @@ def test_inline_frames_and_films_on_disk_give_the_same_correction(world, story, 
     world.refine(frames_uri=uri(story), iterations=30, commit=True)
     second = world.result(120)
     assert second.after.psnr_masked == pytest.approx(after.psnr_masked, abs=0.3) and head(world) == second.state_id
+
+
+@pytest.mark.parametrize("mcap", [True, False])
+def test_a_recording_on_disk_is_targets(mcap: bool, world, story) -> None:
+    pytest.importorskip("rosbags", reason="needs rosbags")
+    films, _ = read_films(story / "targets" / "round-1")
+    bag = film_recording(story / f"bag_{mcap}", films, mcap=mcap, late_s=0.3)
+    world.refine(frames_uri=f"file://{bag}", iterations=10)
+    result = world.result(120)
+    assert result.after.psnr_masked > result.before.psnr_masked + 3
+    alone = next(p for p in bag.iterdir() if p.suffix in (".mcap", ".db3"))
+    world.refine(frames_uri=f"file://{alone}", iterations=1, views=[RefineView(view=CameraView(name="photo"))])
+    assert world.result(120).before.psnr_masked > 0
 
 
 def test_recorded_topics_are_targets(world, story) -> None:

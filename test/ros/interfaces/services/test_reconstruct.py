@@ -13,13 +13,13 @@ import yaml
 
 from pw_core.errors import ErrorCode, PWError
 from pw_core.gaussians import Camera
-from pw_core.reconstruct import Inputs
+from pw_core.reconstruct import Inputs, ViewInput
 from pw_msgs.msg import WorldStatus
 from pw_msgs.srv import Reconstruct
 from pw_ros.convert.cameras import camera_to_info, viewmat_to_pose
 from pw_ros.convert.images import metres_to_millimetres, numpy_to_compressed, numpy_to_image
 from pw_ros.convert.inputs import request_to_inputs, with_lens
-from support import ball
+from support import ball, hanging_ball
 
 LITTLE = {"width_px": 120, "steps": 30, "bind_steps": 9, "voxels": 32}
 NAMES = ("poses", "depth", "camera")
@@ -192,6 +192,13 @@ def test_over_dds_the_way_is_in_the_status_and_the_answer(start_node, tmp_path: 
         for v in (request(ball.shots(9, depth=True)[0]), {"input_uri": str(tmp_path / "robot")}):
             done = client.call("Reconstruct", timeout=240, scene="ball", replace=True, **_without_frame(v))
             assert done.route == ("posed rgbd" if "images" in v else "rgbd") and not done.left_out
+        middle, seen = np.zeros(3), hanging_ball.camera(np.zeros(3), 0.0)
+        picture, _, mask = hanging_ball.shot(seen, middle)
+        hung = request(Inputs((ViewInput("photo.png", picture, None, seen.K, seen.viewmat),)), leave=("poses",))
+        plain = yaml.safe_dump(hanging_ball.config(mask).model_dump(mode="json", exclude_unset=True))
+        done = client.call("Reconstruct", timeout=120, config_yaml=plain, scene_id="hung", **hung)
+        assert done.scene_id == "hung" and done.route == "photo" and not done.doubts
+        assert done.entities[0].mass == pytest.approx(4 / 3 * np.pi * hanging_ball.RADIUS**3 * 1000, rel=0.15)
         before = client.call("ListScenes").selected
         twins = request(ball.shots(2, depth=False, poses=False)[0])
         twins["images"][1] = twins["images"][0]

@@ -1,0 +1,36 @@
+"""The metre of a scene whose poses were found from pictures alone, by what the scene file says of its first entity."""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from pw_core.config import EntityConfig, ViewsSettings
+from pw_core.gaussians import F64, Camera
+from pw_core.reconstruct.types import Mask
+
+
+def depth_by_diameter(mask: Mask, entity: EntityConfig, camera: Camera) -> float:
+    """How far along the optical axis [m] the widest circle within the silhouette (H, W) has the entity's diameter."""
+    diameter_px = 2 * float(ndimage.distance_transform_edt(mask).max())
+    return float(entity.diameter_m * camera.K[0, 0] / diameter_px)
+
+
+def metre_by_entity(
+    entity: EntityConfig, settings: ViewsSettings, *, box: F64, mask: Mask, camera: Camera, assumed_size_m: float
+) -> tuple[float, str]:
+    """How many metres one unit of the poses is, and what says so: the size of the entity, else its diameter, else its
+    distance from the camera of the view (H, W) that its prompts are of; where nothing tells, its size is assumed.
+
+    box: (2, 3) round the entity in that unit, z up.
+    """
+    longest, middle = float((box[1] - box[0]).max()), box.mean(0)
+    if settings.object_size_m > 0:
+        return settings.object_size_m / longest, f"object size {settings.object_size_m} m"
+    if entity.diameter_m > 0:
+        depth = float((camera.viewmat @ np.append(middle, 1.0))[2])
+        return depth_by_diameter(mask, entity, camera) / depth, f"diameter_m of '{entity.name}'"
+    if entity.distance_m > 0:
+        ahead, to = camera.viewmat[2, :2], (middle - camera.centre)[:2]
+        return entity.distance_m / float(to @ ahead / np.linalg.norm(ahead)), f"distance_m of '{entity.name}'"
+    return assumed_size_m / longest, f"unknown; the first entity is assumed to be {assumed_size_m} m long"

@@ -51,8 +51,8 @@ WRONG = {
     ),
     "banana": "Its ends are blunt when turned by 40 degrees; a faint trace of its shadow stays when it moves.",
     "plant": (
-        "Its spines are not in its mask (a doubt says so): they stay on the wall as a ghost when it moves or the view "
-        "turns. Its mask takes some of the table at its foot. Turned by 40 degrees it leans and its back is bare."
+        "Its spines go with it in one plane, so that there are none on its back, and tips of them stay on the wall as "
+        "warm specks. Its mask takes some of the table at its foot. Turned by 40 degrees it leans and its back is bare."
     ),
     "stool": (
         "All its legs are put at one distance: turned by 20 degrees the seat tilts, and feet part from their shadows; "

@@ -71,7 +71,7 @@ def assemble(config: SceneConfig, bodies: Sequence[Body], bound: Sequence[Bound]
         particles, gaussians = particles + len(own.positions), gaussians + len(own.gaussians)
     weights = np.concatenate([b.weights for b in bound])
     raw = np.concatenate([b.raw for b in bound])
-    delta = np.concatenate([np.full(len(b.raw), b.spacing_m) for b in bound])
+    delta = np.concatenate([np.broadcast_to(b.spacing_m, len(b.raw)) for b in bound])
     index = np.concatenate(indices).astype(np.int64)
     binding = Binding(index, *(a.astype(np.float32) for a in (weights, raw, delta)))
     rest = np.concatenate([b.positions for b in bound]).astype(np.float32)

@@ -55,11 +55,12 @@ class BindOptions:
 
 @dataclass(frozen=True)
 class Bound:
-    """One entity: particles [m] (J, 3) laid `spacing_m` apart, N Gaussians, and how they hang on the particles
-    (numbered from 0): index and weights (N, B), raw (N, 3), as in `Binding`."""
+    """One entity: particles [m] (J, 3) laid `spacing_m` apart, or how far each Gaussian (N,) may be from its own, N
+    Gaussians, and how they hang on the particles (numbered from 0): index and weights (N, B), raw (N, 3), as in
+    `Binding`."""
 
     positions: F64
-    spacing_m: float
+    spacing_m: float | F64
     gaussians: Gaussians
     index: I64
     weights: F64

@@ -188,23 +188,29 @@ def _ends_sharply(photo: Rgb, part: Mask, mask: Mask, core: Mask, o: DoubtOption
 
 
 def _fine(photo: Rgb, mask: Mask, o: DoubtOptions) -> list[Doubt]:
-    """Spines, hair, stalks: more fine detail beside the outline than what is behind has further away."""
+    """Spines, hair, stalks."""
+    if not has_fine_parts(photo, mask, options=o):
+        return []
+    text = (
+        "fine parts, like spines or hair, stick out of its mask: they go with it as far as their colours tell them "
+        "from what is behind; reconstruct.views.masks: sam2 may find more of them"
+    )
+    return [Doubt(text)]
+
+
+def has_fine_parts(photo: Rgb, mask: Mask, *, options: DoubtOptions = DoubtOptions()) -> bool:
+    """Whether there is more fine detail beside the outline than what is behind has further away."""
     import cv2
 
     light = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)[..., 0]
     detail = np.abs(light - cv2.medianBlur(light, 5))
-    away, size = np.asarray(ndimage.distance_transform_edt(~mask)) - o.fine_px, float(np.sqrt(mask.sum()))
-    near, far = (away > 0) & (away < o.fine_near * size), (away > o.fine_far[0] * size) & (away < o.fine_far[1] * size)
+    away, size = np.asarray(ndimage.distance_transform_edt(~mask)) - options.fine_px, float(np.sqrt(mask.sum()))
+    low, high = (share * size for share in options.fine_far)
+    near, far = (away > 0) & (away < options.fine_near * size), (away > low) & (away < high)
     if not near.any() or not far.any():
-        return []
+        return False
     beside, behind = float(detail[near].mean()), float(detail[far].mean())
-    if beside < o.fine_levels or beside < o.fine_ratio * behind:
-        return []
-    text = (
-        "fine parts, like spines or hair, seem to stick out of its mask and would stay behind when it moves: "
-        "reconstruct.views.masks: sam2 may find more of them"
-    )
-    return [Doubt(text)]
+    return beside >= options.fine_levels and beside >= options.fine_ratio * behind
 
 
 def _alike(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]:

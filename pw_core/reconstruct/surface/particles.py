@@ -86,10 +86,11 @@ def cover(filled: Filled, means: F64, *, options: ParticleOptions = ParticleOpti
 
 
 def bind(
-    positions: F64, spacing_m: float, gaussians: Gaussians, entity: EntityConfig, *,
+    positions: F64, spacing_m: float | F64, gaussians: Gaussians, entity: EntityConfig, *,
     options: ParticleOptions = ParticleOptions(),
 ) -> tuple[I64, F64, F64]:  # fmt: skip
-    """index (N, B), weights (N, B) and raw (N, 3) of the Gaussians on particles [m] (J, 3), B neighbours.
+    """index (N, B), weights (N, B) and raw (N, 3) of the Gaussians on particles [m] (J, 3), B neighbours; spacing_m:
+    the particles', or how far each Gaussian (N,) may be from its own.
 
     Solids blend them, so that nothing tears; liquids and rigid bodies hang on one.
     """
@@ -97,10 +98,11 @@ def bind(
 
     distance, index = cKDTree(positions).query(gaussians.means, k=options.neighbours)
     weights = np.zeros((len(index), options.neighbours))
+    reach = np.broadcast_to(spacing_m, len(index))[:, None]
     if entity.material.model in ("elastic", "plastic"):
-        weights = np.exp(-0.5 * (distance / (options.blend_width * spacing_m)) ** 2) + 1e-9
+        weights = np.exp(-0.5 * (distance / (options.blend_width * reach)) ** 2) + 1e-9
         weights /= weights.sum(axis=1, keepdims=True)
     else:
         weights[:, 0] = 1
-    offset = (gaussians.means - positions[index[:, 0]]) / spacing_m
+    offset = (gaussians.means - positions[index[:, 0]]) / reach
     return index, weights, np.arctanh(np.clip(offset, -options.max_offset, options.max_offset))

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
-from support.ball_photo import ball_config, ball_mask, ball_photo
+from support.ball_photo import ball_config, ball_mask, ball_photo, spiny_photo
 from support.ball_scene import ball_scene
 
 
@@ -72,15 +72,7 @@ def test_light_that_the_table_throws_on_a_thing_is_not_taken_for_its_shadow() ->
 
 
 def test_spines_that_a_mask_lacks_are_told_of_and_grain_is_not() -> None:
-    photo, mask = ball_photo(), ball_mask()
-    rows, columns = np.nonzero(mask)
-    middle, radius = np.array([columns.mean(), rows.mean()]), np.ptp(columns) / 2
-    spiny = photo.copy()
-    for a in np.linspace(0, 2 * np.pi, 48, endpoint=False):
-        way = np.array([np.cos(a), np.sin(a)])
-        ends = [tuple(int(v) for v in middle + f * radius * way) for f in (0.9, 1.35)]
-        cv2.line(spiny, ends[0], ends[1], (245, 240, 225), 1)
-    spiny[mask] = photo[mask]
+    photo, spiny, mask = ball_photo(), spiny_photo(), ball_mask()
     noise = np.random.default_rng(0).normal(0, 9, photo.shape)
     grainy = (photo + noise).clip(0, 255).astype(np.uint8)
     entity = ball_config().entities[0]

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from pw_core.errors import ErrorCode, SceneError
+from pw_core.export.aside import folder_aside
 from pw_core.export.content import Content
 from pw_core.export.packed import COMPRESSED_PLY, PACKED
 from pw_core.export.ply_frames import FRAMES
@@ -82,8 +82,8 @@ def export(content: Content, path: Path | str, *, progress: Progress = no_progre
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Aside under the same name: some libraries go by a file's ending.
-        with TemporaryDirectory(dir=path.parent, prefix=".export-") as aside:
-            new = Path(aside) / path.name
+        with folder_aside(path.parent) as aside:
+            new = aside / path.name
             content.progress = lambda done: progress("writing", done)
             format_.writer()(content, new)
             if path.is_dir():

@@ -20,6 +20,7 @@ from typing import Any
 
 from pw_core.errors import PWError
 from pw_ros.worker.context import Context
+from pw_ros.worker.jobs.export import sweep_exports
 from pw_ros.worker.looking import snapshot
 from pw_ros.worker.operations import HANDLERS, make_world, open_scene, open_store
 from pw_ros.worker.protocol import Answered, Event, Ready, Refused, Told, WorkerOptions
@@ -50,6 +51,7 @@ class Session:
         self._telling = threading.Lock()
         self.context = Context(self, make_world(options), options.input_roots, options.ray_address, options.export_root)
         open_store(self.context.world, replies.send)
+        sweep_exports(self.context)
         if options.scene:
             open_scene(self.context.world, options.scene, replies.send)
         self.studio = None if options.studio_port == 0 else NodeStudio(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from pw_core.errors import ErrorCode, SceneError
+from pw_core.export.aside import sweep
 from pw_core.store.names import is_name
 from pw_ros.worker.context import Context
 from pw_ros.worker.protocol import Progressed
@@ -43,8 +44,17 @@ def _place(context: Context, name: str) -> Path:
         text = "use letters, digits, '_' and '-', then the format's ending, and no folders"
         raise SceneError(f"name '{name}' is no file's: {text}", code=ErrorCode.INVALID_NAME)
     store = context.world.store.root
-    if context.export_root:
-        return Path(context.export_root).resolve() / name
-    if not store.is_dir():  # a store that went away is not made anew
+    if not context.export_root and not store.is_dir():  # a store that went away is not made anew
         raise SceneError(f"the store {store} is not there", code=ErrorCode.STORE_FAILED)
-    return store.resolve() / EXPORTS / name
+    return _folder(context) / name
+
+
+def _folder(context: Context) -> Path:
+    if context.export_root:
+        return Path(context.export_root).resolve()
+    return context.world.store.root.resolve() / EXPORTS
+
+
+def sweep_exports(context: Context) -> None:
+    """Remove what a worker that was killed while it exported has left in the folder of exports."""
+    sweep(_folder(context))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pw_core.cli.common import errors
+from pw_core.cli.common import errors, progress_bar
 from pw_core.cli.output import report
 
 if TYPE_CHECKING:
@@ -26,7 +26,9 @@ def inspect(
         from pw_core.reconstruct import Inputs
         from pw_core.reconstruct.inputs import check
 
-        found = Inputs.load(path, max_frames=max_frames, depth_scale=depth_scale)
+        with progress_bar("inspect") as progress:
+            found = Inputs.load(path, max_frames=max_frames, depth_scale=depth_scale, progress=progress)
+            progress("done", 1.0)
         files = [{"name": f.name, "use": f.use, "why": f.reason} for f in found.files]
         report(layout=found.layout, route=found.route, metric=found.metric, pictures=len(found.views), files=files,
                notes=list(found.notes))  # fmt: skip

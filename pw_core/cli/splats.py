@@ -7,8 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pw_core.cli.common import DEFAULT_STORE, ReplaceOption, StoreOption, errors, may_replace, open_world
+from pw_core.cli.common import (
+    DEFAULT_STORE,
+    ReplaceOption,
+    StoreOption,
+    errors,
+    may_replace,
+    open_world,
+    progress_bar,
+)
 from pw_core.cli.output import report
+from pw_core.progress import subrange
 
 if TYPE_CHECKING:
     from pw_core.config import Material
@@ -38,8 +47,13 @@ def background(
     """Put a scene before another background, such as a scan of the room made with another tool."""
     with errors():
         world = open_world(store, "cpu", scene, writes=True)
-        moved = _placed(splats, at, turn, scale)
-        made = world.with_background(moved, new, beside=beside, replace=may_replace(world, new, replace))
+        may = may_replace(world, new, replace)
+        with progress_bar(new) as progress:
+            progress(f"reading {splats.name}", 0.0)
+            moved = _placed(splats, at, turn, scale)
+            progress("storing", 0.5)
+            made = world.with_background(moved, new, beside=beside, replace=may)
+            progress("storing", 1.0)
         report(scene=made.id, gaussians=len(moved))
         typer.echo(f"scene '{made.id}' in {store / made.id}, before {len(moved)} Gaussians of {splats}")
 
@@ -53,7 +67,10 @@ def entity(
     at: AtOption = (0, 0, 0),
     turn: TurnOption = (0, 0, 0),
     scale: ScaleOption = 1.0,
-    stand: Annotated[bool, typer.Option("--stand", help="Move it up or down until it stands on the table.")] = False,
+    stand: Annotated[
+        bool, typer.Option("--stand", help="Move it up or down onto the table, and turn it upright where it leans.")
+    ] = False,
+    fill: Annotated[bool, typer.Option("--fill", help="A vessel with a narrow mouth is filled, not hollow.")] = False,
     tool: Annotated[bool, typer.Option("--tool", help="A rigid one that only moves along timed poses.")] = False,
     replace: ReplaceOption = False,
     store: StoreOption = DEFAULT_STORE,
@@ -61,10 +78,14 @@ def entity(
     """Add a thing that another tool scanned, cut out of its scan, to a scene, filled with particles."""
     with errors():
         world = open_world(store, "cpu", scene, writes=True)
-        made = world.with_entity(
-            _placed(splats, at, turn, scale), new, name=name, material=_material(material), stand=stand, tool=tool,
-            source=splats.name, replace=may_replace(world, new, replace),
-        )  # fmt: skip
+        may, of = may_replace(world, new, replace), _material(material)
+        with progress_bar(new) as progress:
+            progress(f"reading {splats.name}", 0.0)
+            made = world.with_entity(
+                _placed(splats, at, turn, scale), new, name=name, material=of, stand=stand, fill=fill, tool=tool,
+                source=splats.name, replace=may, progress=subrange(progress, 0.2, 1.0),
+            )  # fmt: skip
+            progress("storing", 1.0)
         added = made.entities[-1]
         particles = added.particles.stop - added.particles.start
         report(scene=made.id, entity=name, particles=particles, volume_m3=added.volume_m3, mass_kg=added.mass_kg)

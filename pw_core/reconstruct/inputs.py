@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from pw_core.media.depth import metres as depth_in_metres
 from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.films import ENDINGS as FILMS
 from pw_core.media.listing import FileUse, left_out
+from pw_core.progress import Progress, no_progress
 from pw_core.reconstruct.image import check_photo
 from pw_core.reconstruct.layouts.bags import ENDINGS as RECORDINGS
 from pw_core.reconstruct.layouts.read import read_folder
@@ -124,8 +125,9 @@ class Inputs:
 
     @classmethod
     def load(
-        cls, path: Path | str | Sequence[Path | str], *, max_frames: int = 40, depth_scale: float = 0.0
-    ) -> Inputs:
+        cls, path: Path | str | Sequence[Path | str], *, max_frames: int = 40, depth_scale: float = 0.0,
+        progress: Progress = no_progress,
+    ) -> Inputs:  # fmt: skip
         """From a picture, a film, a list of pictures, or a folder, of this project or as another tool left it
         (`pw_core.reconstruct.layouts`).
 
@@ -136,25 +138,27 @@ class Inputs:
         Args:
             max_frames: taken from a film or a sequence.
             depth_scale: [m] of a unit of depth pictures; 0: millimetres, metres of floats, or what the layout says.
+            progress: told before each picture.
 
         Raises:
             ReconstructError (INVALID_IMAGE, INVALID_CAMERA): names the file and what is wrong with it.
         """
         if not isinstance(path, (str, Path)):
             paths = [Path(p) for p in path]
-            read = _views([_beside(p, depth_scale) for p in paths])
+            read = _views([_beside(p, depth_scale) for p in paths], progress)
             return cls(tuple(v for v, _ in read), files=tuple(FileUse(v.name, "picture") for v, _ in read),
                        notes=_told(read))  # fmt: skip
         path = Path(path)
         with _refusing():
             if path.is_dir() or path.suffix.lower() in RECORDINGS:
+                progress(f"looking through {path.name}", 0.0)
                 listing = read_folder(path, max_frames=max_frames, depth_scale=depth_scale)
-                read = _views(listing.sources)
+                read = _views(listing.sources, progress)
                 return cls(tuple(v for v, _ in read), ordered=listing.ordered, metric=listing.metric,
                            files=listing.files(path), notes=(*listing.notes, *_told(read)),
                            layout=listing.layout, up=listing.up)  # fmt: skip
             if path.suffix.lower() in FILMS:
-                frames = sharpest_frames(path, max_frames)
+                frames = sharpest_frames(path, max_frames, progress)
                 views = tuple(ViewInput(f"frame_{f.index:06d}.png", check_photo(f.rgb)) for f in frames)
                 return cls(views, ordered=True, files=(FileUse(path.name, f"film, {len(views)} frames of it"),))
         view, notes = _single(path, depth_scale=depth_scale)
@@ -310,12 +314,13 @@ def _beside(path: Path, depth_scale: float) -> Source:
 
 
 def _views(
-    sources: Iterable[Source], *, limits: Limits = LIMITS
+    sources: Sequence[Source], progress: Progress = no_progress, *, limits: Limits = LIMITS
 ) -> list[tuple[ViewInput, tuple[str, ...]]]:  # fmt: skip
     """Read one after the other, with what was done to each, as long as all of them fit into memory."""
     out: list[tuple[ViewInput, tuple[str, ...]]] = []
     pixels = 0
-    for source in sources:
+    for k, source in enumerate(sources):
+        progress(f"reading {source.name}", k / len(sources))
         with _refusing():
             read = read_source(source)
         image = check_photo(read.rgb, what=f"photo {source.picture}")

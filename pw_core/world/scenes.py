@@ -184,14 +184,18 @@ class Scenes:
 
     def with_entity(
         self, splats: Gaussians, scene_id: str, *, name: str, material: Material, tool: bool = False,
-        stand: bool = False, source: str = "Gaussians", replace: bool = False,
+        stand: bool = False, fill: bool = False, source: str = "Gaussians", replace: bool = False,
+        progress: Progress = no_progress,
     ) -> Scene:  # fmt: skip
         """The selected scene with one more entity, a thing that another tool scanned (see `pw_core.export.packed`), as
         a scene of its own that starts at the reconstruction.
 
         Args:
             splats: the outside of the thing alone, in the scene's world: z up, metres, the table at 0.
-            stand: it is moved up or down until it stands on the table.
+            stand: it is moved up or down until it stands on the table, and turned onto its flat side where it leans,
+                which is warned of.
+            fill: the inside of a vessel too, behind a mouth that is narrow enough to be closed. Else it stays open
+                where the scan shows both sides of the walls. Either is warned of.
             tool: a rigid entity that only ever moves along timed poses.
             source: what they are from, for people.
             replace: as in `adopt`.
@@ -204,9 +208,13 @@ class Scenes:
         from pw_core.reconstruct.binding.attach import with_splats
 
         scene = self._need_scene()
-        made = with_splats(scene, splats, name=name, material=material, tool=tool, stand=stand, source=source)
+        made = with_splats(
+            scene, splats, name=name, material=material, tool=tool, stand=stand, fill=fill, source=source,
+            progress=progress,
+        )  # fmt: skip
         note = {f"entity {name}": f"{len(splats)} Gaussians of {source}, added to {scene.id}"}
         made = changed(made, provenance=scene.provenance | note)
+        progress("storing", 0.95)
         return self.adopt(made.with_id(scene_id), replace=replace)
 
     def replaced(self) -> list[ReplacedScene]:

@@ -23,6 +23,7 @@ def test_each_file_of_a_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("mine")
     code, text = told(tmp_path)
     assert code == 0 and "a folder of pictures: 4 pictures, taken as: photos" in text
+    assert "inspect: done" in text and "100 % " in text and "ETA" in text
     assert "IMG_7.DNG" in text and "a raw file: develop it" in text and "notes.txt" in text and "160 x 96" in text
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,9 +13,11 @@ from pw_core.config import EntityConfig, Material, Prompt
 from pw_core.errors import ErrorCode, ReconstructError, SceneError
 from pw_core.gaussians import F64, Binding, Gaussians
 from pw_core.limits import LIMITS
+from pw_core.progress import Progress, no_progress
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles
-from pw_core.reconstruct.surface.splat_solid import SplatSolidOptions, solid_within
+from pw_core.reconstruct.binding.standing import StandingOptions, turn_upright
+from pw_core.reconstruct.surface.splat_solid import SplatSolidOptions, solid_within, without_strays
 from pw_core.scene import Entity, Light, Particles, Scene
 
 
@@ -24,6 +27,8 @@ class AttachOptions:
 
     solid: SplatSolidOptions = SplatSolidOptions()
     """What they enclose."""
+    standing: StandingOptions = StandingOptions()
+    """Whether they lean."""
     bind: BindOptions = BindOptions()
     """How they hang on particles."""
     assembly: AssemblyOptions = AssemblyOptions()
@@ -38,13 +43,16 @@ class AttachOptions:
 
 def with_splats(
     scene: Scene, splats: Gaussians, *, name: str, material: Material, tool: bool = False, stand: bool = False,
-    source: str = "Gaussians", options: AttachOptions = AttachOptions(),
+    fill: bool = False, source: str = "Gaussians", progress: Progress = no_progress,
+    options: AttachOptions = AttachOptions(),
 ) -> Scene:  # fmt: skip
     """The scene with one more entity: the solid that the Gaussians enclose, filled with particles of the scene's size.
+    Warns of openings that were closed or left open, and of a turn.
 
     Args:
         splats: in the scene's world: z up, metres, the table at 0.
-        stand: it is moved up or down until it stands on the table.
+        stand: it is moved up or down until it stands on the table, and turned onto its flat side where it leans.
+        fill: a vessel's inside too, behind a mouth that is narrow enough to be closed.
         tool: a rigid entity that only ever moves along timed poses.
         source: what they are from, for people.
 
@@ -53,10 +61,14 @@ def with_splats(
         ReconstructError (RECONSTRUCT_FAILED): the Gaussians enclose nothing, or lie in the table or in another entity.
     """
     config = _config(scene, name, material, tool, source)
-    solid = solid_within(splats, name=name, options=options.solid)
-    low = float(solid.mesh.vertices[:, 2].min())
     if stand and not scene.config.has_table:
         raise _failed(name, f"scene '{scene.id}' has no table that it could stand on")
+    progress("what it encloses", 0.05)
+    if stand:
+        splats = _upright(splats, name, options)
+    solid = solid_within(splats, name=name, fill=fill, options=options.solid)
+    low = float(solid.mesh.vertices[:, 2].min())
+    progress("particles", 0.5)
     if stand:
         up = np.array([0, 0, -low])
         splats = splats.moved(np.eye(3), up)
@@ -69,10 +81,26 @@ def with_splats(
     bound = bind_to_particles(
         solid, own, config, volume_m3=body.volume_m3, count=body.count, options=options.bind
     )  # fmt: skip
+    progress("putting it into the scene", 0.9)
     _check_apart(scene, name, bound.positions, bound.spacing_m, options)
     alone = assemble(scene.config.model_copy(update={"entities": (config,)}), [body], [bound], scene.background)
     config_of_all = scene.config.model_copy(update={"entities": (*scene.config.entities, config)})
     return replace(_joined(scene, alone), config=config_of_all)
+
+
+def _upright(splats: Gaussians, name: str, o: AttachOptions) -> Gaussians:
+    """On their flat side, where they lean: the table under a scan is rarely its z = 0."""
+    points = without_strays(splats, name=name, options=o.solid).means.astype(np.float64)
+    found = turn_upright(points, o.standing)
+    if found is None:
+        return splats
+    turn, angle = found
+    warnings.warn(
+        f"entity '{name}': it leant by {angle:.1f} degrees and was turned onto its flat side, which leaves only the "
+        "colours that are the same from everywhere; without stand it stays as it is given", stacklevel=3,
+    )  # fmt: skip
+    middle = points.mean(axis=0)
+    return splats.moved(turn, middle - turn @ middle)
 
 
 def _config(scene: Scene, name: str, material: Material, tool: bool, source: str) -> EntityConfig:

@@ -13,6 +13,7 @@ from pw_core.media.errors import CameraFileError, MediaError
 from pw_core.media.films import Frame, count_frames, film_frames
 from pw_core.media.lens import Straight
 from pw_core.media.pictures import Picture, read_picture, stored_size
+from pw_core.progress import Progress, no_progress
 from pw_core.reconstruct.layouts.types import Matrix, Read, Source
 
 
@@ -47,7 +48,7 @@ def read_source(source: Source) -> Read:
     return Read(rgb, depth, K, valid, picture.focal_px, tuple(notes))
 
 
-def sharpest_frames(path: Path, count: int) -> list[Frame]:
+def sharpest_frames(path: Path, count: int, progress: Progress = no_progress) -> list[Frame]:
     """The sharpest frame of each of `count` equal parts of a film.
 
     Raises:
@@ -58,6 +59,7 @@ def sharpest_frames(path: Path, count: int) -> list[Frame]:
     total = count_frames(path)
     best: dict[int, tuple[float, Frame]] = {}
     for frame in film_frames(path):
+        progress(f"reading {path.name}", min(frame.index / max(total, 1), 1.0))
         part = min(frame.index * count // max(total, 1), count - 1)
         sharp = float(cv2.Laplacian(cv2.cvtColor(frame.rgb, cv2.COLOR_RGB2GRAY), cv2.CV_32F).var())
         if part not in best or sharp > best[part][0]:

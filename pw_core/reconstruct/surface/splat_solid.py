@@ -1,11 +1,14 @@
 """The solid within a shell of Gaussians that another tool made: a scan's object, of which only the outside is there.
 
 Points drawn from the Gaussians mark voxels; what no way leads to from outside is within. Gaps, such as the underside of
-what stood on a table, are closed first.
+what stood on a table, are closed first. Of a vessel whose walls were scanned from both sides the walls are the solid:
+its mouth is an opening, not a gap. What was closed that is no matter of course is warned of.
 """
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -39,35 +42,48 @@ class SplatSolidOptions:
     seed: int = 0
     """Of the drawing."""
     foot_share: float = 0.04
-    """Of the height, from below: the outline of what is there is where it stands."""
+    """Of the height, from below: the outline of what is there is where it stands ..."""
+    foot_voxels: int = 4
+    """... and at least so much: the lowest points drawn are few, and scattered by the Gaussians' spread."""
     most_gap_voxels: int = 7
     """Half the width of the widest gap that is closed."""
     closed_share: float = 0.95
     """Of the volume within the shell with the widest gaps closed: from there on the shell counts as closed. As few gaps
     as that are closed, for that fills dents as well."""
+    plateau: tuple[int, float] = (2, 0.05)
+    """A vessel's walls are closed alone where so many more voxels of gap add less than this share of volume ..."""
+    wall_reach_voxels: float = 5.0
+    """... and so near to its cavity ..."""
+    walled_share: float = 0.6
+    """... there is something within the wall along so much of the cavity's surface."""
+    unseen_reach_voxels: float = 2.0
+    """Further from the shell than this, the solid's outside is the lid of an opening, not a gap between Gaussians."""
+    least_lid_voxels: int = 8
+    """Area of the lid of what was filled, that is worth a word."""
     margin_voxels: int = 2
     """Round the box, beside the widest gap."""
     smoothing_voxels: float = 0.8
     """Standard deviation of the blur of the distance from the surface."""
     least_within: float = 0.25
     """Share of the solid that lies within its shell: less is a sheet, or dust."""
+    thin_within: float = 0.45
+    """That share, below which there is little but walls."""
+    thin_voxels: float = 1.5
+    """Of either side of a wall: closer together they are one sheet."""
 
 
 def solid_within(
-    splats: Gaussians, *, name: str, options: SplatSolidOptions = SplatSolidOptions()
+    splats: Gaussians, *, name: str, fill: bool = False, options: SplatSolidOptions = SplatSolidOptions()
 ) -> TsdfMesh:  # fmt: skip
-    """The largest solid that the Gaussians enclose [their unit].
+    """The largest solid that the Gaussians enclose [metres]. Warns of an opening that it closed or left open.
+
+    Args:
+        fill: a vessel's inside too, behind a mouth that is narrow enough to be closed.
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): they enclose nothing, as an open sheet does.
     """
-    dense = splats[1 / (1 + np.exp(-splats.opacities.astype(np.float64))) >= options.least_opacity]
-    if len(dense) == 0:
-        raise _failed(name, f"none of its {len(splats)} Gaussians has an opacity of {options.least_opacity:g} or more")
-    ends = [options.stray_share, 1 - options.stray_share]
-    low, high = np.quantile(dense.means.astype(np.float64), ends, axis=0)
-    low, high = low - options.stray_reach * (high - low), high + options.stray_reach * (high - low)
-    dense = dense[((dense.means >= low) & (dense.means <= high)).all(axis=1)]
+    dense = without_strays(splats, name=name, options=options)
     low, high = dense.means.min(0).astype(np.float64), dense.means.max(0).astype(np.float64)
     if not (high - low).max() > 0:
         raise _failed(name, "its Gaussians lie in one place")
@@ -79,13 +95,39 @@ def solid_within(
     index = np.floor((_points(dense, step, options) - low) / step).astype(np.int64)
     shell[tuple(index[((index >= 0) & (index < shape)).all(axis=1)].T)] = True
     shell = _with_foot(largest_component(ndimage.binary_dilation(shell)) & shell, options)
-    solid = _closed(shell, options)
-    if (solid & ~shell).sum() < options.least_within * solid.sum():
-        raise _failed(name, "its Gaussians enclose no volume; expected the outside of one thing, cut out of its scan")
-    # Zero in the middle of the outermost voxels, where on the average the surface is, not at their outer side.
-    away = np.where(solid, 1 - ndimage.distance_transform_edt(solid), ndimage.distance_transform_edt(~solid))
+    solid, told = _closed(shell, step, fill, options)
+    within = _within(solid, shell)
+    if within < options.least_within:
+        raise _failed(
+            name, "its Gaussians enclose no volume; expected the outside of one thing, cut out of its scan; of a bowl "
+            f"or a cup the inside too, and a wall of {2e3 * options.thin_voxels * step:.1f} mm or more",
+        )  # fmt: skip
+    if not told and within < options.thin_within:
+        told = "hollow, only its thin walls are filled; if it is full, close the holes of its scan"
+    if told:
+        warnings.warn(f"entity '{name}': {told}", stacklevel=2)
+    # Zero near the middle of the outermost voxels, where on the average the surface is, not at their outer side; and
+    # not just there, where triangles of a flat side would have no area.
+    away = np.where(solid, 0.99 - ndimage.distance_transform_edt(solid), ndimage.distance_transform_edt(~solid))
     field = ndimage.gaussian_filter(away * step, options.smoothing_voxels)
     return close_volume(field, low=low + step / 2, step=step, reach=float(margin), name=name)
+
+
+def without_strays(
+    splats: Gaussians, *, name: str, options: SplatSolidOptions = SplatSolidOptions()
+) -> Gaussians:  # fmt: skip
+    """Those that are no haze and no floaters.
+
+    Raises:
+        ReconstructError (RECONSTRUCT_FAILED): there are none.
+    """
+    dense = splats[1 / (1 + np.exp(-splats.opacities.astype(np.float64))) >= options.least_opacity]
+    if len(dense) == 0:
+        raise _failed(name, f"none of its {len(splats)} Gaussians has an opacity of {options.least_opacity:g} or more")
+    ends = [options.stray_share, 1 - options.stray_share]
+    low, high = np.quantile(dense.means.astype(np.float64), ends, axis=0)
+    low, high = low - options.stray_reach * (high - low), high + options.stray_reach * (high - low)
+    return dense[((dense.means >= low) & (dense.means <= high)).all(axis=1)]
 
 
 def _points(splats: Gaussians, step: float, o: SplatSolidOptions) -> F64:
@@ -106,34 +148,80 @@ def _with_foot(shell: Cells, o: SplatSolidOptions) -> Cells:
     used = np.flatnonzero(shell.any(axis=(0, 1)))
     if len(used) == 0:
         return shell
-    high = used[0] + max(1, round(o.foot_share * (used[-1] - used[0] + 1)))
-    outline = ndimage.binary_closing(shell[:, :, used[0] : high + 1].any(axis=2), _ball(o.most_gap_voxels, 2))
+    high = used[0] + max(o.foot_voxels, round(o.foot_share * (used[-1] - used[0] + 1)))
+    lowest = shell[:, :, used[0] : high + 1]
+    floor = _filled(lowest.any(axis=2), o.most_gap_voxels)
+    counts = lowest.sum(axis=(0, 1))
     out = shell.copy()
-    out[:, :, used[0]] |= np.asarray(ndimage.binary_fill_holes(outline))
+    out[:, :, used[0] + int(np.argmax(counts >= counts.max() / 2))] |= floor
     return out
 
 
-def _closed(shell: Cells, o: SplatSolidOptions) -> Cells:
-    """The shell and what is within, its gaps closed as little as will do."""
+def _closed(shell: Cells, step: float, fill: bool, o: SplatSolidOptions) -> tuple[Cells, str]:
+    """The shell and what is within, its gaps closed as little as will do; what is to be said of its openings."""
+    solids = [_filled(shell, gap) for gap in range(o.most_gap_voxels + 1)]
+    enough = o.closed_share * solids[-1].sum()
+    closed = next(s for s in solids if s.sum() >= enough)
+    lid = largest_component(_lid(closed, shell, o))
+    walls = None if fill or not lid.any() else _walls(solids, shell, enough, o)
+    if walls is None and lid.sum() < o.least_lid_voxels:
+        return closed, ""
+    cavity = int((closed & ~(shell if walls is None else walls)).sum()) * step**3 * 1e6
+    wide = 2e3 * step * (np.sqrt(lid.sum() / np.pi) + o.unseen_reach_voxels)
+    where = f"an opening about {wide:.0f} mm wide {_side(lid, closed)}"
+    if walls is None:
+        why = "" if fill else ": scan its inside too if it is hollow"
+        return closed, f"{where} was closed, and {cavity:.0f} cm3 behind it filled{why}"
+    return walls, f"a vessel: its walls are filled, {where} and {cavity:.0f} cm3 behind it stay open (fill closes it)"
 
-    def filled(gap: int) -> Cells:
-        if gap == 0:
-            return np.asarray(ndimage.binary_fill_holes(shell))
-        # Thick enough that the gaps close, filled, and made as thin again.
-        thick = ndimage.distance_transform_edt(~shell) <= gap
-        return np.asarray(ndimage.distance_transform_edt(ndimage.binary_fill_holes(thick)) > gap) | shell
 
-    widest = filled(o.most_gap_voxels)
-    for gap in range(o.most_gap_voxels):
-        solid = filled(gap)
-        if solid.sum() >= o.closed_share * widest.sum():
-            return solid
-    return widest
+def _filled(shell: Cells, gap: int) -> Cells:
+    """With what is within when gaps of twice `gap` voxels are closed; of a solid, or of an outline."""
+    if gap == 0:
+        return np.asarray(ndimage.binary_fill_holes(shell))
+    # Thick enough that the gaps close, filled, and made as thin again: of which the margin must not be in the way.
+    padded = np.pad(shell, gap + 1)
+    thick = ndimage.distance_transform_edt(~padded) <= gap
+    thin = ndimage.distance_transform_edt(ndimage.binary_fill_holes(thick)) > gap
+    return np.asarray(thin[(slice(gap + 1, -gap - 1),) * shell.ndim]) | shell
 
 
-def _ball(radius: int, axes: int) -> Cells:
-    grid = np.indices((2 * radius + 1,) * axes) - radius
-    return np.asarray((grid**2).sum(axis=0) <= radius**2)
+def _within(solid: Cells, shell: Cells) -> float:
+    """Share of the solid that is not shell."""
+    return float((solid & ~shell).sum() / solid.sum())
+
+
+def _walls(solids: Sequence[Cells], shell: Cells, enough: float, o: SplatSolidOptions) -> Cells | None:
+    """The walls of a vessel: a solid that closing its gaps further leaves as it is, long before its mouth closes, and
+    that has two sides all round the cavity; None where there is none. Of a lone wall, seen from one side, nothing lies
+    within; what noise encloses goes on growing."""
+    more, growth = o.plateau
+    for gap, solid in enumerate(solids[:-more]):
+        later = solids[gap + more]
+        if later.sum() >= enough:
+            return None
+        within = largest_component(later & ~shell)  # a rough shell has pockets, each of its own
+        if later.sum() <= (1 + growth) * solid.sum() and within.any():
+            cavity_side = solids[-1] & ~later & ndimage.binary_dilation(later)
+            near = ndimage.distance_transform_edt(~within)[cavity_side] <= o.wall_reach_voxels
+            if near.size and near.mean() >= o.walled_share:
+                return later
+    return None
+
+
+def _lid(solid: Cells, shell: Cells, o: SplatSolidOptions) -> Cells:
+    """The outside of the solid that no Gaussian is near."""
+    outside = solid & ~ndimage.binary_erosion(solid)
+    return np.asarray(outside & (ndimage.distance_transform_edt(~shell) > o.unseen_reach_voxels))
+
+
+def _side(part: Cells, solid: Cells) -> str:
+    """Where on the solid that part of its outside is, in words."""
+    ends = [(i.min(), i.max()) for i in np.nonzero(solid)]
+    away = [2 * i.mean() - low - high for i, (low, high) in zip(np.nonzero(part), ends)]
+    if abs(away[2]) < max(abs(away[0]), abs(away[1])):
+        return "at a side"
+    return "on top" if away[2] > 0 else "below"
 
 
 def _failed(name: str, text: str) -> ReconstructError:

@@ -119,6 +119,7 @@ def test_pw_entity_makes_a_scene_that_rolls_out(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, arguments)
     assert result.exit_code == 0, result.output
     assert "'egg' of 10" in result.output and "particles" in result.output
+    assert "two: storing" in result.stderr and "ETA" in result.stderr
     world = World.open(store, scene="two")
     before = world.entity_poses(world.scene.initial_physics())[1].position
     *_, last = world.rollout([], 0.1)

@@ -64,7 +64,7 @@ class WorldNode(Node):
         self.limits = parameters.limits_of(self)
         self._status_lock = threading.Lock()
         self._status: dict[str, Any] = {"status": "starting"}
-        self.frames = Frames(self, self._value("frame_id"))
+        self.frames = Frames(self, self._value("frame_id"), self._value("frame_prefix"))
         self.topics = Publishers(self)
         self._built = threading.Event()
         self.worker = Worker(

@@ -60,6 +60,8 @@ def declare(node: Node) -> None:
     farm = "Ray cluster that ~/evaluate and ~/plan run on: host:port, ray://host:port or auto; empty: this machine"
     _add(node, "ray_address", "", farm, read_only=True)
     _add(node, "frame_id", "world", "frame in which scenes are known", read_only=True)
+    front = "put in front of the TF frames of cameras and things, such as wonder/; empty: their bare names"
+    _add(node, "frame_prefix", "", front, read_only=True)
     states = "what-ifs that are kept beside those that the last plan or evaluation names; the oldest leave first"
     _add(node, "max_uncommitted_states", 16, states, (1, 1000))
     kept = "scenes that were replaced and are kept aside, of each id; the oldest go for good"

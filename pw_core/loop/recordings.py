@@ -35,7 +35,8 @@ def recorded_films(
     trajectory's start where nothing else is told.
 
     A topic is of the camera of the scene, one of `known`, that has its name: the topic's namespace (`/front/image_raw`:
-    front) or the messages' frame, with or without `_optical_frame`; or of the only one, if there is one topic alone.
+    front) or the messages' frame, with or without `_optical_frame` and a prefix that ends in /; or of the only one, if
+    there is one topic alone.
     Else it is a camera of its own where camera_info and poses tell lens and place, the poses' root being the scene's
     world. Stamps are the headers'; where those are 0, the times of receipt.
 
@@ -90,7 +91,7 @@ def _name(topic: str, frame: str, known: Sequence[Camera], *, alone: bool) -> st
     """The name of the scene's camera that a topic is of; empty: none."""
     own = _own_name(topic)
     bare = re.sub(r"_(optical_frame|optical|frame|link)$", "", frame.strip("/"))
-    for wanted in (own, *own.split("_"), frame.strip("/"), bare):
+    for wanted in (own, *own.split("_"), frame.strip("/"), bare, bare.rpartition("/")[2]):
         for camera in known:
             if wanted and camera.name.lower() == wanted.lower():
                 return camera.name

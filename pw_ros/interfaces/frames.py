@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,10 +21,25 @@ from pw_ros.convert.geometry import arrays_to_pose, pose_to_matrix, transform_to
 
 class Frames:
     """Knows the scene's frame and, with tf2, how others lie to it; puts the cameras' frames on /tf_static and those of
-    things on /tf."""
+    things on /tf.
 
-    def __init__(self, node: Node, frame_id: str) -> None:
-        self.node, self.frame_id = node, frame_id
+    Args:
+        node: whose frames they are.
+        frame_id: the scene's frame.
+        prefix: put in front of the names of cameras' and things' frames, as robot_state_publisher's `frame_prefix` is.
+
+    Raises:
+        ValueError: a prefix that no frame's name may begin with.
+    """
+
+    def __init__(self, node: Node, frame_id: str, prefix: str = "") -> None:
+        if not re.fullmatch(r"([A-Za-z0-9_][\w./-]*)?", prefix, re.ASCII):
+            raise ValueError(
+                f"parameter frame_prefix must have letters, digits and _ . - / and no / first, not '{prefix}'"
+            )
+        self.node, self.frame_id, self.prefix = node, frame_id, prefix
+        self._cameras: frozenset[str] = frozenset()
+        self._things: frozenset[str] = frozenset()
         self._buffer: Any = None
         self._static: Any = None
         self._moving: Any = None
@@ -65,22 +81,46 @@ class Frames:
 
     def publish_cameras(self, cameras: tuple[Camera, ...]) -> None:
         """Put optical frames on TF, if it is there."""
+        self._cameras = frozenset(self.optical(c.name) for c in cameras)
         if self._static is None:
             return
         self._static.sendTransform(
-            [
-                self._transform(viewmat_to_pose(c.viewmat, frame_id=self.frame_id), optical_frame(c.name))
-                for c in cameras
-            ]
+            [self._transform(viewmat_to_pose(c.viewmat, frame_id=self.frame_id), self.optical(c.name)) for c in cameras]
         )
 
     def publish_entities(self, poses: Sequence[EntityPose]) -> None:
         """Put entities on TF, each as a frame of its name, if it is there: as they are now, so again and again."""
+        self._things = frozenset(self.of_entity(p.name) for p in poses)
         if self._moving is None or not poses:
             return
         header = Header(frame_id=self.frame_id)
         at = [PoseStamped(header=header, pose=arrays_to_pose(p.position, p.orientation)) for p in poses]
-        self._moving.sendTransform([self._transform(pose, p.name) for pose, p in zip(at, poses)])
+        self._moving.sendTransform([self._transform(pose, self.of_entity(p.name)) for pose, p in zip(at, poses)])
+
+    def optical(self, camera: str) -> str:
+        """The frame of a scene's camera (REP 103: z forward, x right, y down)."""
+        return f"{self.prefix}{camera}_optical"
+
+    def of_entity(self, name: str) -> str:
+        """The frame of a thing."""
+        return f"{self.prefix}{name}"
+
+    def contested(self) -> str:
+        """What is to be said where somebody else puts frames of our names elsewhere in the tree; empty: nobody."""
+        own = self._cameras | self._things
+        if self._buffer is None or not own:
+            return ""
+        import yaml
+
+        known = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        parents = {name: str(known[name].get("parent", "")) for name in own & set(known)}
+        taken = sorted(f"{name} (below {p})" for name, p in parents.items() if p and p != self.frame_id)
+        if not taken:
+            return ""
+        return (
+            f"somebody else has TF frames called {', '.join(taken)}, as things or cameras of this scene are: "
+            "transforms of both come by turns; set the parameter frame_prefix"
+        )
 
     def check_place(self, table: PoseStamped) -> None:
         """Whether `place` can be done; asked before anything is made.
@@ -107,8 +147,3 @@ class Frames:
         t.x, t.y, t.z = p.x, p.y, p.z
         message.transform.rotation = pose.pose.orientation
         return message
-
-
-def optical_frame(camera: str) -> str:
-    """The frame of a scene's camera (REP 103: z forward, x right, y down)."""
-    return f"{camera}_optical"

@@ -16,7 +16,7 @@ from pw_ros.worker.protocol import Committing, Event, Picture
 
 if TYPE_CHECKING:
     from pw_core.appearance import EntityPose
-    from pw_core.export.content import Frame
+    from pw_core.export.content import Content, Frame
     from pw_core.plan.executors.types import Executor
     from pw_core.world import World
 
@@ -55,6 +55,7 @@ class Context:
         drop_pending: what the rollout that was called off leaves is not wanted any more.
         colors: of a scene's particles.
         content: what an export would hold of a head state, kept for who asks for its Gaussians.
+        following: a scene, a state's id, and its Gaussians, which follow the particles of a prediction.
         shown: a scene, its head's id, and where its particles and entities then are, as the last snapshot had it.
     """
 
@@ -71,6 +72,7 @@ class Context:
     drop_pending: bool = False
     colors: tuple[Scene, NDArray[np.uint8] | None] | None = field(default=None, repr=False)
     content: tuple[State, Frame] | None = field(default=None, repr=False)
+    following: tuple[Scene, str, Content] | None = field(default=None, repr=False)
     shown: tuple[Scene, str, NDArray[np.float32], tuple[EntityPose, ...]] | None = field(default=None, repr=False)
 
     @property

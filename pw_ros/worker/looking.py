@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from pw_core.gaussians import SH_C0
 from pw_core.rollout import frames_between, nearest_frame
 from pw_core.scene import PhysicsState, Scene, Trajectory
 from pw_ros.worker.context import Context
@@ -83,6 +84,8 @@ def frame_of(scene: Scene, time_s: float, fraction: float, physics: PhysicsState
 
 def splats(context: Context, request: SplatsRequest) -> Splats:
     """See SplatsRequest."""
+    if request.trajectory or request.live:
+        return _predicted_splats(context, request)
     from pw_core.export.content import Content, opacities_of
 
     world = context.world
@@ -97,6 +100,30 @@ def splats(context: Context, request: SplatsRequest) -> Splats:
     return Splats(g.means, colors, np.exp(g.log_scales.max(1)), opacities_of(g))
 
 
+def _predicted_splats(context: Context, request: SplatsRequest) -> Splats:
+    """Those of the things, which follow their particles; none, and no time, where nothing runs."""
+    from scipy.special import expit
+
+    from pw_core.export.content import Content
+
+    world = context.world
+    at, physics, state = _instant(context, request)
+    with world.lock:
+        scene, start = world.scene, world.state(state)
+    assert scene is not None
+    if physics is None:
+        nothing = np.zeros((0, 3), np.float32)
+        return Splats(nothing, nothing.astype(np.uint8), nothing[:, 0], nothing[:, 0], at)
+    had = context.following
+    if had is None or had[0] is not scene or had[1] != start.id:
+        had = context.following = (scene, start.id, Content.of_state(scene, start))
+    content = had[2]
+    means, covariances = content.follow(physics)
+    sizes = np.sqrt(np.maximum(np.linalg.eigvalsh(covariances)[:, -1], 0))
+    colors = (np.clip(0.5 + SH_C0 * content.looks.sh[:, 0], 0, 1) * 255).round().astype(np.uint8)
+    return Splats(means, colors, sizes, np.asarray(expit(content.looks.opacities), np.float32), at)
+
+
 def config(context: Context, request: ConfigRequest) -> SceneConfig:
     """See ConfigRequest."""
     return context.world.config(request.name)
@@ -104,22 +131,25 @@ def config(context: Context, request: ConfigRequest) -> SceneConfig:
 
 def render(context: Context, request: RenderRequest) -> Picture:
     """See RenderRequest."""
-    world, state = context.world, request.state
-    physics, at = None, 0.0
-    if request.trajectory:
-        found = world.trajectory(request.trajectory)
-        at = float(found.times[nearest_frame(found, request.time_s)])
-        physics, state = world.physics_at(found, at), _appearance_of(context, found)
-    elif request.live and context.live is not None:
-        at, physics, state = context.live
     correcting = context.correcting
-    if request.live and correcting is not None:
+    if request.live and correcting is not None and not request.trajectory:
         return correcting(request.camera)
-    if request.live and physics is None:  # what was to be drawn is over, or has not begun: the head, and no time of it
-        at = math.nan
-    view = world.render(request.camera, physics=physics, state=state)
+    at, physics, state = _instant(context, request)
+    view = context.world.render(request.camera, physics=physics, state=state or request.state)
     seen = np.where(view.alpha > 0.5, view.depth, np.nan).astype(np.float32) if request.depth else None
     return Picture(view.rgb, seen, at)
+
+
+def _instant(context: Context, request: RenderRequest | SplatsRequest) -> tuple[float, PhysicsState | None, str]:
+    """Time [s], physics, and the id of the state whose appearance it has. No physics: a state's own; where a live
+    instant was asked for that is over or has not begun, with no time (NaN)."""
+    if request.trajectory:
+        found = context.world.trajectory(request.trajectory)
+        at = float(found.times[nearest_frame(found, request.time_s)])
+        return at, context.world.physics_at(found, at), _appearance_of(context, found)
+    if request.live:
+        return (math.nan, None, "") if context.live is None else context.live
+    return 0.0, None, ""
 
 
 def _appearance_of(context: Context, trajectory: Trajectory) -> str:

@@ -47,21 +47,26 @@ class UnselectRequest(Request[None]):
 
 class Splats(NamedTuple):
     """Gaussians as points: means [m] (N, 3), colors uint8 (N, 3), sizes [m] (N,): the longest standard deviation,
-    opacities (N,), 0 to 1."""
+    opacities (N,), 0 to 1. time_s: as a picture's, see `protocol.Picture`."""
 
     means: F32
     colors: NDArray[np.uint8]
     sizes: F32
     opacities: F32
+    time_s: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class SplatsRequest(Request[Splats]):
-    """Those of the head's things, or of the background."""
+    """Those of the head's things, or of the background; of the things in a trajectory's frame nearest to `time_s` [s];
+    live: at the newest instant of the running rollout."""
 
     served = Served.READ
 
     background: bool = False
+    trajectory: str = ""
+    time_s: float = 0.0
+    live: bool = False
 
 
 class Exported(NamedTuple):

@@ -21,7 +21,6 @@ from pw_ros.convert.reports import pose_to_state, poses_to_tracks
 from pw_ros.interfaces.actions.goals import GoalServer
 from pw_ros.interfaces.cameras import camera_of
 from pw_ros.interfaces.context import NodeContext
-from pw_ros.interfaces.frames import optical_frame
 from pw_ros.worker.protocol import Began, Event, FrameData, Picture, Progressed, Viewed
 from pw_ros.worker.requests import RolledOut, RolloutRequest
 
@@ -103,7 +102,7 @@ class RolloutServer(GoalServer[RolledOut]):
             )
 
     def _view(self, camera: Camera, picture: Picture, stamp: Time) -> View:
-        at, frame = time_after(stamp, picture.time_s), optical_frame(camera.name)
+        at, frame = time_after(stamp, picture.time_s), self.node.frames.optical(camera.name)
         quality = int(self.node.get_parameter("jpeg_quality").value)
         return View(
             camera=camera.name,

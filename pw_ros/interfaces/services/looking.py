@@ -13,7 +13,6 @@ from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 from pw_ros.convert.reports import poses_to_tracks
 from pw_ros.interfaces.cameras import camera_of
 from pw_ros.interfaces.context import NodeContext
-from pw_ros.interfaces.frames import optical_frame
 from pw_ros.interfaces.services.answering import Readers, ServiceGroup
 from pw_ros.worker.requests import RenderRequest, TrajectoryRequest
 
@@ -44,7 +43,7 @@ class LookingServices(ServiceGroup):
         camera = camera_of(node, request.view)
         if request.state_id and request.trajectory_id:
             raise PWError("give state_id or trajectory_id, not both", code=ErrorCode.INVALID_VIEW)
-        stamp, frame = node.now(), optical_frame(camera.name)
+        stamp, frame = node.now(), node.frames.optical(camera.name)
         asked = RenderRequest(
             camera=camera, state=request.state_id, trajectory=request.trajectory_id, time_s=float(request.time),
             depth=bool(request.with_depth),

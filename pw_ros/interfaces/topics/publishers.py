@@ -23,7 +23,7 @@ from pw_ros.convert.reports import pose_to_state, status_to_message
 from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.topics.namesakes import Namesakes
 from pw_ros.interfaces.topics.playback import Playback
-from pw_ros.interfaces.topics.things import EntityTopics, SplatTopics, path_type
+from pw_ros.interfaces.topics.things import EntityTopics, PredictedSplats, SplatTopics, path_type
 from pw_ros.interfaces.topics.views import HeadView, PredictedView
 from pw_ros.qos import LATCHED
 from pw_ros.worker.protocol import FrameData, Snapshot
@@ -47,7 +47,7 @@ class Publishers:
         self._predicted: list[PredictedView] = []
         self._cameras: tuple[Any, ...] = ()
         self._things = EntityTopics(node, ())
-        self._splats = SplatTopics(node)
+        self._splats, self._predicted_splats = SplatTopics(node), PredictedSplats(node)
         if path_type() is None:
             node.get_logger().info("nav_msgs is not installed: paths of predictions are left out")
         self._actions: Sequence[PhysicalAction] = ()
@@ -79,6 +79,7 @@ class Publishers:
                 self._things.destroy()
                 self._things = EntityTopics(self.node, [e.name for e in snapshot.entities])
                 self._cameras = key
+                self._predicted_splats.show(None, Time())
                 self.node.frames.publish_cameras(snapshot.cameras)
             for view in self._views:
                 view.changed()
@@ -121,7 +122,10 @@ class Publishers:
         at = time_after(began, frame.time_s)
         self._publish(frame, at, self._predicted_particles, self._predicted_entities, self._actions)
         self._things.predict(frame, began)
-        if not drawn:
+        if drawn:
+            with self._lock:
+                self._predicted_splats.show(shown, began)
+        else:
             self.show(shown, began)
 
     def show(self, shown: dict[str, Any] | None, began: Time, *, again: bool = False) -> None:
@@ -129,6 +133,7 @@ class Publishers:
         with self._lock:
             for view in self._predicted:
                 view.show(shown, began, again=again)
+            self._predicted_splats.show(None if again else shown, began)  # a refinement's are not known before its end
 
     def play(self, frames: Sequence[FrameData], actions: Sequence[PhysicalAction], trajectory: str,
              *, rate: float, loop: bool) -> None:  # fmt: skip
@@ -175,6 +180,7 @@ class Publishers:
             if self._playing is None:
                 for predicted in self._predicted:
                     predicted.tick()
+            self._predicted_splats.tick()
             self._things.tick()
         self._splats.tick()
         self.node.frames.publish_entities(self.node.worker.snapshot.poses)
@@ -194,7 +200,10 @@ class Publishers:
         shared = self._namesakes.look()
         if shared and self._namesakes.give_way:
             node.second(f"another node is called {self._namesakes.name} and was there before")
-        problem = shared or node.fault
+        contested = node.frames.contested()
+        if contested:
+            node.get_logger().error(contested, throttle_duration_sec=10.0)
+        problem = shared or contested or node.fault
         level = {"failed": DiagnosticStatus.ERROR, "starting": DiagnosticStatus.WARN}.get(
             node.worker.state, DiagnosticStatus.ERROR if problem else DiagnosticStatus.OK
         )

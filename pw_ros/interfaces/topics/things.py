@@ -5,6 +5,7 @@ Poses are small and latched. What is larger is made only while someone listens, 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 from typing import Any
@@ -22,7 +23,7 @@ from pw_ros.interfaces.context import NodeContext
 from pw_ros.interfaces.topics.views import topic_name
 from pw_ros.qos import LATCHED, RELIABLE
 from pw_ros.worker.protocol import FrameData
-from pw_ros.worker.scene_requests import SplatsRequest
+from pw_ros.worker.scene_requests import Splats, SplatsRequest
 
 
 class _Heard:
@@ -111,7 +112,7 @@ class EntityTopics:
 
 
 class SplatTopics:
-    """`~/splats` of the head's things and `~/background/splats`, drawn by the worker while someone listens."""
+    """`~/splats` of the head's things and `~/background/splats`, made by the worker while someone listens."""
 
     def __init__(self, node: NodeContext) -> None:
         self._node = node
@@ -145,14 +146,62 @@ class SplatTopics:
         if error is not None:
             self._node.get_logger().warning(f"splats: {error}", throttle_duration_sec=10.0)
             return
-        s = future.result()
         self._sent[background] = version
-        self._topics[background].publisher.publish(
-            splats_to_cloud(
-                s.means, colors=s.colors, sizes=s.sizes, opacities=s.opacities, frame_id=self._node.frames.frame_id,
-                stamp=self._node.now(),
-            )
-        )  # fmt: skip
+        self._topics[background].publisher.publish(_cloud(self._node, future.result(), self._node.now()))
+
+
+class PredictedSplats:
+    """`~/prediction/splats`: Gaussians of the things at the instant that is shown, made by the worker while someone
+    listens, one instant at a time: those that come meanwhile are passed over, but for the newest."""
+
+    def __init__(self, node: NodeContext) -> None:
+        self._node = node
+        self._heard = _Heard(node, PointCloud2, "~/prediction/splats", RELIABLE)
+        self._shown: dict[str, Any] | None = None
+        self._began, self._last = Time(), -math.inf
+        self._version, self._sent, self._pending = 0, 0, False
+
+    def show(self, shown: dict[str, Any] | None, began: Time) -> None:
+        """Of what, from now on (see SplatsRequest), its t = 0 at `began`; None: of nothing. Stamps of what began at the
+        same instant rise."""
+        if began != self._began or shown is None:
+            self._last = -math.inf
+        self._shown, self._began = shown, began
+        self._version += 1
+        self.tick()
+
+    def tick(self) -> None:
+        """Ask for what someone wants and has not got."""
+        shown = self._shown
+        if shown is None or self._pending or not self._heard.wanted:
+            return
+        again = self._heard.came()
+        if not again and self._sent == self._version:
+            return
+        self._pending = True
+        version, began = self._version, self._began
+        job = self._node.worker.submit(SplatsRequest(**shown))
+        job.future.add_done_callback(lambda f: self._node.topics.later(self._made, f, version, began, again))
+
+    def _made(self, future: Any, version: int, began: Time, again: bool) -> None:
+        self._pending, self._sent = False, version
+        error = future.exception()
+        if error is not None:
+            self._node.get_logger().warning(f"predicted splats: {error}", throttle_duration_sec=10.0)
+            return
+        made = future.result()
+        if began == self._began and self._shown is not None and (
+            made.time_s > self._last or (again and made.time_s == self._last)
+        ):  # fmt: skip
+            self._last = made.time_s
+            self._heard.publisher.publish(_cloud(self._node, made, time_after(began, made.time_s)))
+        self.tick()
+
+
+def _cloud(node: NodeContext, s: Splats, stamp: Time) -> PointCloud2:
+    return splats_to_cloud(
+        s.means, colors=s.colors, sizes=s.sizes, opacities=s.opacities, frame_id=node.frames.frame_id, stamp=stamp
+    )
 
 
 def _after(a: Time, b: Time) -> bool:

@@ -16,7 +16,6 @@ from pw_ros.convert.cameras import camera_to_info
 from pw_ros.convert.geometry import time_after
 from pw_ros.convert.images import numpy_to_compressed, numpy_to_image
 from pw_ros.interfaces.context import NodeContext
-from pw_ros.interfaces.frames import optical_frame
 from pw_ros.worker.protocol import Picture
 from pw_ros.worker.requests import RenderRequest
 
@@ -61,7 +60,7 @@ class ViewTopics:
 
     def messages(self, picture: Picture) -> list[tuple[Any, Any]]:
         """Publishers that have subscribers and what goes out on them, camera_info first; `send` stamps them."""
-        frame = optical_frame(self.camera.name)
+        frame = self.node.frames.optical(self.camera.name)
         out = [(self.info, camera_to_info(self.camera, frame_id=frame))]
         if self.raw.get_subscription_count():
             out.append((self.raw, numpy_to_image(picture.rgb, frame_id=frame)))
@@ -117,7 +116,8 @@ class HeadView(ViewTopics):
             if self._have is not None:
                 send(self.messages(self._have[1]), stamp)
         elif self.info.get_subscription_count():
-            send([(self.info, camera_to_info(self.camera, frame_id=optical_frame(self.camera.name)))], stamp)
+            frame = self.node.frames.optical(self.camera.name)
+            send([(self.info, camera_to_info(self.camera, frame_id=frame))], stamp)
 
 
 class PredictedView(ViewTopics):

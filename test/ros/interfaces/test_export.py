@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import resource
+import signal
 import time
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from sensor_msgs.msg import PointCloud2
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode
 from pw_ros.convert.clouds import cloud_to_arrays
+from pw_ros.convert.geometry import time_after
 from pw_ros.interfaces.topics.things import path_type
 from pw_ros.qos import LATCHED
 from support.ball_scene import ball_scene
@@ -101,6 +104,19 @@ def test_feedback_rises_and_a_cancelled_export_leaves_nothing(world, node) -> No
     assert not (folder(node) / "long").exists() and not list(folder(node).glob(".export-*"))
 
 
+def test_what_a_killed_worker_had_half_written_is_swept_by_the_next(world, node) -> None:
+    world.rollout([WIND], 10.0, frame_interval=0.01, commit=True)
+    trajectory = world.result(60).trajectory_id
+    world.export("killed", trajectory_id=trajectory)
+    until(lambda: world.feedback() is not None and world.feedback().fraction > 0.01)
+    starts = node.worker.starts
+    os.kill(node.worker.pid, signal.SIGKILL)
+    assert code_of(world.result, 60) == ErrorCode.WORKER_DIED
+    until(lambda: node.worker.starts > starts)
+    assert node.worker.wait_ready(60)
+    assert not list(folder(node).glob(".export-*")) and not (folder(node) / "killed").exists()
+
+
 def test_a_full_disk_leaves_nothing_half_written(world, node) -> None:
     before = resource.prlimit(node.worker.pid, resource.RLIMIT_FSIZE)
     for name in ("full.ply", "full.mcap", "full.rrd", "full.usd", "full.glb"):
@@ -163,4 +179,49 @@ def test_predicted_poses_rise_to_the_end(world) -> None:
     world.rollout([WIND], 0.2)
     track = world.result(20).tracks[0]
     until(lambda: poses and poses[-1].pose == track.poses[-1])
+    world.node.destroy_subscription(made)
+
+
+def test_predicted_splats_follow_the_rollout_with_rising_stamps_and_come_to_who_is_late(world, node) -> None:
+    world.call("Reset")
+    got: list = []
+    made = listen(world, PointCloud2, "prediction/splats", got)
+    until(lambda: node.count_subscribers("/perpetual_wonder/prediction/splats"))
+    time.sleep(0.3)
+    world.rollout([WIND], 0.2)
+    result = world.result(20)
+    track = result.tracks[0]
+    end, stamp = track.poses[-1], time_after(track.header.stamp, track.times[-1])
+    until(lambda: got and got[-1].header.stamp == stamp)
+    stamps = [(m.header.stamp.sec, m.header.stamp.nanosec) for m in got]
+    assert stamps == sorted(set(stamps))
+    last = cloud_to_arrays(got[-1])
+    assert len(last["x"]) == len(ball_scene().foreground)
+    assert np.allclose(last["opacity"], 1 / (1 + np.exp(-3)), atol=1e-6) and 0.003 < np.median(last["size"]) < 0.006
+    assert last["positions"].mean(0)[1] == pytest.approx(end.position.y, abs=2e-3) and end.position.y > 0.1
+    world.node.destroy_subscription(made)
+    late: list = []
+    made = listen(world, PointCloud2, "prediction/splats", late)
+    until(lambda: late)
+    assert bytes(late[-1].data) == bytes(got[-1].data) and late[-1].header.stamp == got[-1].header.stamp
+    world.node.destroy_subscription(made)
+
+
+def test_predicted_splats_of_a_played_trajectory_are_asked_for_only_while_somebody_listens(world, node) -> None:
+    world.rollout([WIND], 0.2)
+    trajectory = world.result(20).trajectory_id
+    asked: list = []
+    submit = node.worker.submit
+    node.worker.submit = lambda request, *a, **k: (asked.append(type(request).__name__), submit(request, *a, **k))[1]
+    try:
+        world.call("PlayTrajectory", trajectory_id=trajectory, rate=1.0, loop=True)
+        time.sleep(0.5)
+        assert "SplatsRequest" not in asked
+        got: list = []
+        made = listen(world, PointCloud2, "prediction/splats", got)
+        until(lambda: len({(m.header.stamp.sec, m.header.stamp.nanosec) for m in got}) > 5)
+        assert np.ptp([cloud_to_arrays(m)["positions"][:, 1].mean() for m in got]) > 0.05
+    finally:
+        del node.worker.submit
+        world.call("PlayTrajectory", stop=True)
     world.node.destroy_subscription(made)

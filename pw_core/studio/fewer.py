@@ -1,4 +1,4 @@
-"""A scene's background as fewer, larger Gaussians: for pictures while somebody orbits, and for browsers.
+"""A scene as fewer, larger Gaussians: for pictures while somebody orbits, and for browsers.
 
 A background of one photo has a Gaussian for each of its pixels, some 300 000. viser's renderer leaves out Gaussians
 that are smaller than about a pixel (alpha times the determinant of the projected covariance below 0.25, see its
@@ -36,41 +36,54 @@ class FewerOptions:
 
 
 class Fewer:
-    """The grouping, made once; colours may change with the looks.
+    """The grouping, made once; colours may change with the looks, places with what they hang on.
 
     means [m] (M, 3), covariances [m²] (M, 3, 3), opacities 0 to 1 (M,): by the first two moments of each group.
+
+    Args:
+        owners: (N,) what each hangs on: those of two never fall together. None: all on the same.
     """
 
-    def __init__(self, splats: Gaussians, camera: Camera, *, options: FewerOptions = FewerOptions()) -> None:
+    def __init__(self, splats: Gaussians, camera: Camera, *, owners: NDArray[np.int64] | None = None,
+                 options: FewerOptions = FewerOptions()) -> None:  # fmt: skip
         self._group = _groups(splats.means, camera, options)
+        if owners is not None and len(splats):
+            together = self._group * (int(owners.max()) + 1) + owners
+            self._group = np.asarray(np.unique(together, return_inverse=True)[1], np.int64)
         count = int(self._group.max()) + 1 if len(splats) else 0
         alpha = 1 / (1 + np.exp(-splats.opacities.astype(np.float64)))
-        covariances = splats.covariances().astype(np.float64)
         largest = np.sort(np.exp(splats.log_scales.astype(np.float64)), 1)[:, 1:]
         self._weight: F64 = alpha * largest.prod(1)
         self._total = np.maximum(np.bincount(self._group, self._weight, count), np.finfo(np.float64).tiny)
         self._count = count
-        means = self._mean(splats.means)
-        apart = splats.means - means[self._group]
-        spread = covariances + apart[:, :, None] * apart[:, None, :]
         members = np.bincount(self._group, minlength=count)
-        wider = 1 + (options.spread - 1) * (1 - 1 / np.maximum(members, 1))
-        self.means: F32 = means.astype(np.float32)
-        spread = self._mean(spread.reshape(-1, 9)) * wider[:, None]
-        self.covariances: F32 = spread.reshape(-1, 3, 3).astype(np.float32)
-        self.opacities: F32 = self._mean(alpha[:, None])[:, 0].astype(np.float32)
+        self._wider = 1 + (options.spread - 1) * (1 - 1 / np.maximum(members, 1))
+        self.means, self.covariances = self.placed(splats.means, splats.covariances())
+        self.opacities: F32 = self.mean(alpha[:, None])[:, 0]
 
     def __len__(self) -> int:
         return self._count
 
-    def colors(self, sh: F32) -> F32:
-        """RGB 0 to 1 (M, 3) of the background with harmonics (N, K, 3): what does not depend on the view."""
-        return self._mean(np.clip(0.5 + SH_C0 * sh[:, 0], 0, 1)).astype(np.float32)
+    def placed(self, means: F32, covariances: F32) -> tuple[F32, F32]:
+        """Means [m] (M, 3) and covariances [m²] (M, 3, 3) where the many have these (N, 3), (N, 3, 3)."""
+        middle = self.mean(means)
+        apart = means - middle[self._group]
+        spread = covariances.reshape(-1, 9) + (apart[:, :, None] * apart[:, None, :]).reshape(-1, 9)
+        upper = self.mean(spread[:, _UPPER]) * self._wider[:, None].astype(np.float32)
+        return middle, upper[:, _FULL].reshape(-1, 3, 3)
 
-    def _mean(self, values: NDArray[np.floating]) -> F64:
+    def colors(self, sh: F32) -> F32:
+        """RGB 0 to 1 (M, 3) of harmonics (N, K, 3): what does not depend on the view."""
+        return self.mean(np.clip(0.5 + SH_C0 * sh[:, 0], 0, 1))
+
+    def mean(self, values: NDArray[np.floating]) -> F32:
         """Of each group, of values (N, D)."""
         sums = [np.bincount(self._group, self._weight * column, self._count) for column in values.T]
-        return np.asarray(np.stack(sums, 1) / self._total[:, None])
+        return np.asarray(np.stack(sums, 1) / self._total[:, None], np.float32)
+
+
+_UPPER = [0, 1, 2, 4, 5, 8]  # of a symmetric matrix's nine
+_FULL = [0, 1, 2, 1, 3, 4, 2, 4, 5]  # where the nine are in those six
 
 
 def _groups(means: F32, camera: Camera, o: FewerOptions) -> NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -86,13 +86,19 @@ class Painter:
 
 
 class _Quick:
-    """Pictures from a background of fewer Gaussians, whose shadows are those of the full one."""
+    """Pictures from fewer Gaussians, of the background and of the things; the shadows are those of the full ones.
+
+    What does not depend on the camera is kept for the last two moments: a camera that moves about one only rasterises.
+    """
 
     def __init__(self, scene: Scene, appearance: Appearance) -> None:
         self.scene, self._appearance = scene, appearance
-        self._fewer = Fewer(scene.background, scene.cameras[0])
+        camera = scene.cameras[0]
+        self._fewer = Fewer(scene.background, camera)
+        self._things = Fewer(scene.foreground, camera, owners=scene.binding.index[:, 0])
         self._looks: AppearanceParameters | None = None
         self._still: F32 | None = None
+        self._placed: list[tuple[Moment, list[Any]]] = []
         self._caster: Any = None
         if scene.light is not None:
             from pw_core.light.cast import Caster
@@ -107,18 +113,9 @@ class _Quick:
 
         from pw_core.render import rasterize
 
-        means, covariances = self._appearance.foreground(moment.physics)
-        opacities, colors = self._things(moment.looks)
-        ground = self._ground(moment)
-        arrays = [
-            np.concatenate(pair) for pair in (
-                (self._fewer.means, means), (self._fewer.covariances, covariances),
-                (self._fewer.opacities, opacities), (ground, colors),
-            )
-        ]  # fmt: skip
-        at, covars, alpha, rgb = (torch.from_numpy(a.astype(np.float32)) for a in arrays)
+        means, covars, alpha, colors = self._arrays(moment)
         drawn = rasterize(
-            at, None, None, alpha, rgb, torch.from_numpy(camera.viewmat.astype(np.float32))[None],
+            means, None, None, alpha, colors, torch.from_numpy(camera.viewmat.astype(np.float32))[None],
             torch.from_numpy(camera.K.astype(np.float32))[None], camera.width, camera.height, covars=covars,
             render_depth="expected",
         )  # fmt: skip
@@ -126,11 +123,29 @@ class _Quick:
         picture = (drawn.rgb[0].numpy() * 255).round().clip(0, 255).astype(np.uint8)
         return picture, np.asarray(drawn.depth[0, ..., 0].numpy())
 
-    def _things(self, looks: AppearanceParameters | None) -> tuple[F32, F32]:
-        """Opacities 0 to 1 (N,) and colours (N, 3)."""
-        g = self.scene.foreground if looks is None else replace(
-            self.scene.foreground, opacities=looks.opacities, sh=looks.sh)  # fmt: skip
-        return (1 / (1 + np.exp(-g.opacities))).astype(np.float32), g.colors()
+    def _arrays(self, moment: Moment) -> list[Any]:
+        """Means, covariances, opacities and colours of all, as tensors."""
+        import torch
+
+        for known, arrays in self._placed:
+            if known is moment:
+                return arrays
+        means, covariances = self._things.placed(*self._appearance.foreground(moment.physics))
+        opacities, colors = self._seen(moment.looks)
+        pairs = (
+            (self._fewer.means, means), (self._fewer.covariances, covariances), (self._fewer.opacities, opacities),
+            (self._ground(moment), colors),
+        )  # fmt: skip
+        made = [torch.from_numpy(np.concatenate(pair).astype(np.float32)) for pair in pairs]
+        self._placed = [*self._placed[-1:], (moment, made)]
+        return made
+
+    def _seen(self, looks: AppearanceParameters | None) -> tuple[F32, F32]:
+        """Opacities 0 to 1 (M,) and colours (M, 3) of the things."""
+        if looks is None:
+            return self._things.opacities, self._things.colors(self.scene.foreground.sh)
+        alpha = 1 / (1 + np.exp(-looks.opacities.astype(np.float64)))
+        return self._things.mean(alpha[:, None])[:, 0], self._things.colors(looks.sh)
 
     def _ground(self, moment: Moment) -> F32:
         """The background's colours (M, 3) under the shadows of the moment."""

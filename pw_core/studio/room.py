@@ -14,7 +14,7 @@ from pw_core.gaussians import F32
 from pw_core.progress import no_question
 from pw_core.scene import PhysicsState, State, Trajectory
 from pw_core.studio.jobs import Jobs, Submit, on_a_thread
-from pw_core.studio.shown import Moment, Shown, Sight
+from pw_core.studio.shown import Film, Moment, Shown, Sight
 from pw_core.world import World
 
 if TYPE_CHECKING:
@@ -50,10 +50,11 @@ class Room:
         self.state = world.state()
         self.trajectory: Trajectory | None = None
         self.frame = 0
-        self.shown = Shown(Sight(Moment(self.state.physics, self.state.appearance)))
+        self.shown = Shown(Sight(self.end_of(self.state)))
         self.positions: F32 = placed_positions(self.scene, self.state.physics)
         self.on_state: list[Callable[[], None]] = []
         self.on_frame: list[Callable[[], None]] = []
+        self.on_roll: list[Callable[[], None]] = []
         self.on_tree: list[Callable[[], None]] = []
         self.on_job: list[Callable[[str, float], None]] = []
         self._lock = threading.RLock()
@@ -70,12 +71,18 @@ class Room:
             state = self.world.state(state_id)
             self.state = state
             self.trajectory = self._way(state)
-            count = len(self.trajectory) if self.trajectory else 1
+            way = self.trajectory
+            count = len(way) if way is not None else 1
             self.frame = count - 1
-            if frame is not None and frame < count - 1 and self.trajectory is not None:
+            if way is not None:
+                names = [_name(state, k) for k in range(count - 1)]
+                self.shown.film = Film([*names, _name(state)], lambda k: self._moment(state, way, k))
+            else:
+                self.shown.film = None
+            if frame is not None and frame < count - 1 and way is not None:
                 self.show_frame(frame)
             else:
-                self.place(state.physics)
+                self._place(self.end_of(state))
         for heard in self.on_state:
             heard()
 
@@ -94,15 +101,26 @@ class Room:
             if way is None:
                 return
             self.frame = min(max(index, 0), len(way) - 1)
-            last = self.frame == len(way) - 1
-            physics = self.state.physics if last else self.world.physics_at(way, float(way.times[self.frame]))
-            self.place(physics)
+            self._place(self._moment(self.state, way, self.frame))
 
     def place(self, physics: PhysicsState) -> None:
         """Draw this from now on, with the looks of the state that is shown."""
+        self._place(Moment(physics, self.state.appearance))
+
+    def end_of(self, state: State) -> Moment:
+        """A state as it is drawn."""
+        return Moment(state.physics, state.appearance, _name(state))
+
+    def _moment(self, state: State, way: Trajectory, index: int) -> Moment:
+        """A frame of the way to a state."""
+        if index == len(way) - 1:
+            return self.end_of(state)
+        return Moment(self.world.physics_at(way, float(way.times[index])), state.appearance, _name(state, index))
+
+    def _place(self, moment: Moment) -> None:
         with self._lock:
-            self.positions = placed_positions(self.scene, physics)
-            self.shown.show(moment=Moment(physics, self.state.appearance))
+            self.positions = placed_positions(self.scene, moment.physics)
+            self.shown.show(moment=moment)
         for heard in self.on_frame:
             heard()
 
@@ -111,6 +129,8 @@ class Room:
     def roll(self, actions: Sequence[Action], seconds: float, *, stop: threading.Event, what: str = "") -> State:
         """Within a job: what happens to the state that is shown; plays as it is computed. Called off, what there is by
         then is a state too."""
+        for heard in self.on_roll:
+            heard()
         running = self.world.rollout(list(actions), seconds, start=self.state.id)
         for frame in running:
             self.place(frame.physics)
@@ -146,3 +166,8 @@ class Room:
     def _heard(self, what: str, fraction: float) -> None:
         for heard in self.on_job:
             heard(what, fraction)
+
+
+def _name(state: State, frame: int | None = None) -> str:
+    """Of an instant: a frame of the way to a state, or its end."""
+    return f"{state.id}:{'end' if frame is None else frame}"

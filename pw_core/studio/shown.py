@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -14,10 +15,12 @@ Layout = Literal["alone", "side by side", "ghost"]
 
 @dataclass(frozen=True)
 class Moment:
-    """An instant: its physics, and the looks of its state (None: as reconstructed)."""
+    """An instant: its physics, and the looks of its state (None: as reconstructed). Of two of one name pictures are the
+    same; one without a name comes only once."""
 
     physics: PhysicsState
     looks: AppearanceParameters | None = None
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -31,14 +34,30 @@ class Sight:
     kind: Kind = "colours"
     drawn_here: bool = True
 
+    def key(self, name: str = "") -> tuple[str, ...]:
+        """The same for the same pictures; empty where they come only once. name: of another instant than `moment`."""
+        two = (self.other,) if self.other is not None and self.layout != "alone" else ()
+        names = [name or self.moment.name, *(m.name for m in two)]
+        return (*names, self.layout if two else "alone", self.kind) if all(names) else ()
+
+
+@dataclass(frozen=True)
+class Film:
+    """A trajectory that can be played: names of its frames, and the instant of one."""
+
+    names: Sequence[str]
+    moment: Callable[[int], Moment]
+
 
 class Shown:
-    """The sight, and a number that rises whenever it changes; who draws waits on `changed`."""
+    """The sight, and a number that rises whenever it changes; who draws waits on `changed`. film: what may be played
+    next."""
 
     def __init__(self, sight: Sight) -> None:
         self.changed = threading.Condition()
         self.sight = sight
         self.version = 0
+        self.film: Film | None = None
 
     def show(self, **changes: Any) -> None:
         """Change fields of the sight."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import socket
+import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from pw_core.errors import ErrorCode, PWError, SceneError
@@ -30,6 +32,16 @@ if TYPE_CHECKING:
 HOST = "127.0.0.1"
 
 
+@dataclass(frozen=True, kw_only=True)
+class StudioOptions:
+    """What the page looks like, and how often it hears of what runs."""
+
+    light: float = 3.0
+    """Of what is drawn over the pictures: as bright as its own colour (pi in three.js)."""
+    told_s: float = 0.2
+    """Between two tellings [s] of how far a job is: each has the panel laid out anew."""
+
+
 class Studio:
     """Serves until `close`. What a browser's buttons do can be called too: see the panels.
 
@@ -48,11 +60,11 @@ class Studio:
 
     def __init__(
         self, world: World, *, host: str = HOST, port: int = 8080, token: str = "",
-        submit: Submit = on_a_thread, check: Callable[[], None] = no_question,
+        submit: Submit = on_a_thread, check: Callable[[], None] = no_question, options: StudioOptions = StudioOptions(),
     ) -> None:  # fmt: skip
         if world.scene is None:
             raise SceneError("no scene is selected", code=ErrorCode.NO_SCENE)
-        self.world = world
+        self.world, self.options = world, options
         self.server = _start_viser(f"PerpetualWonder: {world.scene.id}")
         try:
             self.gate = Gate(host, port, self.server.get_port(), token=token)
@@ -62,10 +74,12 @@ class Studio:
         self.room = Room(world, self.server, submit=submit, check=check)
         self._ids: tuple[str, ...] = ()
         self._gone = False
+        self._told = ("", 0.0)
+        self._light()
         self._build()
         self.pictures = Pictures(
             self.server, self.room.shown, Painter(self.room.scene, device=world.device), between=self._look,
-            tell=self.room.tell,
+            idle=self._idle, tell=self.room.tell,
         )  # fmt: skip
         self.server.on_client_connect(self._came)
         self.room.show_state(world.head)
@@ -113,6 +127,22 @@ class Studio:
         camera.position, camera.look_at = tuple(first.centre), tuple(self.looks.pivot(first))
         camera.fov = field_of_view(first)
 
+    def _light(self) -> None:
+        """For what is drawn over the pictures. viser's own lights throw shadows and mirror a hall: without a GPU such a
+        frame takes a second, and an even light a fifteenth of that."""
+        scene = self.server.scene
+        scene.configure_default_lights(False, False)
+        scene.configure_environment_map(None)
+        scene.add_light_ambient("/light", intensity=self.options.light)
+
+    def _idle(self) -> bool:
+        """Whether nobody waits for this machine."""
+        try:
+            self.room.check()
+        except PWError:
+            return False
+        return self.room.jobs.wait(0.0)
+
     def _came(self, client: viser.ClientHandle) -> None:
         client.camera.on_update(lambda _: self.pictures.camera_moved())
         self.pictures.camera_moved()
@@ -126,6 +156,11 @@ class Studio:
             running.discard()
 
     def _tell_job(self, what: str, fraction: float) -> None:
+        before, at = self._told
+        now = time.monotonic()
+        if what and what == before and now - at < self.options.told_s:
+            return
+        self._told = (what, now)
         self.job.visible = self.done.visible = self.off.visible = bool(what)
         if what:
             self.job.content, self.done.value = f"**{what}**", 100 * min(max(fraction, 0.0), 1.0)

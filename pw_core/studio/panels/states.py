@@ -9,7 +9,6 @@ from pw_core.actions import Action
 from pw_core.errors import PWError
 from pw_core.scene import State
 from pw_core.studio.room import Room
-from pw_core.studio.shown import Moment
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -115,7 +114,7 @@ class StatesPanel:
                 self.room.shown.show(other=None, layout=ALONE)
                 return
             state = self.room.world.state(self.other.value)
-            self.room.shown.show(other=Moment(state.physics, state.appearance), layout=self.layout.value)
+            self.room.shown.show(other=self.room.end_of(state), layout=self.layout.value)
 
         self.room.guarded(compare)
 

@@ -16,6 +16,8 @@ class TimelineOptions:
 
     most_per_second: float = 20.0
     """Frames: more than are drawn are of no use."""
+    told_s: float = 0.25
+    """Between two movements [s] of the slider while it plays: each has the panel laid out anew."""
     seconds_per_second: float = 0.2
     """Simulated per second of the clock, at first: rollouts last tenths of a second, too short to be watched."""
 
@@ -34,10 +36,12 @@ class Timeline:
         self.time = gui.add_markdown("")
         self._stop: threading.Event | None = None
         self._moving = False
+        self._said_at = 0.0
         self.frame.on_update(lambda _: self._moved())
         self.play.on_click(lambda _: self.toggle())
         room.on_state.append(self.fill)
         room.on_frame.append(self._say)
+        room.on_roll.append(self.stop)
         self.fill()
 
     def toggle(self) -> None:
@@ -74,10 +78,19 @@ class Timeline:
             self.room.guarded(lambda: self.room.show_frame(int(self.frame.value)))
 
     def _say(self) -> None:
-        way = self.room.trajectory
-        text = "no trajectory" if way is None else f"{way.times[self.room.frame]:.3f} of {way.times[-1]:.3f} s"
+        way, now = self.room.trajectory, time.monotonic()
+        soon = self._stop is not None and now - self._said_at < self.options.told_s
+        if soon and way is not None and self.room.frame < len(way) - 1:
+            return
+        self._said_at = now
+        index = min(self.room.frame, len(way) - 1) if way is not None else 0
+        text = "no trajectory" if way is None else f"{way.times[index]:.3f} of {way.times[-1]:.3f} s"
         if self.time.content != text:
             self.time.content = text
+        if self.frame.value != index:
+            self._moving = True
+            self.frame.value = index
+            self._moving = False
 
     def _run(self, stop: threading.Event) -> None:
         try:
@@ -85,20 +98,19 @@ class Timeline:
                 way = self.room.trajectory
                 if way is None:
                     return
-                began, last = time.monotonic(), float(way.times[-1])
+                at, last, before = 0.0, float(way.times[-1]), time.monotonic()
                 while not stop.is_set() and self.room.trajectory is way:
-                    at = (time.monotonic() - began) * float(self.pace.value)
                     index = int((way.times <= min(at, last)).sum()) - 1
                     if index != self.room.frame:
                         self.room.show_frame(index)
-                        self._moving = True
-                        self.frame.value = index
-                        self._moving = False
                     if at >= last:
                         break
                     stop.wait(1 / self.options.most_per_second)
+                    now = time.monotonic()
+                    at, before = at + (now - before) * float(self.pace.value), now
                 if not self.again.value:
                     return
         finally:
-            self._stop, self._moving = None, False
+            self._stop = None
             self.play.label = "Play"
+            self._say()

@@ -39,5 +39,17 @@ def test_a_group_has_the_moments_of_its_members() -> None:
     assert np.allclose(few.covariances[0], own, atol=1e-6)
 
 
+def test_what_hangs_on_two_things_stays_apart_and_moves_with_them() -> None:
+    one = wall((0.2, 0.4, 0.6), 0.5)
+    owners = np.arange(len(one)) % 2
+    few = Fewer(one, CAMERA, owners=owners, options=FewerOptions(cell_px=1000, spread=1.0))
+    assert len(few) == 2
+    shift = np.where(owners[:, None] == 0, 0.1, 0).astype(np.float32) * np.array([1, 0, 0], np.float32)
+    means, covariances = few.placed(one.means + shift, one.covariances())
+    moved = np.abs(means - few.means - [0.1, 0, 0]).max(1)
+    assert (moved < 1e-6).sum() == 1 and (np.abs(means - few.means).max(1) < 1e-6).sum() == 1
+    assert np.allclose(covariances, few.covariances, atol=1e-7)
+
+
 def test_no_background_is_none() -> None:
     assert len(Fewer(wall((1, 0, 0), 0.5)[:0], CAMERA)) == 0

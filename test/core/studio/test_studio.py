@@ -84,6 +84,21 @@ def test_the_timeline_moves_what_is_shown(studio: Studio) -> None:
     assert np.allclose(studio.room.positions, first, atol=1e-6) and studio.timeline.frame.disabled
 
 
+def test_a_picture_of_a_camera_at_rest_is_the_full_one_and_is_not_drawn_twice(studio: Studio, world: World) -> None:
+    ask(studio)
+    shown, camera, film = studio.room.shown, studio.room.scene.cameras[0], studio.room.shown.film
+    assert film is not None and len(film.names) == len(studio.room.trajectory)
+    for index in (0, len(film.names) - 1):
+        studio.room.show_frame(index)
+        got = studio.pictures._picture(shown.sight, camera, False)
+        moment = film.moment(index)
+        assert moment.name == shown.sight.moment.name == film.names[index]
+        assert np.array_equal(got, world.appearance.render(camera, moment.physics, appearance=moment.looks).rgb)
+        assert studio.pictures._picture(shown.sight, camera, False) is got
+        quick = studio.pictures._picture(shown.sight, camera, True)
+        assert cv2.PSNR(quick, got) > 25
+
+
 def test_a_job_that_runs_is_called_off_and_another_is_refused(studio: Studio) -> None:
     studio.acting.seconds.value = 5.0
     studio.acting.ask()

@@ -31,6 +31,9 @@ def test_a_hand_pushes_plays_commits_branches_and_compares(studio: Studio) -> No
         come_in(visit, studio)
         first = drag(visit, studio, 60)
         assert world.state(first).parent == ROOT and world.head == ROOT
+        film = studio.room.shown.film
+        assert film is not None
+        until(lambda: len(studio.pictures._kept) >= len(film.names), visit)  # drawn ahead
         played = studio.pictures.sent
         press(visit, "Play")
         until(lambda: studio.timeline._stop is None and studio.room.frame > 3, visit)

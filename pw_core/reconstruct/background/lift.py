@@ -9,11 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
-from pw_core.gaussians import F32, F64, Camera, Gaussians
+from pw_core.gaussians import F64, Camera, Gaussians
 from pw_core.reconstruct.background.inpaint import fill as inpaint
-from pw_core.reconstruct.background.table import TableOptions, fill_table
+from pw_core.reconstruct.background.outpaint import OutpaintOptions, outpaint
+from pw_core.reconstruct.background.table import TableOptions, fill_table, on_table
 from pw_core.reconstruct.splatting.splats import surface_gaussians
-from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
+from pw_core.reconstruct.surface.inflate import pixel_centres
 from pw_core.reconstruct.types import Mask, Rgb
 
 
@@ -51,25 +52,14 @@ class BackgroundOptions:
     """How wide the Gaussian of a coarse cell is, in cells."""
     border_px: int = 4
     """Along the photo's borders, where the coarse may lie before the fine."""
-    blurs_px: tuple[float, ...] = (4.0, 8.0, 16.0, 32.0, 64.0)
-    """Standard deviations of the blur of what stands behind the table, past the photo's borders: mirrored things do not
-    become other things."""
-    blur_ratio: float = 0.7
-    """Such a blur, over the distance from the border."""
+    outpaint: OutpaintOptions = OutpaintOptions()
+    """How the room goes on past the photo's borders."""
     seam_px: int = 3
     """So near to the table's end colours are not sharpened."""
     setback_ratio: float = 0.001
     """How much further away than it is a cell is laid, for each pixel that it is wider than one."""
     most_stretch: float = 40.0
     """Of Gaussians: at the horizon they are long and flat."""
-
-
-def on_table(config: SceneConfig, camera: Camera) -> Mask:
-    """Pixels (H, W) whose ray meets the table before its edge."""
-    if not config.has_table:
-        return np.zeros((camera.height, camera.width), bool)
-    x = table_depth(camera) * camera.rays(pixel_centres(camera.height, camera.width))[..., 0]
-    return np.asarray(x < config.table.edge_m)
 
 
 def seam(table: Mask, *, options: BackgroundOptions = BackgroundOptions()) -> Mask:
@@ -130,13 +120,6 @@ def fill(
     return np.asarray(out.round().clip(0, 255), np.uint8)
 
 
-def _mirror(index: NDArray[np.integer], low: int, high: int) -> NDArray[np.integer]:
-    """Indices folded into [low, high) as between two mirrors."""
-    span = high - low
-    folded = np.abs((index - low) % (2 * span))
-    return np.asarray(low + np.where(folded < span, folded, 2 * span - 1 - folded))
-
-
 def background_gaussians(
     filled: Rgb, config: SceneConfig, camera: Camera, *, wall_m: float | None = None,
     options: BackgroundOptions = BackgroundOptions(),
@@ -144,8 +127,6 @@ def background_gaussians(
     """One Gaussian a pixel, and coarser ones past the picture's borders and on the backdrop behind the table's edge,
     for turned views; the pixel (row * width + column) of each; -1 for the coarse, and at the borders, where the coarse
     may lie before the fine. wall_m: x [m] of the backdrop where there is no table."""
-    import cv2
-
     height, width = filled.shape[:2]
     layers = [(pixel_centres(height, width).reshape(-1, 2), 1, False)]
     inner = 0
@@ -156,7 +137,7 @@ def background_gaussians(
     # Turned views look behind the table's edge: the backdrop goes on below it, mirrored.
     table = on_table(config, camera)
     horizon = int(np.argmax(table.any(axis=1)))
-    blurred = _blurs(filled, ~table, options)
+    beyond = outpaint(filled, config, camera, options=options.outpaint)
     y, x = np.mgrid[horizon - size : horizon + height // 4 : size, -outer : width + outer : size]
     if wall_m is None:
         layers.append((np.stack([x.ravel(), y.ravel()], axis=1) + size / 2, size, True))
@@ -174,37 +155,23 @@ def background_gaussians(
         )
         # The coarser lie a little behind and reach under the finer, which hide them there: no line where they meet.
         points = camera.centre + (1 + options.setback_ratio * (size - 1)) * (points - camera.centre)
-        # Mirrored at the borders rather than stretched: a backdrop goes on as it was.
-        column = _mirror(np.floor(centres[keep, 0]).astype(int), 0, width)
-        row = _mirror(np.floor(centres[keep, 1]).astype(int), 0, horizon if wall_only and horizon else height)
-        wide = 1.0 if size == 1 else options.overlap
-        colors = cv2.blur(filled, (size, size))[row, column] / 255.0
-        if size > 1:
-            beyond = np.max([-centres[keep, 0], centres[keep, 0] - width, -centres[keep, 1]], axis=0)
-            # From none to the first blur and from one to the next, each twice as wide, without a step.
-            for sigma, picture in zip(options.blurs_px, blurred):
-                share = np.clip(np.log2(np.maximum(options.blur_ratio * beyond / sigma, 0.25)) + 1, 0, 1)
-                share *= ~table[row, column]
-                colors += share[:, None] * (picture[row, column] / 255.0 - colors)
+        if size == 1:
+            column, row = np.floor(centres[keep]).astype(int).T
+            wide, colors = 1.0, filled[row, column] / 255.0
+        else:
+            wide, colors = options.overlap, beyond.colors(centres[keep], wall_only=wall_only)
         parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=options.most_stretch))
-        to_border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column))
-        border = to_border < options.border_px
-        pixels.append(np.where(border, -1, row * width + column) if size == 1 else np.full(len(row), -1))
+        pixels.append(_own_pixels(row, column, filled.shape, options) if size == 1 else np.full(len(points), -1))
     return Gaussians.concatenate(parts), np.concatenate(pixels)
 
 
-def _blurs(filled: Rgb, wall: Mask, options: BackgroundOptions) -> list[F32]:
-    """What is behind the table, `wall` (H, W), of the picture (H, W, 3), the blurrier the later."""
-    import cv2
-
-    out = []
-    for sigma in options.blurs_px:
-        share, sums = (
-            cv2.GaussianBlur(a, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-            for a in (wall.astype(np.float32), filled * wall[..., None].astype(np.float32))
-        )
-        out.append(np.asarray(sums / np.maximum(share, 1e-3)[..., None], np.float32))
-    return out
+def _own_pixels(
+    row: NDArray[np.integer], column: NDArray[np.integer], shape: tuple[int, ...], options: BackgroundOptions
+) -> NDArray[np.int64]:
+    """row * width + column of each (n,); -1 at the photo's borders."""
+    height, width = shape[:2]
+    to_border = np.minimum(np.minimum(row, height - 1 - row), np.minimum(column, width - 1 - column))
+    return np.asarray(np.where(to_border < options.border_px, -1, row * width + column), np.int64)
 
 
 def _ring(height: int, width: int, inner: int, outer: int, size: int) -> F64:

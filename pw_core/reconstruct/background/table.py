@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from pw_core.config import SceneConfig
 from pw_core.gaussians import F32, F64, Camera
 from pw_core.reconstruct.background.inpaint import InpaintOptions
 from pw_core.reconstruct.background.inpaint import fill as inpaint
@@ -34,6 +35,14 @@ class TableOptions:
     """How the table's pattern, and what is beyond the table, are copied into holes."""
 
 
+def on_table(config: SceneConfig, camera: Camera) -> Mask:
+    """Pixels (H, W) whose ray meets the table before its edge."""
+    if not config.has_table:
+        return np.zeros((camera.height, camera.width), bool)
+    x = table_depth(camera) * camera.rays(pixel_centres(camera.height, camera.width))[..., 0]
+    return np.asarray(x < config.table.edge_m)
+
+
 def fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: TableOptions) -> F32:
     """On the rectified plane, where grain and pattern are as large far away as near by.
 
@@ -47,6 +56,8 @@ def fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: T
     known = plane.sample((table & ~hidden).astype(np.float32)) > 0.999
     hole = plane.sample((table & hidden).astype(np.float32)) > 0
     known &= ~hole
+    # Cells beside the picture's borders are looked at too where pixels there are interpolated.
+    hole = (cv2.dilate(hole.astype(np.uint8), np.ones((5, 5), np.uint8)) > 0) & ~known
     odd = odd_cells(seen, known, options)
     known &= ~(odd & ~touching(odd, hole))
     if not (known & ~odd).any():
@@ -106,7 +117,8 @@ class TableRaster:
     @classmethod
     def of(cls, hidden: Mask, camera: Camera, options: TableOptions) -> TableRaster:
         centres = pixel_centres(camera.height, camera.width)
-        points = camera.unproject(centres, table_depth(camera))
+        with np.errstate(invalid="ignore"):  # along the horizon
+            points = camera.unproject(centres, table_depth(camera))
         rows = np.flatnonzero(hidden.any(axis=1))
         middle = min(int((rows[0] + rows[-1]) // 2), camera.height - 2)
         half = camera.width // 2

@@ -19,13 +19,12 @@ from pw_core.reconstruct.background.lift import (
     background_gaussians,
     fill,
     hidden_region,
-    on_table,
     seam,
     tinted_region,
 )
 from pw_core.reconstruct.background.light import LightOptions, Lit, estimate_light, kept_at
 from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual, without_table
-from pw_core.reconstruct.background.table import TableOptions
+from pw_core.reconstruct.background.table import TableOptions, on_table
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.photo_skin import SkinOptions, bound_skin, photo_skin
 from pw_core.reconstruct.ground.level import camera_by_up, distance_of, falling_doubts

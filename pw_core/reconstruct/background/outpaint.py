@@ -52,6 +52,7 @@ class Outpainted:
         table: where (h, w) it shows the table.
         scale: its pixels a pixel of the photo.
         corner: column and row [px of the photo] where it begins: none or less.
+        size: width and height [px] of the photo.
     """
 
     blurred: tuple[F32, ...]
@@ -68,8 +69,9 @@ class Outpainted:
 
         height, width = self.table.shape
         at = (centres - self.corner) * self.scale
-        low = int(np.argmax(self.table.any(axis=1))) if wall_only and self.table.any(axis=1)[1:].any() else height
-        column, row = _mirror(at[:, 0], width), _mirror(at[:, 1], low or height)
+        rows = np.flatnonzero(np.asarray(self.table.any(axis=1)))
+        low = int(rows[0]) if wall_only and len(rows) and rows[0] else height
+        column, row = _mirror(at[:, 0], width), _mirror(at[:, 1], low)
         x, y = (np.asarray(v - 0.5, np.float32) for v in (column, row))
 
         def sample(picture: F32) -> F32:
@@ -120,10 +122,10 @@ def outpaint(
     picture: F32 = np.asarray(cv2.copyMakeBorder(small, top, top, left, left, cv2.BORDER_REPLICATE), np.float32)
     # Pixels beside the table are mixed with it.
     wall = known & (cv2.dilate(table.astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
-    picture = inpaint(picture.astype(np.float32), ~table & ~wall, wall, options=options.inpaint)
+    picture = inpaint(np.asarray(picture, np.float32), ~table & ~wall, wall, options=options.inpaint)
     if (~known & table).any() and (known & table).any():
         picture = fill_table(picture, ~known, table, wide, options.table)
-    picture = np.clip(picture, 0, 255).astype(np.float32)
+    picture = np.asarray(np.clip(picture, 0, 255), np.float32)
     blurred = [_blur(picture, ~table, sigma * scale) for sigma in options.blurs_px]
     corner = (-round(left / scale), -round(top / scale))
     return Outpainted((picture, *blurred), table, scale, corner, (width, height), options)

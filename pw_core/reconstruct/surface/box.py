@@ -24,6 +24,9 @@ class BoxOptions:
     """From which its turn about the vertical is looked for."""
     evaluations: int = 250
     """Of silhouettes, from each."""
+    again: tuple[float, ...] = (0.3, 0.1)
+    """Shares of the first steps with which the search begins again at the best: silhouettes change by whole pixels, and
+    the simplex collapses before it is there (a block was 15 % too small)."""
     square_cost: float = 0.01
     """Of a share of the mask, for each e times that it is deeper than wide, or less deep: the silhouette of a box seen
     face on hardly tells."""
@@ -75,6 +78,8 @@ def find_box(mask: Mask, camera: Camera, *, options: BoxOptions = BoxOptions()) 
         if best is None or found[1] < best[1]:
             best = found
     assert best is not None
+    for share in options.again:
+        best = min(best, seen.best(cost, best[0], share * steps, options.evaluations), key=lambda found: found[1])
     return box(best[0], seen.iou(box(best[0]).corners()))
 
 

@@ -36,6 +36,15 @@ def test_a_box_is_found_with_its_size_place_and_turn(view: Camera, yaw_deg: floa
     assert gaps.max() < 0.008  # a pixel is a millimetre and a half
 
 
+def test_a_block_face_on_whose_outline_is_rough_keeps_its_depth(view: Camera) -> None:
+    true = Box(0.6, -0.03, np.array([0.06, 0.058, 0.045]), 0.0, 1.0)
+    mask = silhouette(true.corners(), view)
+    rough = mask.copy()
+    rough[np.flatnonzero(mask.any(axis=1))[-1]] = False  # a row at its foot is missing
+    found = find_box(rough, view)
+    assert found is not None and found.iou > 0.99 and found.size[0] > 0.052
+
+
 def test_a_box_stays_one_and_a_ball_is_none(view: Camera) -> None:
     true = Box(0.6, 0.0, np.array([0.06, 0.06, 0.06]), np.radians(20), 1.0)
     solid = make_solid(silhouette(true.corners(), view), ball_config().entities[0], view)

@@ -3,8 +3,9 @@ shadows the particles cast moves over it."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -14,6 +15,9 @@ from pw_core.errors import ErrorCode, RenderError
 from pw_core.gaussians import F32, F64, I64, SH_C0, Camera, quats_to_rotations
 from pw_core.limits import LIMITS, Limits
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene
+
+if TYPE_CHECKING:
+    from pw_core.light.cast import Shade
 
 
 @dataclass(frozen=True)
@@ -208,6 +212,7 @@ class Appearance:
         Raises:
             RenderError (INVALID_VIEW): a camera that cannot be drawn (size, lens, pose).
         """
+        from pw_core.kernels.threads import beside
         from pw_core.render.background_cache.prepare import rasterize_over
 
         check_view(camera)
@@ -215,21 +220,23 @@ class Appearance:
         if wanted is not self._shown:
             self._show(wanted)
         now = placed_positions(self.scene, physics)
+        ratio = None if self._between is None else beside(self._between.ratio, now)
+        shade = None if self._caster is None else beside(self._caster.shade, now)
         means, covariances = self._following(now, physics)
         prepared = self._prepare(camera)
         drawn = rasterize_over(
-            prepared, self._tensor(means), None, None, self._opacities, self._shaded(now),
+            prepared, self._tensor(means), None, None, self._opacities, self._shaded(ratio),
             covars=self._tensor(covariances), sh_degree=self._sh_degree, render_depth="expected",
             features=None if self._caster is None else self._all,
         )  # fmt: skip
         assert drawn.depth is not None
-        rgb = self._picture(drawn, camera, prepared, now)
+        rgb = self._picture(drawn, camera, prepared, shade)
         return View(rgb, drawn.depth[0, ..., 0].cpu().numpy(), drawn.alpha[0, ..., 0].cpu().numpy())
 
-    def _shaded(self, now: F32) -> Any:
-        """Colours (N, K, 3) of the bound Gaussians under the shadows that entities, particles at [m] (J, 3), cast on
-        each other."""
-        ratio = None if self._between is None else self._between.ratio(now)
+    def _shaded(self, ratio_of: Callable[[], F32 | None] | None) -> Any:
+        """Colours (N, K, 3) of the bound Gaussians under the shadows that entities cast on each other: what that makes
+        of each particle's brightness is waited for."""
+        ratio = None if ratio_of is None else ratio_of()
         if ratio is None:
             return self._colors
         share = self._tensor(ratio[self._binding.index[:, 0]])
@@ -237,17 +244,18 @@ class Appearance:
         out[:, 0] += (share - 1) * (0.5 / SH_C0)  # colours are half a unit above their harmonics
         return out
 
-    def _picture(self, drawn: Any, camera: Camera, prepared: Any, now: F32) -> NDArray[np.uint8]:
-        """What was drawn, in 8 bits, its background under the shadows of particles that are now at [m] (J, 3)."""
+    def _picture(
+        self, drawn: Any, camera: Camera, prepared: Any, shade_of: Callable[[], Shade] | None
+    ) -> NDArray[np.uint8]:  # fmt: skip
+        """What was drawn, in 8 bits, its background under the particles' shadows, which are waited for."""
         import torch
 
         rgb = drawn.rgb[0]
-        if self._caster is not None:
+        if shade_of is not None:
             from pw_core.light.overlay import laid_over, laid_over_on_cuda
 
-            shade = self._caster.shade(now)
             ground, places = self._ground(camera, prepared)
-            cover = drawn.features[0, ..., 0]
+            cover, shade = drawn.features[0, ..., 0], shade_of()
             if not rgb.is_cuda:
                 return laid_over(rgb.contiguous().numpy(), cover.numpy(), ground, places, shade)
             rgb = laid_over_on_cuda(rgb, cover, ground, places, shade)

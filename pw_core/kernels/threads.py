@@ -12,7 +12,7 @@ import os
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -23,6 +23,7 @@ from pw_core.kernels import denormals
 
 _pools: dict[tuple[int, int], ThreadPoolExecutor] = {}
 _pools_lock = threading.Lock()
+_Result = TypeVar("_Result")
 
 
 @intrinsic
@@ -58,3 +59,23 @@ def run(kernel: Callable[..., None], total: int, piece: int, *args: Any) -> None
     for helper in helpers:
         if not helper.cancel():  # one that has not begun yet has nothing left to do
             helper.result()
+
+
+def beside(function: Callable[..., _Result], *args: Any) -> Callable[[], _Result]:
+    """Begin function(*args) on a thread beside the caller's; what is returned waits for its result.
+
+    Where torch has one thread, or others keep that one busy, it is called when the result is asked for. Denormal
+    numbers are zero in it either way.
+    """
+    if torch.get_num_threads() <= 1:
+        return lambda: denormals.call(function, *args)
+    key = (os.getpid(), 0)  # a pool of its own: the function may itself `run` kernels on the others
+    with _pools_lock:
+        if key not in _pools:
+            _pools[key] = ThreadPoolExecutor(1, thread_name_prefix="pw-beside")
+        began = _pools[key].submit(denormals.call, function, *args)
+
+    def result() -> _Result:
+        return denormals.call(function, *args) if began.cancel() else began.result()
+
+    return result

@@ -12,7 +12,7 @@ import pytest
 import torch
 from numba import njit
 
-from pw_core.kernels.threads import run, take
+from pw_core.kernels.threads import beside, run, take
 
 
 @njit(nogil=True)
@@ -45,6 +45,19 @@ def test_calls_from_several_threads_do_not_mix() -> None:
 
     with ThreadPoolExecutor(4) as pool:
         assert all(pool.map(work, range(1000, 1200)))
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_what_is_done_beside_is_waited_for_and_its_error_raised(threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        several = [beside(divmod, 17, k) for k in (5, 7, 0)]
+        assert [result() for result in several[:2]] == [(3, 2), (2, 3)]
+        with pytest.raises(ZeroDivisionError):
+            several[2]()
+    finally:
+        torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize(("given", "expected"), [(None, "passive"), ("active", "active")])

@@ -93,3 +93,34 @@ def test_turned_where_it_stands_only_what_the_photo_showed_at_its_foot_turns_wit
         ratio = at(marked.shade(now), x + far, y) / at(plain.shade(now), x + far, y)
         assert ratio == pytest.approx(0.5, abs=0.1)
         assert at(marked.shade(now), x, y + far) == pytest.approx(at(plain.shade(now), x, y + far), abs=0.05)
+
+
+@pytest.mark.parametrize("block", [False, True])
+def test_turned_where_it_stands_a_round_thing_s_foot_looks_as_it_did_and_a_block_s_does_not(block: bool) -> None:
+    scene = lit_scene()
+    lit, side = light(), np.linspace(-0.03, 0.03, 14)
+    cube = np.stack(np.meshgrid(side, side, side + 0.03, indexing="ij"), -1).reshape(-1, 3)
+    own = cube * [1.6, 1, 1] if block else cube[np.hypot(cube[:, 0], cube[:, 1]) < 0.031]
+    rest = (own + np.array([*scene.rest.mean(0)[:2], 0])).astype(np.float32)
+    (entity,) = (replace(e, particles=slice(0, len(rest))) for e in scene.entities)
+    x, y, _ = rest.mean(0)
+    middle = np.floor(np.array([x, y]) / lit.step_m).astype(np.int64)
+    patch = np.zeros((1, 41, 41, 3), np.float32)
+    patch[0, 28:33, 18:23] = np.log(0.5)  # 2 cm further away in x, under the thing
+    dark = replace(lit, observed=patch, first=middle - 20)
+    plain, marked = (Caster(rest, [entity], a) for a in (lit, dark))
+    centre = np.array([x, y, 0], np.float32)
+    turned = (rest - centre) @ np.float32([[0, 1, 0], [-1, 0, 0], [0, 0, 1]]) + centre
+    stays, turns = (
+        at(marked.shade(turned), *place) / at(plain.shade(turned), *place) for place in ((x + 0.02, y), (x, y + 0.02))
+    )
+    wanted = (1.0, 0.5) if block else (0.5, 1.0)
+    assert (stays, turns) == pytest.approx(wanted, abs=0.1)
+
+
+def test_while_nothing_moves_shadows_are_not_cast_again(caster: Caster) -> None:
+    now = caster.rest.copy()
+    first = caster.shade(now)
+    assert caster.shade(caster.rest) is first
+    now[0] += 0.01
+    assert caster.shade(now) is not first

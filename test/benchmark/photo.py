@@ -55,8 +55,8 @@ WRONG = {
         "warm specks. Its mask takes some of the table at its foot. Turned by 40 degrees it leans and its back is bare."
     ),
     "stool": (
-        "All its legs are put at one distance: turned by 20 degrees the seat tilts, and feet part from their shadows; "
-        "36 % too large."
+        "Bits of the table between two of its legs are in its mask and go with it; its rim is ragged where the back "
+        "begins, with short ledges over its legs; 8 % too small."
     ),
     "loaf": "It is taken to be as deep as it is wide: 25 % too large, its ends pointed and its cuts bent when turned.",
     "pear": (

@@ -11,10 +11,11 @@ from scipy import ndimage
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
-from pw_core.reconstruct.surface.ball import BallOptions, ball_solid
-from pw_core.reconstruct.surface.box import BoxOptions, box_solid
 from pw_core.reconstruct.surface.closing import largest_closed_part
-from pw_core.reconstruct.surface.revolution import RevolutionOptions, round_solid
+from pw_core.reconstruct.surface.shapes.ball import BallOptions, ball_solid
+from pw_core.reconstruct.surface.shapes.box import BoxOptions, box_solid
+from pw_core.reconstruct.surface.shapes.legs import LegOptions, legged_solid
+from pw_core.reconstruct.surface.shapes.revolution import RevolutionOptions, round_solid
 from pw_core.reconstruct.surface.thickness import revolved_half_thickness, row_runs
 from pw_core.reconstruct.types import Mask
 from pw_core.scene import Mesh
@@ -60,6 +61,8 @@ class InflateOptions:
     """And round at their foot as well."""
     box: BoxOptions = BoxOptions()
     """And those that are boxes."""
+    legs: LegOptions = LegOptions()
+    """And discs on legs."""
 
 
 @dataclass(frozen=True)
@@ -110,8 +113,8 @@ def make_solid(
     `mid_m` [m].
 
     A standing solid that is as good as round about a vertical axis becomes that (`round_solid`), one that is as good
-    as a ball or a box one of those (`ball_solid`, `box_solid`); one that lies there, as a banana does, is as deep as
-    it is thick (`_depth_ratio`).
+    as a ball, a box or a disc on legs one of those (`ball_solid`, `box_solid`, `legged_solid`); one that lies there, as
+    a banana does, is as deep as it is thick (`_depth_ratio`).
 
     Raises:
         ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
@@ -124,6 +127,7 @@ def make_solid(
             round_solid(mask, camera, rays, options=options.revolution)
             or ball_solid(mask, camera, rays, options=options.ball)
             or box_solid(mask, camera, rays, options=options.box)
+            or legged_solid(mask, camera, options=options.legs)
         )
         if found is not None:
             return _closed(mask, found[0], np.minimum(found[1], table), found[2], camera, entity, options)

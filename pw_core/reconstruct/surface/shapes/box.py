@@ -12,7 +12,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.gaussians import F64, Camera
-from pw_core.reconstruct.surface.silhouette import Silhouette
+from pw_core.reconstruct.surface.shapes.silhouette import Silhouette
 from pw_core.reconstruct.types import Mask
 
 

@@ -8,8 +8,8 @@ import pytest
 import trimesh
 
 from pw_core.gaussians import F64, Camera
-from pw_core.reconstruct.surface.box import Box, box_solid, find_box
 from pw_core.reconstruct.surface.inflate import make_solid, pixel_centres
+from pw_core.reconstruct.surface.shapes.box import Box, box_solid, find_box
 from pw_core.reconstruct.types import Mask
 from support.ball_photo import ball_config, ball_mask, camera
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pw_core.gaussians import F64, Camera
-from pw_core.reconstruct.surface.silhouette import Silhouette
+from pw_core.reconstruct.surface.shapes.silhouette import Silhouette
 from pw_core.reconstruct.types import Mask
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from pw_core.gaussians import F64, Camera
 from pw_core.reconstruct.surface.inflate import pixel_centres
-from pw_core.reconstruct.surface.revolution import find_revolution, round_solid
+from pw_core.reconstruct.surface.shapes.revolution import find_revolution, round_solid
 from pw_core.reconstruct.types import Mask
 
 CAMERA = Camera.above_table(height_m=0.26, pitch_deg=22, hfov_deg=40, width=400, height=220)

@@ -80,7 +80,7 @@ def find_revolution(
     """The largest solid of revolution within a mask (H, W) of a thing that stands on z = 0; None where its lowest row
     shows no table."""
     rows = np.flatnonzero(mask.any(axis=1))
-    column = _symmetry_column(mask)
+    column = symmetry_column(mask)
     ray = camera.rays(np.array([[column, rows[-1] + 1.0]]))[0]
     if ray[2] > -1e-6:
         return None
@@ -106,7 +106,7 @@ def find_revolution(
     return fit(low, fine=True)
 
 
-def _symmetry_column(mask: Mask) -> float:
+def symmetry_column(mask: Mask) -> float:
     """The column [px] about which most of the mask mirrors onto itself."""
     columns = np.flatnonzero(mask.any(axis=0))
     part = mask[:, columns[0] : columns[-1] + 1].astype(np.float32)
@@ -192,11 +192,11 @@ def round_solid(
     front, back = cut(found, mask, camera, options=options)
     hit = np.isfinite(front)
     thin = max(options.part_px, round(options.thin_ratio * float(np.sqrt(mask.sum()))))
-    bulk = _opened(mask, thin)
+    bulk = opened(mask, thin)
     missed, near = ndimage.distance_transform_edt(~hit, return_indices=True)
     if not bulk.any() or (missed[bulk] <= options.part_px).mean() < options.least_covered:
         return None
-    part = _opened(np.asarray(mask & ~hit), options.part_px)
+    part = opened(np.asarray(mask & ~hit), options.part_px)
     front, back = (np.where(part, found.x / rays[..., 0], d[tuple(near)]) for d in (front, back))
     inner = np.asarray(ndimage.distance_transform_edt(part)) - 0.5  # to the outline, not to the next pixel's middle
     widest = ndimage.maximum_filter(inner, 2 * thin + 1)
@@ -214,7 +214,7 @@ def _has_foot(r: Revolution, o: RevolutionOptions) -> bool:
     return bool(r.radii[0] > o.broad_foot_ratio * widest or not round_above)
 
 
-def _opened(mask: Mask, radius: int) -> Mask:
+def opened(mask: Mask, radius: int) -> Mask:
     """Without what is thinner than twice the radius [px]."""
     import cv2
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from pw_core.reconstruct.surface.ball import find_ball
+from pw_core.reconstruct.surface.shapes.ball import find_ball
 from support.ball_photo import CENTRE, RADIUS, ball_mask, camera
 
 

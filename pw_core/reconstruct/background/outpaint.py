@@ -37,7 +37,7 @@ class OutpaintOptions:
     blurs_px: tuple[float, ...] = (2.0, 4.0, 8.0, 16.0, 32.0)
     """Standard deviations of the blur of what stands behind the table [px of the photo]: the further from what is
     known, the less a copy is to be taken for a thing."""
-    blur_ratio: float = 0.03
+    blur_ratio: float = 0.05
     """Such a blur, over the distance from the photo's border."""
     far_blur_ratio: float = 0.7
     """The same, over the distance from the border of the picture that goes on."""

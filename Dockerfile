@@ -31,5 +31,5 @@ RUN bash scripts/container/enter.sh make setup && mkdir -p out && rm -rf ~/.cach
 # --- what is run -------------------------------------------------------------------------------------------------------
 FROM built AS run
 VOLUME /home/pw/perpetual_wonder/out
-ENTRYPOINT ["bash", "scripts/container/enter.sh"]
+ENTRYPOINT ["bash", "/home/pw/perpetual_wonder/scripts/container/enter.sh"]
 CMD ["pw", "doctor"]

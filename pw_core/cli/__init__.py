@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import typer
 
 from pw_core.cli.doctor import doctor
@@ -29,4 +32,11 @@ for _command in (*_making, *_keeping):
 
 def main() -> None:
     """Entry point of the `pw` script."""
+    usual = warnings.formatwarning
+
+    def told(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> str:
+        """What is for the user, without the line of code that says it."""
+        return f"warning: {message}\n" if category is UserWarning else usual(message, category, *where, **more)
+
+    warnings.formatwarning = told
     app()

@@ -6,14 +6,16 @@ what went wrong. Progress and warnings go to standard error as they do without.
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
 import io
 import json
+import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from contextvars import ContextVar
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args, get_origin
 
 import typer
 
@@ -62,11 +64,26 @@ def with_json(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(status)
 
     known = inspect.signature(command, eval_str=True)
+    known = known.replace(parameters=[p.replace(annotation=_literal(p.annotation)) for p in known.parameters.values()])
     option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
     del wrapped.__wrapped__  # typer would look at the command's own signature
     wrapped.__dict__["__signature__"] = known.replace(parameters=[*known.parameters.values(), option])
     wrapped.__annotations__ = {n: p.annotation for n, p in known.parameters.items()} | {"as_json": JsonOption}
     return wrapped
+
+
+def _literal(annotation: Any) -> Any:
+    """The same option with the brackets of its help as they are: a unit, not Rich's markup."""
+    if get_origin(annotation) is not Annotated:
+        return annotation
+    kind, *metadata = get_args(annotation)
+    shown = []
+    for each in metadata:
+        if getattr(each, "help", None):
+            each = copy.copy(each)
+            each.help = re.sub(r"\\*\[", r"\\[", each.help)
+        shown.append(each)
+    return Annotated[(kind, *shown)]
 
 
 def _plain(value: Any) -> Any:

@@ -71,7 +71,7 @@ def test_every_command_s_module_reports_what_it_finds() -> None:
 
 
 def test_commands_that_take_long_have_a_bar_with_an_eta() -> None:
-    takes_long = {"reconstruct", "rollout", "refine", "run", "export", "check"}
+    takes_long = {"reconstruct", "rollout", "refine", "run", "export", "check", "inspect", "background", "entity"}
     for each in app.registered_commands:
         command = inspect.getclosurevars(each.callback).nonlocals["command"]
         shown = re.search("(progress|refine)_bar", inspect.getsource(inspect.getmodule(command)))
@@ -85,6 +85,21 @@ def test_an_error_is_json_too(store: Path) -> None:
 
 def test_completion_is_offered() -> None:
     assert "--install-completion" in RUNNER.invoke(app, ["--help"]).output
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [("rollout", "[s]; 0: the round's"), ("view", "[degrees]"), ("new", "[px of the photo]"),
+     ("inspect", "[m] of a unit"), ("refine", "Stamp [s] of"), ("entity", "is put [m]")],
+)  # fmt: skip
+def test_help_shows_units(command: str, shown: str) -> None:
+    said = RUNNER.invoke(app, [command, "--help"], env={"COLUMNS": "200", "TERMINAL_WIDTH": "200"}).output
+    assert shown in " ".join(said.split()) and "\\[" not in said
+
+
+def test_a_warning_is_a_line_of_its_own(tmp_path: Path) -> None:
+    code = "import warnings, pw_core.cli as c; c.app = lambda: warnings.warn('mind this', stacklevel=2); c.main()"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stderr == "warning: mind this\n"
 
 
 def test_help_loads_nothing_heavy() -> None:

@@ -121,7 +121,8 @@ def read_usd(path: Path) -> Read:
 
 def read_usd_elsewhere(path: Path) -> Read:
     """With tinyusdz, which shares no code with OpenUSD: it decodes the file, and its text is what is compared, since
-    its Python side gives no arrays."""
+    its Python side gives no arrays. Release 0.9.4 stops in the middle of arrays, and leaves out later ones, once a part
+    of the file has some ten million characters: frames that are not whole are not in `times`, colours may be None."""
     import tinyusdz
 
     stage = tinyusdz.load(str(path))
@@ -135,17 +136,27 @@ def read_usd_elsewhere(path: Path) -> Read:
         elif found := re.match(r"\s*(?:(\S+): |\S+\[\] (\S+) = )\[(.*)\]", line):
             code, name, numbers = found.groups()
             key = attribute if code else (*prim, name)
-            values = np.array(re.sub("[()]", "", numbers).split(","), np.float32)
-            arrays.setdefault(key, {})[float(code or 0)] = values
+            values = re.sub("[() ]", "", numbers).split(",")
+            whole = "" not in values
+            arrays.setdefault(key, {})[float(code or 0)] = np.array(values, np.float32) if whole else np.zeros(0)
     rate = stage.get_metadata("timeCodesPerSecond")
     bodies = [k for k in arrays if k[0] == "Points" and k[2] == "points"]
-    codes = sorted(arrays[bodies[0]])
+    splats = [("ParticleField3DGaussianSplat", each) for each in ("things", "background")]
+    placed = [*bodies, *((*each, "positions") for each in splats)]
+
+    def whole(key: tuple[str, str, str], code: float) -> bool:
+        own = arrays[key]
+        return bool(own[code].size) if code in own else len(own) == 1 and all(a.size for a in own.values())
+
+    codes = [c for c in sorted(arrays[bodies[0]]) if all(whole(k, c) for k in placed)]
 
     def at(name: str, code: float, keys: list[tuple[str, str, str]] | None = None) -> np.ndarray:
-        keys = keys or [("ParticleField3DGaussianSplat", each, name) for each in ("things", "background")]
+        keys = keys or [(*each, name) for each in splats]
         return np.concatenate([arrays[k].get(code, list(arrays[k].values())[-1]) for k in keys])
 
-    colors = 0.5 + SH_C0 * at("radiance:sphericalHarmonicsCoefficients", codes[-1]).reshape(-1, 3)
+    harmonics = "radiance:sphericalHarmonicsCoefficients"
+    known = all(whole((*each, harmonics), codes[-1]) for each in splats)
+    colors = 0.5 + SH_C0 * at(harmonics, codes[-1]).reshape(-1, 3) if known else None
     return Read(
         np.array(codes) / rate, np.array([at("points", c, bodies).reshape(-1, 3) for c in codes]),
         np.array([at("positions", c).reshape(-1, 3) for c in codes]), colors, at("opacities", codes[-1]),

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.errors import ErrorCode, RenderError
-from pw_core.gaussians import F32, F64, I64, SH_C0, Camera, quats_to_rotations
+from pw_core.gaussians import F32, F64, I64, Camera, quats_to_rotations
 from pw_core.limits import LIMITS, Limits
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene
 
@@ -239,10 +239,9 @@ class Appearance:
         ratio = None if ratio_of is None else ratio_of()
         if ratio is None:
             return self._colors
-        share = self._tensor(ratio[self._binding.index[:, 0]])
-        out = self._colors * share[:, None]
-        out[:, 0] += (share - 1) * (0.5 / SH_C0)  # colours are half a unit above their harmonics
-        return out
+        from pw_core.light.between import shaded
+
+        return shaded(self._colors, self._tensor(ratio[self._binding.index[:, 0]]))
 
     def _picture(
         self, drawn: Any, camera: Camera, prepared: Any, shade_of: Callable[[], Shade] | None

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numba import njit
 
-from pw_core.gaussians import F32
+from pw_core.gaussians import F32, SH_C0
 from pw_core.kernels.options import KERNEL
 from pw_core.scene import Entity, Light
 
@@ -77,6 +78,14 @@ class Between:
         _shaded(cells, np.ascontiguousarray(positions[:, 2]), self._size, self._owner, tops,
                 np.float32(o.least_rise), np.float32(o.full_rise), dark)  # fmt: skip
         return np.asarray(1 - dark[:, None] * self.light.key, np.float32)
+
+
+def shaded(sh: Any, share: Any) -> Any:
+    """Spherical harmonics (N, K, 3) of colours that are `share` (N, 3) times as bright: torch tensors of any device,
+    differentiable."""
+    out = sh * share[:, None]
+    out[:, 0] += (share - 1) * (0.5 / SH_C0)  # colours are half a unit above their harmonics
+    return out
 
 
 @njit(**KERNEL)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from pw_core.progress import Ask, no_question
-from pw_core.refine.model import Model
+from pw_core.refine.model import Drawn, Model
 from pw_core.refine.motion import Motion
 from pw_core.refine.photometric.shadow_gain import ShadowGain
 from pw_core.refine.tracking.film import Film
@@ -22,8 +22,7 @@ def figures(
     both, either = 0, 0
     for t in range(film.frames - 1, -1, -step):
         ask()
-        means, covariances = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
-        drawn = model.draw(means, covariances, film.cameras)
+        drawn = _drawn(model, motion, film, t)
         for v in range(len(film.cameras)):
             valid, masks = film.valid[v, t], film.masks[v, t]
             cover = np.clip(drawn.alpha[v].sum(-1, keepdims=True), 0, 1)
@@ -50,9 +49,7 @@ def errors_of_entities(
     sums, pixels = np.zeros((len(entities), len(motions))), np.zeros(len(entities))
     for t in range(film.frames - 1, -1, -step):
         ask()
-        drawn = [
-            model.draw(*model.gaussians_at(m.positions(model, t), m.rotations(t)), film.cameras) for m in motions
-        ]
+        drawn = [_drawn(model, m, film, t) for m in motions]
         for v in range(len(film.cameras)):
             gaps = []
             for d in drawn:
@@ -66,6 +63,13 @@ def errors_of_entities(
                 pixels[e.id] += where.sum()
                 sums[e.id] += [float(g[where].sum()) for g in gaps]
     return {e.name: tuple(sums[e.id] / pixels[e.id]) for e in entities if pixels[e.id]}
+
+
+def _drawn(model: Model, motion: Motion, film: Film, t: int) -> Drawn:
+    """The foreground in frame t through the film's cameras."""
+    positions = motion.positions(model, t)
+    placed = model.gaussians_at(positions, motion.rotations(t))
+    return model.draw(*placed, film.cameras, share=model.share(positions))
 
 
 def _decibel(sums: np.ndarray) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pw_core.gaussians import F32, F64, Camera, quats_to_rotations, sh_degree
+from pw_core.light.between import Between, shaded
 from pw_core.scene import AppearanceParameters, Scene
 
 
@@ -46,6 +47,9 @@ class Model:
         self.covariances = scene.foreground.covariances()
         self.own = self.binding.index[:, 0]
         self.entity_of = scene.entity_ids[self.own]
+        self._between: Between | None = None
+        if scene.light is not None and scene.light.key.any() and len(scene.entities) > 1:
+            self._between = Between(scene.rest, scene.entities, scene.light)
 
     def stretch(self, positions: F32, turns: dict[str, F64]) -> F32:
         """Deformation A of each particle, (J, 3, 3); rigid entities have their `turns` (3, 3), exactly."""
@@ -68,10 +72,17 @@ class Model:
         A = self.stretch(positions, turns) if stretch is None else self._turned(stretch.copy(), turns)
         return follow(self.binding, self.scene.rest, positions, A, self.covariances)
 
+    def share(self, positions: F32) -> F32 | None:
+        """Of the Gaussians' brightness at rest (N, 3), what shadows of other entities leave with particles at
+        `positions` [m] (J, 3); None where that is all."""
+        ratio = None if self._between is None else self._between.ratio(np.asarray(positions, np.float32))
+        return None if ratio is None else ratio[self.own]
+
     def draw(
-        self, means: F32, covariances: F32, cameras: tuple[Camera, ...], *, features: F32 | None = None
-    ) -> Drawn:
-        """The foreground through cameras of one size; features (N, K): more channels to blend."""
+        self, means: F32, covariances: F32, cameras: tuple[Camera, ...], *, features: F32 | None = None,
+        share: F32 | None = None,
+    ) -> Drawn:  # fmt: skip
+        """The foreground through cameras of one size; features (N, K): more channels to blend; share: see `share`."""
         import torch
 
         from pw_core.render import rasterize
@@ -84,8 +95,10 @@ class Model:
         if features is not None:
             channels = np.concatenate([channels, features], axis=1)
         with torch.no_grad():
+            sh = tensor(self.appearance.sh)
             out = rasterize(
-                tensor(means), None, None, torch.sigmoid(tensor(self.appearance.opacities)), tensor(self.appearance.sh),
+                tensor(means), None, None, torch.sigmoid(tensor(self.appearance.opacities)),
+                sh if share is None else shaded(sh, tensor(share)),
                 tensor(np.stack([c.viewmat for c in cameras])), tensor(np.stack([c.K for c in cameras])),
                 cameras[0].width, cameras[0].height, covars=tensor(covariances),
                 sh_degree=sh_degree(self.appearance.sh), features=tensor(channels), render_depth="expected",

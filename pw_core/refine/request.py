@@ -43,7 +43,7 @@ def request(
     for t in range(count):
         ask()
         means, covariances = gaussians(t)
-        drawn = model.draw(means, covariances, cameras)
+        drawn = model.draw(means, covariances, cameras, share=model.share(trajectory.positions[t]))
         cover = np.clip(drawn.alpha.sum(-1, keepdims=True), 0, 1)
         for i in range(v):
             frames[i, t] = np.clip((drawn.rgb[i] + (1 - cover[i]) * shadow_gain.plain(i, frame=t)) * 255 + 0.5, 0, 255)

@@ -51,12 +51,15 @@ def corrected_colors(
     gaps: list[F64] = []
     for t in frames:
         ask()
-        placed = model.gaussians_at(motion.positions(model, t), motion.rotations(t))
+        positions = motion.positions(model, t)
+        placed, share = model.gaussians_at(positions, motion.rotations(t)), model.share(positions)
+        # A change of colour is in the shadows that the colour is in: alike in all channels, or by their mean.
+        shown = values if share is None else values * share.mean(1, keepdims=True)
         for v, camera in enumerate(film.cameras):
             where = film.valid[v, t] & (film.masks[v, t] > 0)
             if not where.any():
                 continue
-            drawn = model.draw(*placed, (camera,), features=values)
+            drawn = model.draw(*placed, (camera,), features=shown, share=share)
             cover = np.clip(drawn.alpha[0].sum(-1, keepdims=True), 0, 1)
             assert drawn.features is not None
             gap = film.rgb[v, t] - drawn.rgb[0] - (1 - cover) * shadow_gain.plain(v, frame=t)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pw_core.gaussians import F32, F64
+from pw_core.light.between import shaded
 from pw_core.refine.model import Model
 from pw_core.refine.motion import Motion
 from pw_core.refine.photometric.losses import mean_over, picture_error
@@ -142,6 +143,7 @@ class PhotometricOptimizer:
         self._onehot = self._tensor(np.eye(len(scene.entities), dtype=np.float32)[model.entity_of])
         self._raw0 = self.raw.detach().clone()
         self._stretches: dict[int, Tensor] = {}
+        self._shares: dict[int, Tensor | None] = {}
         self._adam = torch.optim.Adam(
             self._groups(span), betas=options.adam_betas, fused=model.device != "cpu"
         )
@@ -211,6 +213,20 @@ class PhotometricOptimizer:
             blended = blended + w[..., None] * A[j]
         return means, blended @ self._covariances @ blended.mT
 
+    def colors(self, frames: list[int]) -> Tensor:
+        """Spherical harmonics of those frames [B, N, K, 3], or of all alike (N, K, 3): under the shadows that entities
+        cast on each other in the simulation."""
+        import torch
+
+        for t in frames:
+            if t not in self._shares:
+                share = self.model.share(self.motion.trajectory.positions[t])
+                self._shares[t] = None if share is None else self._tensor(share)
+        shares = [self._shares[t] for t in frames]
+        if all(s is None for s in shares):
+            return self.sh
+        return torch.stack([self.sh if s is None else shaded(self.sh, s) for s in shares])
+
     def opacity(self, t: int) -> Tensor:
         """0 to 1 (N,), in frame t."""
         import torch
@@ -260,7 +276,7 @@ class PhotometricOptimizer:
 
         view = self._views[v]
         out = rasterize(
-            means, None, None, opacity, self.sh, view.viewmat, view.K, view.width, view.height,
+            means, None, None, opacity, self.colors(frames), view.viewmat, view.K, view.width, view.height,
             covars=covars, sh_degree=math.isqrt(self.sh.shape[1]) - 1, features=self._onehot,
         )  # fmt: skip
         assert out.features is not None

@@ -124,9 +124,10 @@ def _start_from_last(motion: Motion, t: int) -> None:
 def _shoot(
     model: Model, film: Film, motion: Motion, t: int, pool: ThreadPoolExecutor, *, stretch: F32 | None = None
 ) -> Shot:
-    means, covariances = model.gaussians_at(motion.positions(model, t), motion.rotations(t), stretch=stretch)
+    positions = motion.positions(model, t)
+    means, covariances = model.gaussians_at(positions, motion.rotations(t), stretch=stretch)
     at = pool.map(lambda camera: camera.project(means), film.cameras)
-    return Shot(means, model.draw(means, covariances, film.cameras), list(at))
+    return Shot(means, model.draw(means, covariances, film.cameras, share=model.share(positions)), list(at))
 
 
 def _of(found: Correspondences, which: np.ndarray) -> Correspondences:

@@ -75,3 +75,27 @@ def test_the_loss_has_the_gradient_that_finite_differences_see(spotted) -> None:
             down = float(optimizer.loss(at)[0])
             x += step * ways[n]
         assert slope == pytest.approx((up - down) / (2 * step), rel=1e-5, abs=1e-8), n
+
+
+def test_colours_are_found_under_the_shadows_of_the_frame(spotted, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where another thing halves the light in every second frame, colours as they are explain frames drawn so."""
+    scene, cameras = spotted
+    model = Model(scene, scene.initial_appearance())
+    trajectory = still(scene)
+    shares = [None if t % 2 else np.full((len(scene.foreground), 3), 0.5, np.float32) for t in range(FRAMES)]
+    trajectory.positions[:, 0, 0] += 1e-7 * np.arange(FRAMES)  # by which a frame is known
+    monkeypatch.setattr(
+        model, "share", lambda p: shares[int(np.abs(trajectory.positions[:, 0, 0] - p[0, 0]).argmin())]
+    )
+    frames, masks = filmed(scene, cameras, trajectory.positions)
+    covered = masks > 0
+    frames[:, ::2] = np.where(covered[:, ::2, ..., None], frames[:, ::2] * 0.5, frames[:, ::2]).astype(frames.dtype)
+    film = Film.scaled(cameras, frames, np.ones(masks.shape, bool), masks, width=96, weights=(1, 1, 1))
+    shadow_gain = ShadowGain(scene, model.appearance, film.cameras, trajectory.positions, device="cpu")
+    optimizer = PhotometricOptimizer(model, film, Motion.start(model, trajectory, nodes=8), shadow_gain)
+    loss, psnr = optimizer.loss([2, 3])
+    assert psnr > 24
+    loss.backward()
+    assert optimizer.sh.grad is not None and optimizer.sh.grad.abs().max() > 0
+    optimizer._shares = dict.fromkeys(range(FRAMES))
+    assert optimizer.loss([2, 3])[1] < psnr - 6

@@ -6,7 +6,6 @@ what went wrong. Progress and warnings go to standard error as they do without.
 
 from __future__ import annotations
 
-import copy
 import functools
 import inspect
 import io
@@ -15,7 +14,7 @@ import re
 from collections.abc import Callable
 from contextlib import redirect_stdout
 from contextvars import ContextVar
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any
 
 import typer
 
@@ -64,7 +63,8 @@ def with_json(command: Callable[..., None]) -> Callable[..., None]:
             raise typer.Exit(status)
 
     known = inspect.signature(command, eval_str=True)
-    known = known.replace(parameters=[p.replace(annotation=_literal(p.annotation)) for p in known.parameters.values()])
+    for parameter in known.parameters.values():
+        _show_brackets(parameter.annotation)
     option = inspect.Parameter("as_json", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=JsonOption)
     del wrapped.__wrapped__  # typer would look at the command's own signature
     wrapped.__dict__["__signature__"] = known.replace(parameters=[*known.parameters.values(), option])
@@ -72,18 +72,11 @@ def with_json(command: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-def _literal(annotation: Any) -> Any:
-    """The same option with the brackets of its help as they are: a unit, not Rich's markup."""
-    if get_origin(annotation) is not Annotated:
-        return annotation
-    kind, *metadata = get_args(annotation)
-    shown = []
-    for each in metadata:
+def _show_brackets(annotation: Any) -> None:
+    """Of an option's help: they hold units, and are not Rich's markup. Twice is once: commands share options."""
+    for each in getattr(annotation, "__metadata__", ()):
         if getattr(each, "help", None):
-            each = copy.copy(each)
             each.help = re.sub(r"\\*\[", r"\\[", each.help)
-        shown.append(each)
-    return Annotated[(kind, *shown)]
 
 
 def _plain(value: Any) -> Any:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from geometry_msgs.msg import PoseStamped
 from plyfile import PlyData
-from sensor_msgs.msg import PointCloud2
+from sensor_msgs.msg import CameraInfo, PointCloud2
 
 from pw_core.actions import parse_action
 from pw_core.errors import ErrorCode
@@ -35,7 +35,8 @@ def node(tmp_path_factory, start_node):
     store = tmp_path_factory.mktemp("exporting") / "store"
     World(store).adopt(ball_scene())
     return start_node(
-        store=str(store), scene="ball", view_rate=30.0, world_factory="support.fake_world:FakeWorld"
+        store=str(store), scene="ball", view_rate=30.0, frame_prefix="wonder/",
+        world_factory="support.fake_world:FakeWorld",
     )  # fmt: skip
 
 
@@ -170,6 +171,18 @@ def test_the_path_of_a_prediction_is_its_centroids_way_with_rising_stamps(world)
     ys = [p.pose.position.y for p in paths[-1].poses]
     assert np.all(np.diff(stamps) > 0) and ys[-1] - ys[0] == pytest.approx(0.2, abs=1e-3)
     world.node.destroy_subscription(made)
+
+
+def test_a_frame_prefix_is_in_pictures_headers_and_nowhere_else(world) -> None:
+    got: list = []
+    made = listen(world, CameraInfo, "view/photo/camera_info", got)
+    until(lambda: got)
+    world.node.destroy_subscription(made)
+    view = world.call("RenderView", format="jpeg")
+    assert got[-1].header.frame_id == view.compressed.header.frame_id == "wonder/photo_optical"
+    world.rollout([WIND], 0.1)
+    track = world.result(20).tracks[0]
+    assert (track.name, track.header.frame_id) == ("ball", "world")
 
 
 def test_predicted_poses_rise_to_the_end(world) -> None:

@@ -82,7 +82,7 @@ def with_splats(
         solid, own, config, volume_m3=body.volume_m3, count=body.count, options=options.bind
     )  # fmt: skip
     progress("putting it into the scene", 0.9)
-    _check_apart(scene, name, bound.positions, bound.spacing_m, options)
+    _check_apart(scene, name, bound.positions, float(np.min(bound.spacing_m)), options)
     alone = assemble(scene.config.model_copy(update={"entities": (config,)}), [body], [bound], scene.background)
     config_of_all = scene.config.model_copy(update={"entities": (*scene.config.entities, config)})
     return replace(_joined(scene, alone), config=config_of_all)

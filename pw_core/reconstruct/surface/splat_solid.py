@@ -150,7 +150,7 @@ def _with_foot(shell: Cells, o: SplatSolidOptions) -> Cells:
         return shell
     high = used[0] + max(o.foot_voxels, round(o.foot_share * (used[-1] - used[0] + 1)))
     lowest = shell[:, :, used[0] : high + 1]
-    floor = _filled(lowest.any(axis=2), o.most_gap_voxels)
+    floor = _filled(np.asarray(lowest.any(axis=2)), o.most_gap_voxels)
     counts = lowest.sum(axis=(0, 1))
     out = shell.copy()
     out[:, :, used[0] + int(np.argmax(counts >= counts.max() / 2))] |= floor

@@ -112,7 +112,10 @@ class Frames:
             return ""
         import yaml
 
-        known = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        try:
+            known = yaml.safe_load(self._buffer.all_frames_as_yaml()) or {}
+        except yaml.YAMLError:  # a frame of a name that tf2 does not quote
+            return ""
         parents = {name: str(known[name].get("parent", "")) for name in own & set(known)}
         taken = sorted(f"{name} (below {p})" for name, p in parents.items() if p and p != self.frame_id)
         if not taken:

@@ -94,3 +94,5 @@ def test_a_name_that_a_robot_has_too_is_told_with_what_helps(frames, make_frames
     told = frames.contested()
     assert "ball (below gripper), photo_optical (below head)" in told and "frame_prefix" in told
     assert prefixed.contested() == ""
+    frames._buffer.frames = "a: b: {"
+    assert frames.contested() == ""

@@ -41,7 +41,8 @@ class LooksPanel:
         self.drawn: Any = gui.add_dropdown(
             "drawn by", [HERE, THERE], initial_value=HERE,
             hint="This machine's pictures need no GPU in the browser, and have shadows and all that depends on the "
-            "view; the browser's own Gaussians turn without delay where it has a GPU.",
+            "view; smaller and coarser while the camera moves. The browser's own Gaussians turn without delay where it "
+            "has a GPU.",
         )  # fmt: skip
         self.kind: Any = gui.add_dropdown("what", ["colours", "depth"], initial_value="colours")
         self.particles: Any = gui.add_checkbox("particles", False)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from pw_core.gaussians import Camera
 from pw_core.reconstruct.background.lift import background_gaussians, fill, hidden_region
+from pw_core.reconstruct.background.table import on_table
 from support.ball_photo import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo, camera, pixel_rays
 
 
@@ -91,3 +92,14 @@ def test_beyond_the_photo_the_room_is_no_second_one() -> None:
     bright = found.colors()[aside]
     assert len(bright) > 20
     assert bright.mean() < 0.45 and bright.max() < 0.7  # mirrored: the window again
+
+
+def test_a_table_goes_on_towards_the_camera_as_a_table() -> None:
+    config, own = ball_config(), camera()
+    table = on_table(config, own)
+    photo = np.where(table[..., None], (170, 120, 60), (40, 60, 200)).astype(np.uint8)
+    found, _ = background_gaussians(photo, config, own)
+    uv = own.project(found.means.astype(np.float64))[0]
+    red, _, blue = found.colors().T
+    near = (np.abs(found.means[:, 2]) < 0.02) & (found.means[:, 0] < config.table.edge_m) & (uv[:, 1] > HEIGHT + 4)
+    assert near.sum() > 500 and (red[near] > blue[near]).all()  # the photo mirrored whole: the backdrop on the table

@@ -36,8 +36,8 @@ HOST = "127.0.0.1"
 class StudioOptions:
     """What the page looks like, and how often it hears of what runs."""
 
-    light: float = 3.0
-    """Of what is drawn over the pictures: as bright as its own colour (pi in three.js)."""
+    light: float = 1.8
+    """Of what is drawn over the pictures: three.js maps tones, more is pale and less is brown."""
     told_s: float = 0.2
     """Between two tellings [s] of how far a job is: each has the panel laid out anew."""
 

@@ -212,7 +212,7 @@ class ActingPanel:
     def _draw_arrow(self, start: F64, end: F64) -> None:
         """What the hand did, until the next."""
         self._arrow = self.room.server.scene.add_arrows(
-            "/hand", np.array([[start, end]], np.float32), colors=(255, 120, 40), shaft_radius=0.002,
+            "/hand", np.array([[start, end]], np.float32), colors=(255, 50, 0), shaft_radius=0.002,
             head_radius=0.006, head_length=0.012,
         )  # fmt: skip
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +17,8 @@ from pw_core.reconstruct.ground.plane import PlaneOptions, upright
 from pw_core.reconstruct.ground.world_frame import transformed
 from pw_core.reconstruct.types import Posed
 from pw_core.scene import Scene
+
+OWN_UP = "the cameras' own up on average: tell it by up"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,11 +117,14 @@ def settled(scene: Scene, plane: dict[str, Any], first: Camera) -> tuple[Scene, 
     return _moved_up(scene, float(by)), told
 
 
-def falling_doubts(config: SceneConfig) -> list[str]:
-    """What nothing holds where there is no table."""
+def level_doubts(config: SceneConfig, plane: Mapping[str, Any] | None = None) -> list[str]:
+    """Without a table: up that is no more than how cameras were held (`plane`: the report of `to_level_frame`), and
+    what nothing holds."""
     if config.has_table:
         return []
-    return [
+    tilted = plane is not None and plane["up_from"] == OWN_UP
+    guessed = ["gravity is guessed: the cameras do not tell what is up; give up, or pictures from more places"]
+    return guessed * tilted + [
         f"entity '{e.name}': there is no table (ground: none) and it is not fixed: it falls; say how it is held (fixed)"
         for e in config.entities if e.fixed == "no" and not e.tool and not e.above
     ]  # fmt: skip
@@ -143,7 +149,7 @@ def _up(
     if up is not None:
         return up, "cameras held level"
     mean = ups.mean(0)
-    return mean / np.linalg.norm(mean), "the cameras' own up on average: tell it by up"
+    return mean / np.linalg.norm(mean), OWN_UP
 
 
 def _axes(up: F64, ahead: F64, instead: F64) -> F64:

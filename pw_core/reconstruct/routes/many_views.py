@@ -18,7 +18,7 @@ from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.fill import HiddenRegionOptions, fill_hidden_region
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
-from pw_core.reconstruct.ground.level import LevelOptions, falling_doubts, settled, to_level_frame
+from pw_core.reconstruct.ground.level import LevelOptions, level_doubts, settled, to_level_frame
 from pw_core.reconstruct.ground.metre import metre_by_entity
 from pw_core.reconstruct.ground.world_frame import WorldFrameOptions, to_world_frame, transformed
 from pw_core.reconstruct.inputs import Inputs
@@ -123,7 +123,7 @@ def reconstruct_many(
     figures["psnr_lost_by_the_move_db"] = figures["train"]["psnr_db"] - figures["bound"]["psnr_db"]
     order = sorted(posed.views, key=lambda v: v.name != placed.prompt)
     scene, plane = replace(scene, cameras=tuple(_named(v.camera) for v in order)), placed.plane
-    told = {"doubts": falling} if (falling := falling_doubts(config)) else {}
+    told = {"doubts": doubts} if (doubts := level_doubts(config, placed.plane)) else {}
     scene = replace(
         scene, provenance={
             "method": f"many views: {inputs.route}", "inputs": inputs.account,

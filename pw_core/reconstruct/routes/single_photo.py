@@ -27,7 +27,7 @@ from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with
 from pw_core.reconstruct.background.table import TableOptions, on_table
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.photo_skin import SkinOptions, bound_skin, photo_skin
-from pw_core.reconstruct.ground.level import camera_by_up, distance_of, falling_doubts
+from pw_core.reconstruct.ground.level import camera_by_up, distance_of, level_doubts
 from pw_core.reconstruct.ground.metre import depth_by_diameter
 from pw_core.reconstruct.ground.table_edge import table_edge_doubts
 from pw_core.reconstruct.image import check_photo, working_size, working_valid
@@ -239,7 +239,7 @@ def _doubts(seen: View, masks: list[Mask], scene: Scene, scale: float) -> list[s
         text for m, e in zip(masks, scene.config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)
     ]  # fmt: skip
     if not scene.config.has_table:
-        return of_masks + falling_doubts(scene.config)
+        return of_masks + level_doubts(scene.config)
     of_camera = table_edge_doubts(seen.image, masks, seen.camera, scene.config)
     return of_masks + of_camera + size_doubts(scene.entities, scene.config.camera.height_m)
 

@@ -16,7 +16,7 @@ from pw_core.reconstruct.background.ground_texture import fill_texture
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound
 from pw_core.reconstruct.ground.depth_unit import DepthUnitOptions, check_height
-from pw_core.reconstruct.ground.level import falling_doubts, settled, to_level_frame
+from pw_core.reconstruct.ground.level import level_doubts, settled, to_level_frame
 from pw_core.reconstruct.ground.plane import find_plane
 from pw_core.reconstruct.ground.world_frame import to_world_frame
 from pw_core.reconstruct.inputs import ViewInput
@@ -127,7 +127,7 @@ def lift_rgbd(
         standing = standing | {"points": "depth around what stands on it"}
     else:
         scene, standing = settled(scene, standing, camera)
-    told = {"doubts": falling} if (falling := falling_doubts(config)) else {}
+    told = {"doubts": falling} if (falling := level_doubts(config)) else {}
     return replace(
         scene, provenance={
             "method": "RGB-D lift", "plane": standing, **told,

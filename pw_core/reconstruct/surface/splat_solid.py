@@ -7,8 +7,9 @@ its mouth is an opening, not a gap. What was closed that is no matter of course 
 
 from __future__ import annotations
 
+import itertools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,6 +36,14 @@ class SplatSolidOptions:
     """Of the Gaussians at either end of each axis that say nothing of the size, for they may be floaters."""
     stray_reach: float = 0.1
     """Of the size that the others say: what is further beyond them is a floater."""
+    neighbour: int = 4
+    """Whose distance says how dense Gaussians lie."""
+    dense_share: float = 0.25
+    """Of the Gaussians, those that lie densest: the thing's, unless floaters are more than three times as many."""
+    alone_ratio: float = 8.0
+    """A Gaussian with its neighbour further than so many times as far as theirs, ..."""
+    alone_sizes: float = 4.0
+    """... and further than so many of its own standard deviations, is a floater: plain surfaces have few, but large."""
     spread: float = 0.7
     """Standard deviation of the drawn points, in the Gaussian's: their shell is about where it is half opaque."""
     points: tuple[int, int] = (6, 400)
@@ -60,6 +69,8 @@ class SplatSolidOptions:
     """Further from the shell than this, the solid's outside is the lid of an opening, not a gap between Gaussians."""
     least_lid_voxels: int = 8
     """Area of the lid of what was filled, that is worth a word."""
+    most_points: int = 2_000_000
+    """Drawn at once, for memory: large Gaussians have many each."""
     margin_voxels: int = 2
     """Round the box, beside the widest gap."""
     smoothing_voxels: float = 0.8
@@ -92,8 +103,9 @@ def solid_within(
     low, high = low - margin, high + margin
     shape = tuple(int(n) for n in np.ceil((high - low) / step))
     shell = np.zeros(shape, bool)
-    index = np.floor((_points(dense, step, options) - low) / step).astype(np.int64)
-    shell[tuple(index[((index >= 0) & (index < shape)).all(axis=1)].T)] = True
+    for points in _points(dense, step, options):
+        index = np.floor((points - low) / step).astype(np.int64)
+        shell[tuple(index[((index >= 0) & (index < shape)).all(axis=1)].T)] = True
     shell = _with_foot(largest_component(ndimage.binary_dilation(shell)) & shell, options)
     solid, told = _closed(shell, step, fill, options)
     within = _within(solid, shell)
@@ -124,23 +136,39 @@ def without_strays(
     dense = splats[1 / (1 + np.exp(-splats.opacities.astype(np.float64))) >= options.least_opacity]
     if len(dense) == 0:
         raise _failed(name, f"none of its {len(splats)} Gaussians has an opacity of {options.least_opacity:g} or more")
+    dense = _touching(dense, options)
     ends = [options.stray_share, 1 - options.stray_share]
     low, high = np.quantile(dense.means.astype(np.float64), ends, axis=0)
     low, high = low - options.stray_reach * (high - low), high + options.stray_reach * (high - low)
     return dense[((dense.means >= low) & (dense.means <= high)).all(axis=1)]
 
 
-def _points(splats: Gaussians, step: float, o: SplatSolidOptions) -> F64:
-    """Points (n, 3) of the Gaussians, the more of one the more voxels it covers."""
+def _touching(splats: Gaussians, o: SplatSolidOptions) -> Gaussians:
+    """Those that touch others, or lie about as dense as the densest: single ones in the air are of no surface."""
+    from scipy.spatial import cKDTree
+
+    if len(splats) <= o.neighbour:
+        return splats
+    distance = cKDTree(splats.means).query(splats.means, k=[o.neighbour + 1])[0][:, 0]
+    usual = float(np.quantile(distance, o.dense_share))
+    own = np.exp(splats.log_scales.max(axis=1).astype(np.float64))
+    return splats[(distance <= o.alone_ratio * usual) | (distance <= o.alone_sizes * own)]
+
+
+def _points(splats: Gaussians, step: float, o: SplatSolidOptions) -> Iterator[F64]:
+    """Points (n, 3) of the Gaussians, the more of one the more voxels it covers; some of the Gaussians at a time."""
     from scipy.spatial.transform import Rotation
 
     scales = np.exp(splats.log_scales.astype(np.float64))
     widest = np.sort(scales, axis=1)[:, 1:].prod(axis=1) / step**2
     counts = np.clip(np.ceil(4 * np.pi * widest), *o.points).astype(int)
-    which = np.repeat(np.arange(len(splats)), counts)
-    drawn = np.random.default_rng(o.seed).normal(size=(len(which), 3)) * o.spread * scales[which]
     turn = Rotation.from_quat(splats.quats[:, [1, 2, 3, 0]].astype(np.float64))
-    return np.asarray(splats.means[which] + turn[which].apply(drawn))
+    random = np.random.default_rng(o.seed)
+    part = np.cumsum(counts) // o.most_points
+    for begin, end in itertools.pairwise([*np.flatnonzero(np.diff(part, prepend=-1)), len(splats)]):
+        which = np.repeat(np.arange(begin, end), counts[begin:end])
+        drawn = random.normal(size=(len(which), 3)) * o.spread * scales[which]
+        yield np.asarray(splats.means[which] + turn[which].apply(drawn))
 
 
 def _with_foot(shell: Cells, o: SplatSolidOptions) -> Cells:

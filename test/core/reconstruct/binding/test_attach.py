@@ -60,6 +60,22 @@ def test_a_shell_of_gaussians_is_filled_with_particles_of_the_scenes_size(open_b
     assert (((own - [0.6, 0.2, 0.04]) / [0.033, 0.023, 0.043]) ** 2).sum(1).max() < 1
 
 
+def test_floaters_in_the_air_do_not_count_and_a_fog_of_them_is_refused() -> None:
+    scene, scan, rng = ball_scene(), egg(), np.random.default_rng(1)
+
+    def among(count: int, reach: float) -> Gaussians:
+        places = np.array([0.6, 0.2, reach]) + rng.uniform(-reach, reach, (count, 3))
+        one = scan[np.arange(count) % len(scan)]
+        return Gaussians.concatenate([scan, replace(one, means=places.astype(np.float32))])
+
+    alone = with_splats(scene, scan, name="egg", material=CLAY).entity("egg").volume_m3
+    for count, reach in ((200, 0.3), (4000, 0.3), (8000, 1.0)):
+        made = with_splats(scene, among(count, reach), name="egg", material=CLAY)
+        assert made.entity("egg").volume_m3 == pytest.approx(alone, rel=0.05)
+    with pytest.raises(ReconstructError):
+        with_splats(scene, among(100_000, 0.3), name="egg", material=CLAY)
+
+
 def test_what_was_there_is_untouched_and_what_is_new_lies_where_it_was_scanned() -> None:
     scene, scan = ball_scene(), egg()
     made = with_splats(scene, scan, name="egg", material=CLAY)

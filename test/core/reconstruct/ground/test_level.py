@@ -11,7 +11,7 @@ from pw_core.appearance import Appearance
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import ReconstructError, SceneError
 from pw_core.reconstruct import Inputs, ViewInput, reconstruct
-from pw_core.reconstruct.ground.level import camera_by_up, up_in_camera
+from pw_core.reconstruct.ground.level import OWN_UP, camera_by_up, level_doubts, up_in_camera
 from pw_core.scene import Scene
 from pw_core.simulate import Simulation
 from support.hanging_ball import RADIUS, camera, config, shot, shots
@@ -72,6 +72,13 @@ def test_a_photo_alone_does_not_tell_how_far_away_it_is() -> None:
     scene = reconstruct(config(mask, diameter_m=0.0, distance_m=0.4, fixed="no"), inputs)
     assert scene.entities[0].volume_m3 == pytest.approx(VOLUME, rel=0.1)
     assert any("falls" in d for d in scene.provenance["doubts"])
+
+
+def test_gravity_that_is_only_how_cameras_were_held_is_a_doubt() -> None:
+    base = config(np.eye(60, 80) > 0)
+    assert not level_doubts(base) and not level_doubts(base, {"up_from": "cameras held level"})
+    assert "gravity is guessed" in level_doubts(base, {"up_from": OWN_UP})[0]
+    assert not level_doubts(given(base, ground="table", camera={"height_m": 1, "pitch_deg": 5, "hfov_deg": 40}))
 
 
 def test_one_rgbd_picture_of_a_thing_that_hangs() -> None:

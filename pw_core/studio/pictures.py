@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -120,7 +121,7 @@ class Pictures:
                 looked = time.monotonic()
             clients = self.server.get_clients()
             self._seen = {i: self._seen.get(i, _Seen()) for i in clients}
-            busy = [self._safely(lambda i=i, c=c: self._serve(c, self._seen[i])) for i, c in clients.items()]
+            busy = [self._safely(partial(self._serve, c, self._seen[i])) for i, c in clients.items()]
             if not any(busy) and not self._safely(self._draw_ahead):
                 with self.shown.changed:
                     if not self._closed:

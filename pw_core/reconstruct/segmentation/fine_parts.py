@@ -100,15 +100,15 @@ def _of(photo: Rgb, mask: Mask, others: Mask, o: FinePartOptions) -> FineParts |
 def _matte(
     photo: Rgb, mask: Mask, others: Mask, size: float, o: FinePartOptions
 ) -> tuple[F32, F32, Mask] | None:  # fmt: skip
-    lab = cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB)
-    away = np.asarray(ndimage.distance_transform_edt(~mask))
+    lab: F32 = np.asarray(cv2.cvtColor(photo.astype(np.float32) / 255, cv2.COLOR_RGB2LAB), np.float32)
+    away: F32 = np.asarray(ndimage.distance_transform_edt(~mask), np.float32)
     fringe = _reach(lab, away, size, o)
     near = away <= fringe
     behind = _behind(photo, near | ndimage.binary_dilation(others, iterations=2), o)
     ground = cv2.cvtColor(behind / 255, cv2.COLOR_RGB2LAB)
     off = lab - ground
     much = np.linalg.norm(off, axis=-1)
-    low = np.maximum(o.least_difference, o.noise_ratio * _noise(lab, away - fringe, size, o))
+    low = np.maximum(o.least_difference, o.noise_ratio * _noise(lab, np.asarray(away - fringe, np.float32), size, o))
     free = ~ndimage.binary_dilation(others, iterations=2)
     stands_out = (much > low) & near & (away > 0) & free
     apart = stands_out & (away > o.least_px)

@@ -115,7 +115,9 @@ def find_legs(mask: Mask, top: Mask, camera: Camera, *, options: LegOptions = Le
             continue
         plain = s[(s[:, 0] < s[0, 0] - options.foot_rows * width) & (s[:, 2] < options.most_width * width)]
         long = len(plain) >= options.long_ratio * len(rows)
-        columns = np.polyval(np.polyfit(plain[:, 0], plain[:, 1], 1), s[:, 0]) if long else s[:, 1]
+        columns: F64 = s[:, 1]
+        if long:
+            columns = np.asarray(np.polyval(np.polyfit(plain[:, 0], plain[:, 1], 1), s[:, 0]), np.float64)
         depth = -camera.centre[2] / ray[2]
         foot = camera.centre + camera.rays(np.array([[columns[0], s[0, 0] + 1.0]]))[0] * depth
         foot[0] += width / 2 * depth / camera.K[0, 0]  # its middle, behind its near edge

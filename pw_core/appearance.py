@@ -220,9 +220,9 @@ class Appearance:
         if wanted is not self._shown:
             self._show(wanted)
         now = placed_positions(self.scene, physics)
+        means, covariances = self._following(now, physics)  # which puts `now` where it is drawn: before shadows
         ratio = None if self._between is None else beside(self._between.ratio, now)
         shade = None if self._caster is None else beside(self._caster.shade, now)
-        means, covariances = self._following(now, physics)
         prepared = self._prepare(camera)
         drawn = rasterize_over(
             prepared, self._tensor(means), None, None, self._opacities, self._shaded(ratio),

@@ -33,6 +33,22 @@ def test_only_the_background_s_part_of_a_pixel_is_shaded_alike_by_both_ways() ->
     assert np.abs(laid_over_on_cuda(*tensors, shade).numpy() - wanted)[inside].max() < 1e-5
 
 
+def test_shadows_fall_from_where_things_are_drawn_however_many_threads_there_are() -> None:
+    scene = lit_scene()
+    start, camera = scene.initial_physics(), scene.cameras[0]
+    positions = start.particles.positions + np.float32((0, 0, 0.02))  # drawn lower than it is
+    physics = replace(start, particles=replace(start.particles, positions=positions))
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1)
+        alone = Appearance(scene).render(camera, physics).rgb
+        torch.set_num_threads(8)
+        for _ in range(3):
+            np.testing.assert_array_equal(Appearance(scene).render(camera, physics).rgb, alone)
+    finally:
+        torch.set_num_threads(before)
+
+
 @pytest.mark.slow
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")

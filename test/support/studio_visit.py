@@ -82,12 +82,22 @@ def on_screen(studio: Studio, point: Any = None) -> tuple[float, float]:
     return float(x), float(y)
 
 
+def in_page(visit: Visit, studio: Studio) -> tuple[float, float]:
+    """Where the first thing is in the page [px]: viser draws fewer pixels than that where a browser is slow, and tells
+    a camera of so many."""
+    (client,) = studio.server.get_clients().values()
+    camera, size = browser_camera(client), visit.page.viewport_size
+    assert camera is not None and size is not None
+    x, y = on_screen(studio)
+    return x * size["width"] / camera.width, y * size["height"] / camera.height
+
+
 def drag(visit: Visit, studio: Studio, right_px: float, *, down_px: float = 0.0) -> str:
     """Drag the first thing; the id of the state that came of it."""
     settled(visit, studio)
     before, mouse = studio.room.state.id, visit.page.mouse
     for _ in range(TRIES):  # a slow browser may not have the thing where it is yet; the drag then turns the view
-        x, y = on_screen(studio)
+        x, y = in_page(visit, studio)
         mouse.move(x, y)
         visit.page.wait_for_timeout(200)
         mouse.down()

@@ -221,11 +221,10 @@ class Appearance:
             self._show(wanted)
         now = placed_positions(self.scene, physics)
         means, covariances = self._following(now, physics)  # which puts `now` where it is drawn: before shadows
-        ratio = None if self._between is None else beside(self._between.ratio, now)
         shade = None if self._caster is None else beside(self._caster.shade, now)
         prepared = self._prepare(camera)
         drawn = rasterize_over(
-            prepared, self._tensor(means), None, None, self._opacities, self._shaded(ratio),
+            prepared, self._tensor(means), None, None, self._opacities, self._shaded(now),
             covars=self._tensor(covariances), sh_degree=self._sh_degree, render_depth="expected",
             features=None if self._caster is None else self._all,
         )  # fmt: skip
@@ -233,10 +232,10 @@ class Appearance:
         rgb = self._picture(drawn, camera, prepared, shade)
         return View(rgb, drawn.depth[0, ..., 0].cpu().numpy(), drawn.alpha[0, ..., 0].cpu().numpy())
 
-    def _shaded(self, ratio_of: Callable[[], F32 | None] | None) -> Any:
-        """Colours (N, K, 3) of the bound Gaussians under the shadows that entities cast on each other: what that makes
-        of each particle's brightness is waited for."""
-        ratio = None if ratio_of is None else ratio_of()
+    def _shaded(self, now: F32) -> Any:
+        """Colours (N, K, 3) of the bound Gaussians under the shadows that entities, particles at [m] (J, 3), cast on
+        each other."""
+        ratio = None if self._between is None else self._between.ratio(now)
         if ratio is None:
             return self._colors
         from pw_core.light.between import shaded

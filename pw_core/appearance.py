@@ -17,7 +17,7 @@ from pw_core.limits import LIMITS, Limits
 from pw_core.scene import AppearanceParameters, PhysicsState, Scene
 
 if TYPE_CHECKING:
-    from pw_core.light.cast import Shade
+    from pw_core.light.occlusion import Shade
 
 
 @dataclass(frozen=True)
@@ -272,7 +272,7 @@ class Appearance:
             rgb, depth = prepared.picture()
             y, x = np.mgrid[: camera.height, : camera.width] + 0.5
             points = camera.unproject(np.stack([x, y], -1), depth.cpu().numpy().astype(np.float64))
-            places = receivers(points, self.scene.light.step_m)
+            places = receivers(points, self.scene.light)
             on_cpu = not rgb.is_cuda
             found = (rgb.numpy(), places) if on_cpu else (rgb, torch.from_numpy(places).to(rgb.device))
             self._grounds[prepared] = found

@@ -174,13 +174,49 @@ class Trajectory:
 
 
 @dataclass(frozen=True)
+class LitWall:
+    """The wall behind the table, which faces the things: where it stands, x_m [m], and as in `Light` the shares (3,) of
+    its brightness that lamp and room give, and what was observed of the shadows (E, R, C, 3), on cells of the light's
+    size whose rows go up (z) and columns to the left (y)."""
+
+    x_m: float
+    key: F64
+    ambient: F64
+    first: I64
+    observed: F32
+
+    @classmethod
+    def unlit(cls, x_m: float, *, entities: int) -> LitWall:
+        """One that nothing falls on."""
+        none = np.zeros(3)
+        return cls(x_m, none, none, np.zeros(2, np.int64), np.zeros((entities, 1, 1, 3), np.float32))
+
+    @property
+    def lit(self) -> bool:
+        """Whether things keep any of it off."""
+        return bool(np.any(self.key) or np.any(self.ambient))
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays, by name."""
+        return {
+            "x_m": np.array(self.x_m), "key": self.key, "ambient": self.ambient, "first": self.first,
+            "observed": self.observed,
+        }  # fmt: skip
+
+    @classmethod
+    def of(cls, arrays: dict[str, NDArray[Any]]) -> LitWall:
+        """From what `arrays` gave."""
+        return cls(**{**arrays, "x_m": arrays["x_m"].item()})
+
+
+@dataclass(frozen=True)
 class Light:
     """How bright the table is beside the things on it, as shares of its display colours by channel.
 
     direction (3,): unit, towards the lamp; softness: tangent of the lamp's half angle; key and ambient (3,): the shares
     that the lamp and the room give and that things can keep off. observed (E, R, C, 3): logarithm of what the photo
     shows over what is cast from the particles at rest, an entity each, on cells of step_m [m]; cell (r, c) is centred
-    on ((first[0] + r) * step_m, (first[1] + c) * step_m) in x and y.
+    on ((first[0] + r) * step_m, (first[1] + c) * step_m) in x and y. wall: None where nothing falls on one.
     """
 
     direction: F64
@@ -190,6 +226,7 @@ class Light:
     step_m: float
     first: I64
     observed: F32
+    wall: LitWall | None = None
 
     @property
     def casts(self) -> bool:
@@ -198,16 +235,21 @@ class Light:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All of it as arrays, by name."""
-        return {
+        out = {
             "direction": self.direction, "softness": np.array(self.softness), "key": self.key, "ambient": self.ambient,
             "step_m": np.array(self.step_m), "first": self.first, "observed": self.observed,
         }  # fmt: skip
+        wall = {} if self.wall is None else self.wall.arrays()
+        return out | {f"wall_{name}": a for name, a in wall.items()}
 
     @classmethod
     def of(cls, arrays: dict[str, NDArray[Any]]) -> Light:
         """From what `arrays` gave."""
-        plain = {k: arrays[k].item() for k in ("softness", "step_m")}
-        return cls(**{**arrays, **plain})
+        wall = {k.removeprefix("wall_"): v for k, v in arrays.items() if k.startswith("wall_")}
+        own = {k: v for k, v in arrays.items() if not k.startswith("wall_")}
+        plain = {k: own[k].item() for k in ("softness", "step_m")}
+        # Scenes that were stored without one have the shadows on their wall painted on it.
+        return cls(**{**own, **plain}, wall=LitWall.of(wall) if wall else None)
 
 
 @dataclass(frozen=True)

@@ -28,21 +28,25 @@ def _plain_table(color: str, pale: str, *, roughness: float) -> dict[str, Any]:
     return glazed(texture(mix(0.5 + 0.5 * worn, pale, color)), roughness=roughness)
 
 
-def _room(name: str, *, table: dict[str, Any], wall: str, at: float, height: float, pitch_deg: float) -> Stage:
+def _room(
+    name: str, *, table: dict[str, Any], wall: str, at: float, height: float, pitch_deg: float,
+    edge_m: float = EDGE, wall_m: float = WALL, lamp: tuple[float, float, float] = (0.25, 0.75, 0.85),
+    lamp_radiance: tuple[float, float, float] = (20.0, 19.0, 17.0),
+) -> Stage:  # fmt: skip
     """An empty table before a wall; the thing is to stand at x = `at` [m]."""
     import mitsuba as mi
 
-    stage = Stage(name, height=height, pitch_deg=pitch_deg, hfov_deg=40.0, table_edge=EDGE, pivot=(at, 0.0, 0.0),
+    stage = Stage(name, height=height, pitch_deg=pitch_deg, hfov_deg=40.0, table_edge=edge_m, pivot=(at, 0.0, 0.0),
                   focus=at, exposure=1.2, integrator={"type": "path", "max_depth": 6})  # fmt: skip
-    stage.props["table"] = (sheet((EDGE - 0.95, EDGE), (-0.7, 0.7)), {"bsdf": table})
-    stage.props["table_body"] = (box((EDGE - 0.95, -0.7, -0.03), (EDGE, 0.7, -0.0008)), {"bsdf": matte("#7a5a3c")})
+    stage.props["table"] = (sheet((edge_m - 0.95, edge_m), (-0.7, 0.7)), {"bsdf": table})
+    stage.props["table_body"] = (box((edge_m - 0.95, -0.7, -0.03), (edge_m, 0.7, -0.0008)), {"bsdf": matte("#7a5a3c")})
     pts = plane_points(200, 400, 2, 4)
     stain = 0.5 + 0.35 * fbm(pts, size=0.5, octaves=4, seed=3).reshape(200, 400)
     plaster = mix(stain, wall, "#f2eee4")
-    stage.props["wall"] = (panel(WALL, (-2, 2), (-1, 1.2)), {"bsdf": matte(texture(plaster))})
+    stage.props["wall"] = (panel(wall_m, (-2, 2), (-1, 1.2)), {"bsdf": matte(texture(plaster))})
     place = mi.ScalarTransform4f
     for light, where, aim, size, radiance in (
-        ("key", [0.25, 0.75, 0.85], [at, 0, 0], [0.16, 0.16, 1], [20.0, 19.0, 17.0]),
+        ("key", list(lamp), [at, 0, 0], [0.16, 0.16, 1], list(lamp_radiance)),
         ("room", [0.9, -0.4, 1.9], [1.5, 0.1, 0.0], [0.6, 0.6, 1], [2.2, 2.15, 2.0]),
     ):
         stance = place().look_at(origin=where, target=aim, up=[0, 0, 1]) @ place().scale(size)
@@ -127,6 +131,18 @@ def banana() -> Stage:
     return stage
 
 
+def niche() -> Stage:
+    """A vase close to the wall, its shadow on it."""
+    stage = _room("niche", table=_wooden_table(seed=12, light="#d0ab7a", dark="#8f6238"), wall="#cfc6b4", at=0.60,
+                  height=0.22, pitch_deg=12.0, edge_m=0.69, wall_m=0.70, lamp=(-0.25, 0.45, 0.50),
+                  lamp_radiance=(24.0, 23.0, 20.5))  # fmt: skip
+    profile = [(0, 0), (0.026, 0), (0.034, 0.030), (0.036, 0.055), (0.026, 0.085), (0.015, 0.105), (0.014, 0.120),
+               (0.019, 0.132), (0.0, 0.132)]  # fmt: skip
+    stage.entities["vase"] = (lathe(profile).moved((0.60, 0, 0)), {"bsdf": glazed("#3d6f8e", roughness=0.25)})
+    return stage
+
+
 STAGES: dict[str, Callable[[], Stage]] = {
     "cup": cup, "bottle": bottle, "blocks": blocks, "glossy": glossy, "banana": banana,
+    "niche": niche,
 }  # fmt: skip

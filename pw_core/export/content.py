@@ -146,7 +146,7 @@ class Content:
         from pw_core.light.overlay import kept, receivers
 
         caster = Caster(self.scene.rest, self.scene.entities, light)
-        places = receivers(self._still.means, light.step_m)
+        places = receivers(self._still.means, light)
 
         def shaded(now: F32) -> Gaussians:
             share = kept(caster.shade(now), places)

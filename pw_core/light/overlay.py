@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pw_core.gaussians import F32
 from pw_core.kernels.options import KERNEL
 from pw_core.kernels.threads import run, take
-from pw_core.light.cast import Shade
+from pw_core.light.occlusion import Shade
+from pw_core.scene import Light
 
 _ROWS_PER_PIECE = 16
 
@@ -24,6 +25,8 @@ class ReceiverOptions:
 
     thickness_m: float = 0.006
     """What is so near to z = 0 is the table."""
+    wall_ratio: float = 0.03
+    """What is so near to the wall, as a share of how far that is away, is the wall."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,21 +37,38 @@ class OverlayOptions:
     """Of the brightness: half a level of an 8-bit picture at the most."""
 
 
-def receivers(points: NDArray[np.floating], step_m: float, *, options: ReceiverOptions = ReceiverOptions()) -> F32:
-    """Where points [m] (..., 3) take their shade from: row and column of a light's cells, from the world's origin, and
-    how much of it counts (..., 3)."""
+def receivers(
+    points: NDArray[np.floating], light: Light, *, options: ReceiverOptions = ReceiverOptions()
+) -> F32:  # fmt: skip
+    """Where points [m] (..., 3) take their shade from (..., 3): row and column of the light's cells, from the world's
+    origin, and how much of it counts: 0 to 1 of the table's shade, -1 to 0 of the wall's."""
     table = np.abs(points[..., 2]) < options.thickness_m
-    out = np.where(table[..., None], points / step_m, 0)
+    if light.wall is not None:
+        x = light.wall.x_m
+        before = points[..., 0] - x
+        wall = np.abs(before) < options.wall_ratio * abs(x)
+        table &= ~wall | (np.abs(before) > np.abs(points[..., 2]))
+    out = np.where(table[..., None], points / light.step_m, 0)
     out[..., 2] = table
+    if light.wall is not None:
+        wall &= ~table
+        out[wall] = np.stack([points[wall, 2], points[wall, 1], np.full(int(wall.sum()), -light.step_m)], -1)
+        out[wall] /= light.step_m
     return out.astype(np.float32)
 
 
 def kept(shade: Shade, places: F32) -> F32:
     """The share (..., 3) of their display colours that `places` (..., 3), see `receivers`, keep."""
     flat = np.ascontiguousarray(places.reshape(1, -1, 3))
-    out = np.empty(flat.shape, np.float32)
-    _kept(flat, shade.kept, shade.first, out)
+    out = np.ones(flat.shape, np.float32)
+    for sign, part in _parts(shade):
+        _kept(flat, np.float32(sign), part.kept, part.first, out)
     return out.reshape(places.shape)
+
+
+def _parts(shade: Shade) -> list[tuple[int, Shade]]:
+    """Table and wall, and the sign of their share in places."""
+    return [(1, shade)] if shade.wall is None else [(1, shade), (-1, shade.wall)]
 
 
 def laid_over(
@@ -60,10 +80,12 @@ def laid_over(
     its receivers.
     """
     out = np.empty(rgb.shape, np.uint8)
-    more = np.empty(shade.kept.shape, np.float32)
-    seen = np.empty(shade.kept.shape[:2], np.bool_)
-    _more(shade.kept, np.float32(options.least_change), more, seen)
-    run(_lay_all, len(rgb), _ROWS_PER_PIECE, rgb, cover, ground, places, more, seen, shade.first, out)
+    for sign, part in _parts(shade):
+        more = np.empty(part.kept.shape, np.float32)
+        seen = np.empty(part.kept.shape[:2], np.bool_)
+        _more(part.kept, np.float32(options.least_change), more, seen)
+        run(_lay_all, len(rgb), _ROWS_PER_PIECE, rgb, cover, ground, places, np.float32(sign), more, seen, part.first,
+            out)  # fmt: skip
     return out
 
 
@@ -77,20 +99,23 @@ def kept_tensor(shade: Shade, places: Any) -> Any:
     import torch
     import torch.nn.functional as F
 
-    table = torch.from_numpy(shade.kept).to(places.device).permute(2, 0, 1)[None]
-    size = torch.tensor(shade.kept.shape[:2], device=places.device)
-    first = torch.from_numpy(shade.first.astype(np.float32)).to(places.device)
-    at = 2 * (places[..., :2] - first) / (size - 1) - 1
-    found = F.grid_sample(table - 1, at.flip(-1)[None], align_corners=True, padding_mode="zeros")[0].permute(1, 2, 0)
-    return 1 + places[..., 2:] * found
+    out = torch.ones_like(places)
+    for sign, part in _parts(shade):
+        table = torch.from_numpy(part.kept).to(places.device).permute(2, 0, 1)[None]
+        size = torch.tensor(part.kept.shape[:2], device=places.device)
+        first = torch.from_numpy(part.first.astype(np.float32)).to(places.device)
+        at = 2 * (places[..., :2] - first) / (size - 1) - 1
+        found = F.grid_sample(table - 1, at.flip(-1)[None], align_corners=True, padding_mode="zeros")[0]
+        out += (sign * places[..., 2:]).clamp(min=0) * found.permute(1, 2, 0)
+    return out
 
 
 @njit(inline="always")
-def _look(place, table, first, out):
-    """The share (3,) that one place keeps, into `out`; False beside the map, where that is all."""
-    s, r, c = place[2], place[0] - first[0], place[1] - first[1]
+def _look(place, sign, table, first, out):
+    """The share (3,) that one place keeps, into `out`, unless it is another surface's or beside the map."""
+    s, r, c = sign * place[2], place[0] - first[0], place[1] - first[1]
     if s <= 0 or r < 0 or c < 0 or r >= table.shape[0] - 1 or c >= table.shape[1] - 1:
-        return False
+        return
     r0, c0 = int(r), int(c)
     fr, fc = np.float32(r - r0), np.float32(c - c0)
     one = np.float32(1)
@@ -98,16 +123,14 @@ def _look(place, table, first, out):
         top = table[r0, c0, i] * (one - fc) + table[r0, c0 + 1, i] * fc
         low = table[r0 + 1, c0, i] * (one - fc) + table[r0 + 1, c0 + 1, i] * fc
         out[i] = one + s * (top * (one - fr) + low * fr - one)
-    return True
 
 
 @njit(**KERNEL)
-def _kept(places, table, first, out):
+def _kept(places, sign, table, first, out):
     at = (np.float32(first[0]), np.float32(first[1]))
     for y in range(places.shape[0]):
         for x in range(places.shape[1]):
-            if not _look(places[y, x], table, at, out[y, x]):
-                out[y, x] = 1
+            _look(places[y, x], sign, table, at, out[y, x])
 
 
 @njit(**KERNEL)
@@ -129,7 +152,7 @@ def _more(table, least, more, seen):
 
 
 @njit(**KERNEL)
-def _lay_all(counter, total, piece, rgb, cover, ground, places, more, seen, first, out):
+def _lay_all(counter, total, piece, rgb, cover, ground, places, sign, more, seen, first, out):
     row0, column0 = np.float32(first[0]), np.float32(first[1])
     one, full, half, none = np.float32(1), np.float32(255), np.float32(0.5), np.float32(0)
     width, rows, columns = rgb.shape[1], seen.shape[0], seen.shape[1]
@@ -139,10 +162,11 @@ def _lay_all(counter, total, piece, rgb, cover, ground, places, more, seen, firs
     while row < total:
         for y in range(row, min(row + piece, total)):
             line, drawn, behind = out[y].reshape(-1), rgb[y].reshape(-1), ground[y].reshape(-1)
-            for k in range(3 * width):
-                line[k] = np.uint8(min(max(drawn[k] * full + half, none), full))
+            if sign > none:  # the table comes first
+                for k in range(3 * width):
+                    line[k] = np.uint8(min(max(drawn[k] * full + half, none), full))
             for x in range(width):
-                s = places[y, x, 2]
+                s = sign * places[y, x, 2]
                 free = s * (one - cover[y, x])
                 if free <= none:
                     continue

@@ -105,7 +105,7 @@ class _Quick:
             from pw_core.light.overlay import receivers
 
             self._caster = Caster(scene.rest, scene.entities, scene.light)
-            self._places = receivers(self._fewer.means, scene.light.step_m)
+            self._places = receivers(self._fewer.means, scene.light)
 
     def draw(self, moment: Moment, camera: Camera) -> tuple[Picture, F32]:
         """RGB (H, W, 3) and depth [m] (H, W)."""

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from pw_core.scene import Light, Scene
+from pw_core.scene import Light, LitWall, Scene
 from support.ball_scene import ball_scene
 
 
@@ -26,3 +26,17 @@ def lit_scene(**changes: float) -> Scene:
     scene = ball_scene()
     flat = scene.background.log_scales + np.float32([0, 0, -4])
     return replace(scene, background=replace(scene.background, log_scales=flat), light=light(**changes))
+
+
+def before_wall(
+    *, away_m: float = 0.11, observed: float = 0.0, lamp: tuple[float, float, float] = (-1, 0.5, 0.7)
+) -> Light:
+    """The same room with the lamp, towards (3,), before the things and to their left, and a wall that is `away_m` [m]
+    behind the ball's middle; what was observed of that is one dark patch behind the ball, if any."""
+    direction = np.array(lamp) / np.linalg.norm(lamp)
+    patch = np.zeros((1, 60, 60, 3), np.float32)
+    patch[0, 20:40, 20:40] = observed
+    x, y, z = ball_scene().rest.mean(0)
+    first = np.floor(np.array([z, y]) / 0.002).astype(np.int64) - 30
+    wall = LitWall(float(x) + away_m, np.full(3, 0.5), np.full(3, 0.2), first, patch)
+    return replace(light(), direction=direction, wall=wall)

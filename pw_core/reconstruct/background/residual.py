@@ -11,8 +11,9 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.gaussians import F32, I64, Camera
-from pw_core.reconstruct.background.light import LightOptions, Lit, foot_grid, kept_at
-from pw_core.reconstruct.surface.inflate import table_depth
+from pw_core.reconstruct.background.lifted import Lit, kept_at
+from pw_core.reconstruct.background.light import LightOptions
+from pw_core.reconstruct.background.light_grid import foot_grid
 from pw_core.reconstruct.types import Mask, Rgb
 from pw_core.scene import Entity, Light
 
@@ -53,7 +54,7 @@ def unlit(
     the photo says nothing of the table where it is `deep` (H, W)."""
     size = float(max(np.ptp(rest[e.particles][:, :2], axis=0).max() for e in entities))
     step = size / options.cells
-    low, (rows, columns) = foot_grid(rest, size, step, options)
+    low, (rows, columns) = foot_grid(rest, size, step, options=options.grid)
     light = Light(
         np.array([0.0, 0, 1]), 0.2, np.zeros(3), np.zeros(3), step, low.astype(np.int64),
         np.zeros((len(entities), rows, columns, 3), np.float32),
@@ -63,43 +64,50 @@ def unlit(
 
 def with_residual(
     lit: Lit, photo: Rgb, filled: Rgb, where: Mask, table: Mask, camera: Camera, rest: F32,
-    entities: Sequence[Entity], *, darker: bool = False, options: ResidualOptions = ResidualOptions(),
+    entities: Sequence[Entity], *, wall: Mask | None = None, darker: bool = False,
+    options: ResidualOptions = ResidualOptions(),
 ) -> Lit:  # fmt: skip
     """The light with what the photo (H, W, 3) shows `where` (H, W) of the table over what is drawn of it: `filled`
-    (H, W, 3) under the shadows. A cell's goes to the entity that is nearest to it. table (H, W): where shadows
+    (H, W, 3) under the shadows. A cell's goes to the entity that is nearest to it. table and wall (H, W): where shadows
     fall; with `darker` alone what darkens.
 
     A Van Cittert iteration (1931): cells are coarse against the steep rim of a contact shadow, so what they miss is
     measured against the picture as it is then, and added.
     """
+    share, places = kept_at(table, camera, rest, entities, lit.light, wall=wall)
     for _ in range(options.rounds):
-        lit = _nearer(lit, photo, filled, where, table, camera, rest, entities, darker, options)
+        more = np.log((photo + options.floor_levels) / (filled * share + options.floor_levels))
+        more = np.clip(more, -options.most, 0 if darker else options.most) * where[..., None]
+        light, surface = lit.light, places[..., 2]
+        light = replace(light, observed=_on_cells(
+            light, light.first, light.observed, more, surface > 0, places, rest[:, :2], entities, options
+        ))  # fmt: skip
+        behind = light.wall
+        if wall is not None and behind is not None and behind.lit:
+            light = replace(light, wall=replace(behind, observed=_on_cells(
+                light, behind.first, behind.observed, more, surface < 0, places, rest[:, [2, 1]], entities, options
+            )))  # fmt: skip
+        share, places = kept_at(table, camera, rest, entities, light, wall=wall)
+        lit = replace(lit, light=light, kept=share)
     return lit
 
 
-def _nearer(
-    lit: Lit, photo: Rgb, filled: Rgb, where: Mask, table: Mask, camera: Camera, rest: F32,
-    entities: Sequence[Entity], darker: bool, options: ResidualOptions,
-) -> Lit:  # fmt: skip
-    """One round of it."""
-    light, floor = lit.light, options.floor_levels
-    v, u = np.nonzero((table | where) & np.isfinite(table_depth(camera)))
-    rows, columns = light.observed.shape[1:3]
-    if not where.any() or len(v) == 0 or rows < 2:
-        return lit
-    depth = table_depth(camera)[v, u]
-    points = camera.unproject(np.stack([u, v], 1).astype(np.float64) + 0.5, depth)[:, :2]
-    at = np.round(points / light.step_m).astype(int) - light.first
+def _on_cells(
+    light: Light, first: I64, observed: F32, more: F32, plane: Mask, places: F32, things: F32,
+    entities: Sequence[Entity], options: ResidualOptions,
+) -> F32:  # fmt: skip
+    """What was observed of a plane (E, R, C, 3), on cells the first of which is given, and logarithms (H, W, 3) of its
+    pixels (H, W) more, which fall on cells as `places` (H, W, 3) says; things [m] (J, 2): particles in its frame."""
+    rows, columns = observed.shape[1:3]
+    v, u = np.nonzero(plane)
+    if len(v) == 0 or rows < 2 or not more.any():
+        return observed
+    at = np.round(places[v, u, :2]).astype(int) - first
     inside = ((at >= 0) & (at < (rows, columns))).all(axis=1)
     at, v, u = at[inside], v[inside], u[inside]
-    drawn = filled[v, u] * lit.kept[v, u]
-    more = np.clip(np.log((photo[v, u] + floor) / (drawn + floor)), -options.most, options.most)
-    if darker:
-        more = np.minimum(more, 0)
-    more[~where[v, u]] = 0
     weight, sums = np.zeros((rows, columns), np.float32), np.zeros((rows, columns, 3), np.float32)
     np.add.at(weight, tuple(at.T), 1)
-    np.add.at(sums, tuple(at.T), more)
+    np.add.at(sums, tuple(at.T), more[v, u])
     mean = sums / np.maximum(weight, 1)[..., None]
     have = (weight > 0).astype(np.float32)
     soft = cv2.GaussianBlur(have, (0, 0), options.smoothing_cells)
@@ -107,17 +115,16 @@ def _nearer(
     known = soft > options.least_weight
     away, near = ndimage.distance_transform_edt(~known, return_indices=True)
     mean = mean[tuple(near)] * np.exp(-away / options.fade_cells)[..., None]
-    owner = _nearest(rest, entities, light.first, light.step_m, (rows, columns))
+    owner = _nearest(things, entities, first, light.step_m, (rows, columns))
     own = np.stack([np.where((owner == i)[..., None], mean, 0) for i in range(len(entities))])
-    light = replace(light, observed=(light.observed + own).astype(np.float32))
-    return replace(lit, light=light, kept=kept_at(table, camera, rest, entities, light)[0])
+    return np.asarray(observed + own, np.float32)
 
 
-def _nearest(rest: F32, entities: Sequence[Entity], first: I64, step: float, shape: tuple[int, int]) -> I64:
-    """Which entity's particles, seen from above, are nearest to each cell (R, C)."""
+def _nearest(things: F32, entities: Sequence[Entity], first: I64, step: float, shape: tuple[int, int]) -> I64:
+    """Which entity's particles [m] (J, 2), in the plane's frame, are nearest to each cell (R, C)."""
     apart = []
     for e in entities:
-        cells = np.round(rest[e.particles][:, :2] / step).astype(int) - first
+        cells = np.round(things[e.particles] / step).astype(int) - first
         free = np.ones(shape, bool)
         free[cells[:, 0].clip(0, shape[0] - 1), cells[:, 1].clip(0, shape[1] - 1)] = False
         apart.append(ndimage.distance_transform_edt(free))

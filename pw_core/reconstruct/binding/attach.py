@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pw_core.config import EntityConfig, Material, Prompt
 from pw_core.errors import ErrorCode, ReconstructError, SceneError
-from pw_core.gaussians import F64, Binding, Gaussians
+from pw_core.gaussians import F32, F64, Binding, Gaussians
 from pw_core.limits import LIMITS
 from pw_core.progress import Progress, no_progress
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, Body, assemble
@@ -162,7 +162,7 @@ def _joined(scene: Scene, alone: Scene) -> Scene:
         particles=Particles(**{k: np.concatenate([p[k] for p in particles]) for k in particles[0]}),
         entity_ids=np.concatenate([scene.entity_ids, np.full(len(alone.rest), number, np.int32)]),
         foreground=Gaussians.concatenate([scene.foreground, alone.foreground]), binding=binding,
-        light=None if scene.light is None else _one_more(scene.light),
+        light=None if scene.light is None else _with_one_more(scene.light),
     )  # fmt: skip
 
 
@@ -171,10 +171,17 @@ def _wide(columns: NDArray[Any], width: int) -> NDArray[Any]:
     return np.pad(columns, ((0, 0), (0, width - columns.shape[1])))
 
 
-def _one_more(light: Light) -> Light:
+def _with_one_more(light: Light) -> Light:
     """Of an entity that the photo did not show: its shadow is as it is cast."""
-    seen = light.observed
-    return replace(light, observed=np.concatenate([seen, np.zeros((1, *seen.shape[1:]), seen.dtype)]))
+    wall = light.wall
+    if wall is not None:
+        wall = replace(wall, observed=_one_more(wall.observed))
+    return replace(light, observed=_one_more(light.observed), wall=wall)
+
+
+def _one_more(observed: F32) -> F32:
+    """What was observed (E, R, C, 3), and nothing of one more entity."""
+    return np.concatenate([observed, np.zeros((1, *observed.shape[1:]), observed.dtype)])
 
 
 def _failed(name: str, text: str) -> ReconstructError:

@@ -22,7 +22,8 @@ from pw_core.reconstruct.background.lift import (
     seam,
     tinted_region,
 )
-from pw_core.reconstruct.background.light import LightOptions, Lit, estimate_light, kept_at
+from pw_core.reconstruct.background.lifted import Backdrop, Lit, kept_at
+from pw_core.reconstruct.background.light import LightOptions, estimate_light
 from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual, without_table
 from pw_core.reconstruct.background.table import TableOptions, on_table
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
@@ -195,8 +196,10 @@ def _behind(
         filled = fill(pixels, covered, table, camera, options=options.table)
         return without_table(pixels, things.entities), filled, covered
     lit = estimate_light(
-        pixels, covered, table, camera, things.rest, things.entities, options=options.light, table_options=options.table
-    )
+        pixels, covered, table, camera, things.rest, things.entities,
+        backdrop=Backdrop(config.table.edge_m + config.table.backdrop_m, config.table.backdrop_m > 0),
+        options=options.light, table_options=options.table,
+    )  # fmt: skip
     told = lit is not None
     if lit is None:  # the contact shadows, wherever they may be, hide the table
         foot = cut.hidden & ~covered
@@ -205,13 +208,13 @@ def _behind(
     around = lit.deep | (table & tinted_region(cut.masks, standing, options=options.hidden))
     filled = fill(lit.pixels, covered | around, table, camera, options=options.table)
     narrow = replace(options.hidden, outline_px=options.hidden.mixed_px)
-    clear = table & ~(hidden_region(cut.wholes, nowhere, options=narrow) | unseen)
+    clear = ~(hidden_region(cut.wholes, nowhere, options=narrow) | unseen)
     lit = with_residual(
-        lit, pixels, filled, around & clear, clear, camera, things.rest, things.entities,
-        darker=not told, options=options.residual,
+        lit, pixels, filled, around & clear, table & clear, camera, things.rest, things.entities,
+        wall=~table & clear, darker=not told, options=options.residual,
     )  # fmt: skip
     # Shadows fall behind the things' outlines too, through which the table is seen.
-    lit = replace(lit, kept=kept_at(table, camera, things.rest, things.entities, lit.light)[0])
+    lit = replace(lit, kept=kept_at(table, camera, things.rest, things.entities, lit.light, wall=~table)[0])
     # Without a light it cannot be told what of that is the thing's: what is brighter stays on the table.
     return lit, filled, covered | around if told else covered
 

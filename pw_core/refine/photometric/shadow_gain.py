@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pw_core.gaussians import F32, SH_C0, Camera, sh_degree
-from pw_core.light.cast import Caster, Shade
+from pw_core.light.cast import Caster
+from pw_core.light.occlusion import Shade
 from pw_core.light.overlay import kept_tensor, receivers
 from pw_core.scene import AppearanceParameters, Scene
 
@@ -67,7 +68,7 @@ class ShadowGain:
             at[np.abs(points[..., 2]) > options.table_thickness_m] = _OUTSIDE
             self._places.append(torch.from_numpy(at.astype(np.float32)).to(device))
             if scene.light is not None:
-                self._receivers.append(torch.from_numpy(receivers(points, scene.light.step_m)).to(device))
+                self._receivers.append(torch.from_numpy(receivers(points, scene.light)).to(device))
 
     def picture(
         self, view: int, gain: Tensor, *, frame: int = 0, window: tuple[slice, slice] = (slice(None), slice(None))

@@ -7,7 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pw_core.light.cast import Caster, Shade
+from pw_core.light.cast import Caster
+from pw_core.light.occlusion import Shade
 from support.lit import light, lit_scene
 
 

@@ -9,16 +9,16 @@ import pytest
 import torch
 
 from pw_core.appearance import Appearance
-from pw_core.light.cast import Shade
+from pw_core.light.occlusion import Shade
 from pw_core.light.overlay import kept, kept_tensor, laid_over, laid_over_on_cuda, receivers
-from support.lit import lit_scene
+from support.lit import light, lit_scene
 
 
 def test_only_the_background_s_part_of_a_pixel_is_shaded_alike_by_both_ways() -> None:
     rng = np.random.default_rng(0)
     shade = Shade(np.array([10, -5]), rng.uniform(0.3, 1, (12, 14, 3)).astype(np.float32))
     points = np.stack([*rng.uniform(-0.05, 0.15, (2, 20, 30)), np.where(rng.uniform(size=(20, 30)) < 0.3, 0.2, 0)], -1)
-    places = receivers(points, 0.004)
+    places = receivers(points, replace(light(), step_m=0.004))
     share = kept(shade, places)
     assert (share[points[..., 2] > 0.1] == 1).all() and share.min() < 0.6
     inside = (np.abs(places[..., :2] - [15.5, 1.5]) < [5, 6]).all(-1)

@@ -18,7 +18,7 @@ from pw_core.errors import ErrorCode, PWError
 from pw_core.scene import State, Trajectory
 from pw_core.store import Store
 from pw_core.tree import AT_HAND, ROOT, StateTree
-from support.lit import lit_scene
+from support.lit import before_wall, lit_scene
 
 
 @pytest.fixture
@@ -175,5 +175,11 @@ def test_a_scene_s_light_is_kept_and_scenes_without_one_have_no_file_of_it(tmp_p
     assert isinstance(found.softness, float) and isinstance(found.step_m, float)
     for name, array in scene.light.arrays().items():
         assert np.array_equal(found.arrays()[name], array)
+    assert found.wall is None
+    wall = replace(scene, id="wall", light=before_wall(observed=-0.5))
+    store.save_scene(wall)
+    found = store.load_scene("wall").light
+    assert found is not None and found.wall is not None and wall.light is not None and wall.light.wall is not None
+    assert found.wall.x_m == wall.light.wall.x_m and np.array_equal(found.wall.observed, wall.light.wall.observed)
     assert store.load_scene("dull").light is None
     assert (store.folder("ball") / "light.safetensors").exists() and not list(store.folder("dull").glob("light*"))

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import pytest
 
 from pw_core.light.cast import Caster
 from pw_core.light.overlay import kept, receivers
+from pw_core.reconstruct.background.lifted import Backdrop, kept_at
 from pw_core.reconstruct.background.light import estimate_light
 from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
 from support.ball_scene import ball_scene
-from support.lit import light
+from support.lit import before_wall, light
 
 
 def test_lamp_and_room_are_found_and_their_shadows_come_off() -> None:
@@ -20,7 +22,7 @@ def test_lamp_and_room_are_found_and_their_shadows_come_off() -> None:
     points = camera.unproject(pixel_centres(camera.height, camera.width), depth)
     table = np.isfinite(table_depth(camera)) & (points[..., 0] < 2)
     true = light()
-    share = kept(Caster(scene.rest, scene.entities, true).shade(scene.rest), receivers(points, true.step_m))
+    share = kept(Caster(scene.rest, scene.entities, true).shade(scene.rest), receivers(points, true))
     plain = np.where(table[..., None], (150, 120, 90), (90, 100, 110)).astype(np.float64)
     photo = (plain * np.where(table[..., None], share, 1)).round().astype(np.uint8)
     cells, _, seen = camera.pixels(scene.rest)
@@ -36,6 +38,37 @@ def test_lamp_and_room_are_found_and_their_shadows_come_off() -> None:
     left = (found.pixels.astype(float) - plain)[free]
     assert np.abs(left).mean() < 2 and left.max() < 12  # nowhere brighter than the table
     assert np.abs(found.kept * found.pixels - photo)[free & ~found.deep].mean() < 2
+
+
+def test_a_shadow_on_the_wall_is_told_and_where_it_fell_the_wall_is_to_be_filled() -> None:
+    scene, true = ball_scene(), before_wall(away_m=0.12)
+    assert true.wall is not None
+    camera = scene.cameras[0].resized(320, 240)
+    depth = np.nan_to_num(table_depth(camera), posinf=50.0)
+    table = np.isfinite(table_depth(camera)) & (
+        camera.unproject(pixel_centres(camera.height, camera.width), depth)[..., 0] < true.wall.x_m
+    )
+    share, _ = kept_at(table, camera, scene.rest, scene.entities, true, wall=~table)
+    plain = np.where(table[..., None], (150, 120, 90), (170, 180, 175)).astype(np.float64)
+    photo = (plain * share).round().astype(np.uint8)
+    cells, _, seen = camera.pixels(scene.rest)
+    covered = np.zeros(table.shape, np.uint8)
+    covered[cells[seen, 1], cells[seen, 0]] = 1
+    covered = cv2.dilate(covered, np.ones((9, 9))) > 0
+    photo[covered] = (200, 30, 30)
+    shadow = ~table & ~covered & (share.min(-1) < 0.9)
+    assert shadow.sum() > 300
+    backdrop = Backdrop(true.wall.x_m, told=False)
+    found = estimate_light(photo, covered, table, camera, scene.rest, scene.entities, backdrop=backdrop)
+    assert found is not None and found.light.wall is not None
+    assert found.light.direction @ true.direction > np.cos(np.radians(15))
+    assert found.light.wall.key == pytest.approx(true.wall.key, abs=0.15)
+    assert found.deep[shadow].mean() > 0.95
+    # Where the wall has no shadow that should be seen there, none is thrown on it.
+    bright = np.where(table[..., None], photo, plain).astype(np.uint8)
+    bright[covered] = (200, 30, 30)
+    found = estimate_light(bright, covered, table, camera, scene.rest, scene.entities, backdrop=backdrop)
+    assert found is None or found.light.wall is None or not found.light.wall.key.any()
 
 
 def test_without_shadows_there_is_no_light() -> None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from pw_core.light.cast import Caster
 from pw_core.light.overlay import kept, receivers
-from pw_core.reconstruct.background.light import Lit, kept_at
+from pw_core.reconstruct.background.lifted import Lit, kept_at
 from pw_core.reconstruct.background.residual import with_residual
 from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
 from support.lit import lit_scene
@@ -39,5 +39,5 @@ def test_the_photo_comes_back_and_the_rest_of_it_moves_with_the_thing() -> None:
     assert np.abs(filled * lit.kept - photo)[inner].mean() < 3 < np.abs(drawn - photo)[inner].mean()
     step = np.float32([0, -2 * size, 0])
     shade = Caster(scene.rest, scene.entities, lit.light).shade(scene.rest + step)
-    gone = kept(shade, receivers(points, light.step_m))
+    gone = kept(shade, receivers(points, light))
     assert gone[inner].min() > 0.9

@@ -22,7 +22,7 @@ from parts.records import ROOT, record, write
 from pw_core.config import SceneConfig
 
 OUT = Path("out/bench/photo")
-TRUTHS = (*OWN, "cup", "bottle", "blocks", "glossy", "banana", "plant", "stool", "loaf", "pear", "cloth")
+TRUTHS = (*OWN, "cup", "bottle", "blocks", "glossy", "banana", "niche", "plant", "stool", "loaf", "pear", "cloth")
 """The last six are looked at only at the end: nothing is tuned on them."""
 _ROOM = "Turned, the room past the photo's borders is made of copies of it, out of focus."
 _LYING = "What else stands on the table lies on it as a picture and smears when turned."

@@ -51,6 +51,10 @@ class RevolutionOptions:
     a ball is, touches the table where it cannot be seen: it would be put too far away and cut flat."""
     flat_top_ratio: float = 0.75
     """Of the widest radius, from which the one at nine tenths of the height is no round top."""
+    neck_ratio: float = 0.85
+    """Of that at nine tenths of the height, from which the radius near the top is a neck's: a ball's has half of it."""
+    near_top: float = 0.97
+    """Of the height, where that is looked at."""
     least_foot_ratio: float = 0.5
     """Of the widest radius: no foot is narrower."""
     depth_steps: int = 160
@@ -209,8 +213,9 @@ def _has_foot(r: Revolution, o: RevolutionOptions) -> bool:
     widest = float(r.radii.max())
     if not r.radii[0] > o.least_foot_ratio * widest:
         return False
-    top = 0.9 * float(r.heights[r.radii > 0].max())
-    round_above = float(np.interp(top, r.heights, r.radii)) < o.flat_top_ratio * widest
+    height = float(r.heights[r.radii > 0].max())
+    shoulder, top = np.interp([0.9 * height, o.near_top * height], r.heights, r.radii)
+    round_above = shoulder < o.flat_top_ratio * widest and top < o.neck_ratio * shoulder
     return bool(r.radii[0] > o.broad_foot_ratio * widest or not round_above)
 
 

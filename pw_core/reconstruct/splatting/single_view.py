@@ -21,7 +21,7 @@ class PhotoFitOptions:
     """Of the residual that is taken up at each step: neighbours overlap, and all of it would overshoot."""
     most_change: float = 0.2
     """Of a colour. Turned views would see the overshoot of more as dark and bright beads."""
-    most_change_mixed: float = 0.08
+    most_change_mixed: float = 0.04
     """Of a colour at the outline, where opacity is to do the rest."""
     least_contrast: float = 0.1
     """Where thing and background differ by less, the outline's opacity moves less."""

@@ -53,6 +53,12 @@ def test_a_handle_stays_thin_and_the_rest_round() -> None:
     assert (back - front)[100, 200] > 0.05  # the cup's
 
 
+def test_a_vase_with_a_narrow_foot_and_a_neck_is_round() -> None:
+    mask = lathed([(0.026, 0), (0.034, 0.03), (0.036, 0.055), (0.026, 0.085), (0.015, 0.105), (0.019, 0.132)])
+    solid = round_solid(mask, CAMERA, CAMERA.rays(pixel_centres(*mask.shape)))
+    assert solid is not None and solid[2] == pytest.approx(AXIS_M, rel=0.03)
+
+
 @pytest.mark.parametrize("what", ["ball", "bar"])
 def test_what_is_not_round_or_has_no_broad_foot_is_left_alone(what: str) -> None:
     mask = np.zeros((CAMERA.height, CAMERA.width), np.uint8)

@@ -34,4 +34,5 @@ def studio(
         with interrupts() as told:
             while not told.pressed:
                 time.sleep(0.2)
-        made.close()
+            if left := made.close():
+                typer.echo(f"'{left}' has not ended yet: it goes with this process", err=True)

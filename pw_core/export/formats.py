@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -97,8 +98,14 @@ def export(content: Content, path: Path | str, *, progress: Progress = no_progre
             f"'{PACKAGES[format_.package]}', or perpetual-wonder[exports]"
         ) from None
     except (OSError, RuntimeError) as error:  # the latter of OpenUSD and Rerun, such as on a full disk
-        raise _failed(f"{path} cannot be written: {error}") from None
+        raise _failed(f"{path} cannot be written: {_reason(error)}") from None
     return path
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, without the places in its sources that OpenUSD tells of first."""
+    said = re.findall(r"at line \d+ in file .* : '(.*)'$", str(error), re.MULTILINE)
+    return str(said[0]) if said else str(error)
 
 
 def _failed(text: str) -> SceneError:

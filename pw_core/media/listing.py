@@ -28,11 +28,12 @@ def is_litter(path: Path) -> bool:
     return path.name.startswith(".") or path.name in LITTER
 
 
-def natural(path: Path | str) -> tuple[object, ...]:
-    """A key that sorts names by the numbers in them: 2 before 10."""
+def natural(path: Path | str) -> tuple[tuple[int, int, str], ...]:
+    """A key that sorts names by the numbers in them: 2 before 10, and what is no more than the beginning of another
+    before it: `cam` before `cam2`."""
     name = path.name if isinstance(path, Path) else path
     parts = re.split(r"(\d{1,4000})", name)
-    return (*((0, int(p), "") if p.isdigit() and p.isascii() else (1, 0, p) for p in parts), name)
+    return (*((0, int(p), "") if p.isdigit() and p.isascii() else (1, 0, p) for p in parts), (-1, 0, name))
 
 
 def listed(folder: Path, endings: Iterable[str] = ()) -> list[Path]:

@@ -38,13 +38,17 @@ class Jobs:
         self._told, self._heard, self._submit = told, heard, submit
         self._lock = threading.Lock()
         self._stop: threading.Event | None = None
+        self._on: threading.Thread | None = None  # that it runs on; None: it waits for its turn
+        self._closed = False
         self._what = ""
         self._idle = threading.Event()
         self._idle.set()
 
     def start(self, what: str, work: Work) -> bool:
-        """Begin it; False, and that is told, where another runs."""
+        """Begin it; False, and that is told, where another runs; False after `close`."""
         with self._lock:
+            if self._closed:
+                return False
             if self._stop is not None:
                 self._told("Busy", f"{self._what} is still running: wait, or call it off")
                 return False
@@ -76,7 +80,27 @@ class Jobs:
         """Until nothing runs; False after `timeout_s` [s]."""
         return self._idle.wait(timeout_s)
 
+    def close(self, timeout_s: float) -> str:
+        """Begin no more, call off what runs, and wait for its end: at most so long [s]. What one that waits for its
+        turn would have done is not done. What still runs then; empty: nothing."""
+        with self._lock:
+            self._closed = True
+            on = self._on
+            if self._stop is not None:
+                self._stop.set()
+                if on is None:
+                    self._stop = None
+                    self._idle.set()
+        if on is not threading.current_thread():  # which would wait for itself
+            self._idle.wait(timeout_s)
+        with self._lock:
+            return self._what if self._stop is not None else ""
+
     def _run(self, what: str, work: Work, stop: threading.Event) -> None:
+        with self._lock:
+            if self._stop is not stop:  # closed before its turn came
+                return
+            self._on = threading.current_thread()
         try:
             if not stop.is_set():
                 work(stop)
@@ -89,6 +113,6 @@ class Jobs:
             self._told("Error", f"{what}: {type(error).__name__}: {error}")
         finally:
             with self._lock:
-                self._stop = None
+                self._stop = self._on = None
             self._heard("", 0.0)
             self._idle.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -14,6 +15,7 @@ from pw_core.gaussians import F32
 from pw_core.progress import no_question
 from pw_core.scene import PhysicsState, State, Trajectory
 from pw_core.studio.jobs import Jobs, Submit, on_a_thread
+from pw_core.studio.origins import Here, Origins
 from pw_core.studio.shown import Film, Moment, Shown, Sight
 from pw_core.world import World
 
@@ -29,6 +31,14 @@ class Told:
     text: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class RoomOptions:
+    """What a room remembers."""
+
+    told: int = 100
+    """Sentences, the last ones: a studio may be open for weeks."""
+
+
 class Room:
     """One scene of a world in browsers.
 
@@ -41,11 +51,12 @@ class Room:
     """
 
     def __init__(self, world: World, server: viser.ViserServer, *, submit: Submit = on_a_thread,
-                 check: Callable[[], None] = no_question) -> None:  # fmt: skip
+                 check: Callable[[], None] = no_question, options: RoomOptions = RoomOptions()) -> None:  # fmt: skip
         if world.scene is None:
             raise SceneError("no scene is selected", code=ErrorCode.NO_SCENE)
-        self.world, self.scene, self.server, self.check = world, world.scene, server, check
+        self.world, self.scene, self.server, self.check, self.options = world, world.scene, server, check, options
         self.jobs = Jobs(self.tell, self._heard, submit=submit)
+        self.origins = Origins(world, self.scene)
         self.told: list[Told] = []
         self.state = world.state()
         self.trajectory: Trajectory | None = None
@@ -54,10 +65,14 @@ class Room:
         self.positions: F32 = placed_positions(self.scene, self.state.physics)
         self.on_state: list[Callable[[], None]] = []
         self.on_frame: list[Callable[[], None]] = []
+        self.on_still: list[Callable[[], None]] = []
         self.on_roll: list[Callable[[], None]] = []
         self.on_tree: list[Callable[[], None]] = []
         self.on_job: list[Callable[[str, float], None]] = []
         self._lock = threading.RLock()
+        self._changed = threading.Condition()  # of what follows
+        self._doing = 0
+        self._closed = False
 
     # --- what is shown ------------------------------------------------------------------------------------------------
 
@@ -103,6 +118,17 @@ class Room:
             self.frame = min(max(index, 0), len(way) - 1)
             self._place(self._moment(self.state, way, self.frame))
 
+    def still(self) -> None:
+        """What is shown stays: a frame was chosen, or what played has ended."""
+        for heard in self.on_still:
+            heard()
+
+    @property
+    def here(self) -> Here:
+        """What is shown now, as a place to begin from."""
+        with self._lock:
+            return Here(self.state, self.trajectory, self.frame)
+
     def place(self, physics: PhysicsState) -> None:
         """Draw this from now on, with the looks of the state that is shown."""
         self._place(Moment(physics, self.state.appearance))
@@ -126,12 +152,15 @@ class Room:
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
-    def roll(self, actions: Sequence[Action], seconds: float, *, stop: threading.Event, what: str = "") -> State:
-        """Within a job: what happens to the state that is shown; plays as it is computed. Called off, what there is by
-        then is a state too."""
+    def roll(
+        self, actions: Sequence[Action], seconds: float, *, here: Here, stop: threading.Event, what: str = ""
+    ) -> State:
+        """Within a job: what happens from there on; plays as it is computed. Called off, what there is by then is a
+        state too."""
         for heard in self.on_roll:
             heard()
-        running = self.world.rollout(list(actions), seconds, start=self.state.id)
+        start = self.origins.of(here, progress=self.jobs.progress)
+        running = self.world.rollout(list(actions), seconds, start=start.id, progress=self.jobs.progress)
         for frame in running:
             self.place(frame.physics)
             self._heard(what, frame.fraction)
@@ -153,15 +182,37 @@ class Room:
     def tell(self, title: str, text: str) -> None:
         """Say it in every browser."""
         self.told.append(Told(title, text))
+        del self.told[: -self.options.told]
         for client in self.server.get_clients().values():
             client.add_notification(title, text, auto_close_seconds=12.0)
 
     def guarded(self, do: Callable[[], object]) -> None:
-        """Do something short; what goes wrong is told."""
+        """Do something short; what goes wrong is told. Nothing after `close`."""
+        with self._changed:
+            if self._closed:
+                return
+            self._doing += 1
         try:
             do()
         except PWError as error:
             self.tell(f"Error {int(error.code)}", str(error))
+        except Exception as error:  # a bug behind one button must not end the others
+            traceback.print_exc()
+            self.tell("Error", f"{type(error).__name__}: {error}")
+        finally:
+            with self._changed:
+                self._doing -= 1
+                self._changed.notify_all()
+
+    def close(self, timeout_s: float) -> str:
+        """Do nothing more: wait for what is being done, and call off what runs, for so long [s] each. What does not
+        end; empty: nothing."""
+        with self._changed:
+            self._closed = True
+        left = self.jobs.close(timeout_s)
+        with self._changed:
+            ended = self._changed.wait_for(lambda: self._doing == 0, timeout_s)
+        return left or ("" if ended else "what a button does")
 
     def _heard(self, what: str, fraction: float) -> None:
         for heard in self.on_job:

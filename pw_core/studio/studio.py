@@ -40,6 +40,9 @@ class StudioOptions:
     """Of what is drawn over the pictures: three.js maps tones, more is pale and less is brown."""
     told_s: float = 0.2
     """Between two tellings [s] of how far a job is: each has the panel laid out anew."""
+    close_s: float = 20.0
+    """In which a job that is called off should have ended [s]: it is asked between two frames, and kernels that are
+    being compiled are not asked at all."""
 
 
 class Studio:
@@ -73,7 +76,7 @@ class Studio:
             raise
         self.room = Room(world, self.server, submit=submit, check=check)
         self._ids: tuple[str, ...] = ()
-        self._gone = False
+        self._gone = self._closed = False
         self._told = ("", 0.0)
         self._light()
         self._build()
@@ -90,14 +93,19 @@ class Studio:
         """For the browser; holds the token where there is one."""
         return self.gate.address
 
-    def close(self) -> None:
-        """End it; a job that runs is called off."""
-        self.room.jobs.call_off()
-        self.timeline.stop()
+    def close(self) -> str:
+        """End it: nobody comes in, and what runs is called off and waited for, so that nothing computes or writes
+        afterwards. What still runs after `StudioOptions.close_s`, in words; empty: nothing."""
+        if self._closed:
+            return ""
+        self._closed = True
         self.gate.close()
+        left = self.room.close(self.options.close_s)
+        self.timeline.close()
         self.pictures.close()
         with redirect_stdout(io.StringIO()):
             self.server.stop()
+        return left
 
     def _build(self) -> None:
         gui, room = self.server.gui, self.room
@@ -149,7 +157,9 @@ class Studio:
 
     def _warm(self) -> None:
         """Build the simulation, so that the first push need not wait for it."""
-        running = self.world.rollout([], self.room.scene.config.frame_interval_s, start=self.room.state.id)
+        running = self.world.rollout(
+            [], self.room.scene.config.frame_interval_s, start=self.room.state.id, progress=self.room.jobs.progress
+        )
         try:
             next(running)
         finally:

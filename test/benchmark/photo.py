@@ -42,8 +42,8 @@ WRONG = {
     ),
     "bottle": f"Its highlight turns with it instead of staying with the lamp; its flanks are streaked. {_LYING}",
     "blocks": (
-        "Faces that the photo does not show have the blurred colours of the others, and soft edges; the right one is "
-        "15 % too small; where the left one is turned, the shadow between them is too faint (worse than before)."
+        "Faces that the photo does not show have the blurred colours of the others, and soft edges; where the left one "
+        "is turned or slid away, the right one has faint lighter patches where it was in its shade."
     ),
     "glossy": (
         "Reflections are painted on the table: the can's and the ball's smear when the view turns. Its highlight "

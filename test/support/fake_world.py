@@ -20,6 +20,7 @@ from pw_core.refine.types import Correction, RefineStep
 from pw_core.scene import PhysicsState
 from pw_core.world import World
 from support.ball_scene import ball_scene
+from support.full_disk import full_disk
 from support.sliding import Sliding
 
 COMPILE_S = {"slow compile": 2.0, "very slow compile": 8.0}
@@ -137,11 +138,5 @@ class PhotoWorld(World):
     def commit(self, state_id):
         if not (self.store.root / "full").exists():
             return super().commit(state_id)
-        import resource
-
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))  # in the middle of a state's file
-        try:
+        with full_disk(20_000):  # in the middle of a state's file
             return super().commit(state_id)
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)

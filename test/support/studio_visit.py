@@ -92,6 +92,28 @@ def in_page(visit: Visit, studio: Studio) -> tuple[float, float]:
     return x * size["width"] / camera.width, y * size["height"] / camera.height
 
 
+def gripped(visit: Visit, studio: Studio, right_px: float) -> None:
+    """Drag the first thing, and do not let go of it."""
+    settled(visit, studio)
+    mouse = visit.page.mouse
+    for _ in range(TRIES):  # as in `drag`
+        x, y = in_page(visit, studio)
+        mouse.move(x, y)
+        visit.page.wait_for_timeout(500)
+        mouse.down()
+        for k in range(1, 7):
+            mouse.move(x + right_px * k / 6, y)
+            visit.page.wait_for_timeout(100)
+        ends = time.monotonic() + 8
+        while not studio.acting._paths and time.monotonic() < ends:
+            visit.page.wait_for_timeout(50)
+        if studio.acting._paths:
+            return
+        mouse.up()
+        settled(visit, studio)
+    raise AssertionError("the thing was not gripped")
+
+
 def drag(visit: Visit, studio: Studio, right_px: float, *, down_px: float = 0.0) -> str:
     """Drag the first thing; the id of the state that came of it."""
     settled(visit, studio)

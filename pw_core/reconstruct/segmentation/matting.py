@@ -60,8 +60,8 @@ def at_half(image: Rgb, mask: Mask, others: Mask, *, options: MattingOptions = M
     reach = options.reach_px
     inner, outer = ndimage.binary_erosion(mask, iterations=reach), ~ndimage.binary_dilation(mask, iterations=reach)
     near = ndimage.binary_dilation(mask, iterations=reach - 1) & ~ndimage.binary_erosion(mask, iterations=reach - 1)
-    front, own, spread = _colors(picture, inner, options.window_px)
-    back, ground, wide = _colors(picture, outer & ~others, options.window_px)
+    front, own, spread = local_colors(picture, inner, options.window_px)
+    back, ground, wide = local_colors(picture, outer & ~others, options.window_px)
     way = own - ground
     apart = (way * way).sum(-1)
     known = (front > options.min_weight) & (back > options.min_weight)
@@ -80,7 +80,7 @@ def at_half(image: Rgb, mask: Mask, others: Mask, *, options: MattingOptions = M
     return np.asarray(keep[parts])
 
 
-def _colors(picture: F32, where: Mask, window_px: float) -> tuple[F32, F32, F32]:
+def local_colors(picture: F32, where: Mask, window_px: float) -> tuple[F32, F32, F32]:
     """Weight (H, W), mean (H, W, 3) and variance (H, W) of the colours round each pixel, of those `where` (H, W)."""
     weight = where.astype(np.float32)
     total = _blurred(weight, window_px)

@@ -24,6 +24,7 @@ from pw_core.reconstruct.segmentation.doubts import DoubtOptions, find_doubts
 from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, grabcut, mark_discs
 from pw_core.reconstruct.segmentation.openings import OpeningOptions, without_openings
 from pw_core.reconstruct.segmentation.prompt import PromptOptions, prompted_masks, segment
+from pw_core.reconstruct.segmentation.touching import apart
 from pw_core.reconstruct.types import Mask, Rgb
 
 
@@ -95,7 +96,7 @@ def photo_masks(
     """
     if settings.masks == "sam2":
         return prompted_masks(photo, entities, settings, scale=scale)
-    return [best_mask(photo, e, scale=scale) for e in entities]
+    return apart(photo, [best_mask(photo, e, scale=scale) for e in entities])
 
 
 def best_mask(

@@ -9,6 +9,7 @@ import numpy as np
 
 from pw_core.appearance import particle_colors
 from pw_core.gaussians import Camera
+from pw_core.studio.panels.fields import choice
 from pw_core.studio.room import Room
 from pw_core.studio.splats import Splats
 
@@ -49,17 +50,18 @@ class LooksPanel:
         self.entities: Any = gui.add_checkbox("entities", False)
         self.cameras: Any = gui.add_checkbox("cameras", False)
         self._nodes: dict[str, list[Any]] = {"particles": [], "entities": [], "cameras": []}
-        look.on_click(lambda event: self.look(event.client))
-        self.drawn.on_update(lambda _: self._draw())
+        look.on_click(lambda event: room.guarded(lambda: self.look(event.client)))
+        self.drawn.on_update(lambda _: room.guarded(self._draw))
         self.kind.on_update(lambda _: room.shown.show(kind=self.kind.value))
         for name in self._nodes:
-            getattr(self, name).on_update(lambda _: self.overlay())
+            getattr(self, name).on_update(lambda _: room.guarded(self.overlay))
         room.on_frame.append(self._moved)
         room.on_state.append(self.overlay)
 
     def look(self, client: viser.ClientHandle | None) -> None:
         """A browser looks from the chosen camera; None: all of them."""
-        camera = next(c for c in self.room.scene.cameras if c.name == self.camera.value)
+        cameras = {c.name: c for c in self.room.scene.cameras}
+        camera = cameras[choice(self.camera, "camera", cameras)]
         for each in [client] if client is not None else self.room.server.get_clients().values():
             put(each, camera, self.pivot(camera))
 

@@ -10,6 +10,8 @@ import numpy as np
 
 from pw_core.appearance import placed_positions
 from pw_core.scene import State
+from pw_core.studio.jobs import CalledOff
+from pw_core.studio.panels.fields import choice, number, numbers
 from pw_core.studio.room import Room
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ class PlanOptions:
 
     candidates: int = 12
     """Pushes: some seconds on two cores."""
+    counts: tuple[int, int] = (2, 500)
+    """At least and at most: 500 are minutes."""
+    most_m: float = 100.0
+    """Of the target from the origin, along each axis."""
     ghosts: int = 6
     """Of the best that are kept and shown."""
     seconds: float = 0.35
@@ -57,48 +63,57 @@ class PlansPanel:
             "to x, y [m]", (round(float(start[0]), 3), round(float(start[1]) + options.away_m, 3)), step=0.01
         )
         pick = gui.add_button("Pick it on the table", hint="The next click in the picture is the target.")
-        self.count: Any = gui.add_number("pushes tried", options.candidates, min=2, max=500, step=1)
+        low, high = options.counts
+        self.count: Any = gui.add_number("pushes tried", options.candidates, min=low, max=high, step=1)
         go = gui.add_button("Try")
         self.best: Any = gui.add_dropdown("show", ["-"], initial_value="-")
         hide = gui.add_button("Hide ghosts")
         self.kept: list[Kept] = []
         self._nodes: list[Any] = []
         self._target: Any = None
-        pick.on_click(lambda _: self._pick())
+        self._picking: tuple[int | None, Any] | None = None  # the browser whose next click it is, and what waits for it
+        pick.on_click(lambda event: room.guarded(lambda: self._pick(event.client_id)))
+        room.server.on_client_disconnect(lambda client: self._picked(client.client_id))
         go.on_click(lambda _: room.guarded(self.try_them))
-        hide.on_click(lambda _: self.clear())
+        hide.on_click(lambda _: room.guarded(self.clear))
         self.best.on_update(lambda _: self._chosen())
-        self.target.on_update(lambda _: self._mark())
+        self.target.on_update(lambda _: room.guarded(self._mark))
 
     def try_them(self) -> None:
         """Score pushes from all sides; the best become what-if states, and ghosts."""
         from pw_core.plan.objective import Objective
 
-        name, x, y = self.entity.value, *(float(v) for v in self.target.value)
+        o, names = self.options, [e.name for e in self.room.scene.entities]
+        name, (x, y) = choice(self.entity, "bring", names), numbers(self.target, "to x, y [m]", 2, most=o.most_m)
+        count, here = int(number(self.count, "pushes tried", *o.counts)), self.room.here
         term = {"type": "reach", "entity": name, "position": [x, y, 0.0], "axes": [True, True, False]}
         objective = Objective.parse({"terms": [term]})
-        start = self.room.state
-        candidates = self._candidates(name, start)
         self._mark()
 
         def work(stop: threading.Event) -> None:
-            running = self.room.world.evaluate(
-                candidates, self.options.seconds, objective=objective, start=start.id, keep=self.options.ghosts
-            )
-            for step in running:
-                self.room.jobs.progress(f"{step.evaluated} of {step.total}, best {step.best_cost * 1e3:.0f} mm",
-                                        step.evaluated / step.total)  # fmt: skip
+            def stopped() -> None:
                 if stop.is_set():
-                    running.close()
-                    break
+                    raise CalledOff
+
+            start = self.room.origins.of(here, progress=self.room.jobs.progress)
+            running = self.room.world.evaluate(
+                self._candidates(name, start, count), o.seconds, objective=objective, start=start.id, keep=o.ghosts,
+                stopped=stopped,
+            )  # fmt: skip
+            try:
+                for step in running:
+                    self.room.jobs.progress(f"{step.evaluated} of {step.total}, best {step.best_cost * 1e3:.0f} mm",
+                                            step.evaluated / step.total)  # fmt: skip
+            except CalledOff:
+                running.close()  # what was found by then is shown
             self.kept = running.kept
             self.room.changed()
-            self.show()
+            self.show(name)
 
         self.room.jobs.start("plan", work)
 
-    def show(self) -> None:
-        """The best as ghosts: green costs least, red most."""
+    def show(self, name: str) -> None:
+        """The best as ghosts of that thing: green costs least, red most."""
         self.clear()
         scene = self.room.server.scene
         costs = [k.score.cost for k in self.kept]
@@ -107,7 +122,7 @@ class PlansPanel:
             share = (kept.score.cost - costs[0]) / max(costs[-1] - costs[0], 1e-9)
             color = np.array([60 + 180 * share, 200 - 150 * share, 70], np.uint8)
             points = placed_positions(self.room.scene, kept.state.physics)
-            points = points[self.room.scene.entity(self.entity.value).particles]
+            points = points[self.room.scene.entity(name).particles]
             some = points[:: max(1, len(points) // self.options.ghost_points)]
             label = f"{rank + 1}: {kept.score.cost * 1e3:.0f} mm"
             names.append(label)
@@ -127,7 +142,7 @@ class PlansPanel:
             node.remove()
         self._nodes.clear()
 
-    def _candidates(self, name: str, start: State) -> list[Candidate]:
+    def _candidates(self, name: str, start: State, count: int) -> list[Candidate]:
         """Pushes spread evenly over all sides, directions and forces."""
         from scipy.stats import qmc
 
@@ -136,7 +151,7 @@ class PlansPanel:
         from pw_core.plan.template import Template
 
         o, entity = self.options, self.room.scene.entity(name)
-        mine = self.room.positions[entity.particles]
+        mine = placed_positions(self.room.scene, start.physics)[entity.particles]
         radius = max(o.radius_share * float(np.ptp(mine, axis=0).max()) / 2, o.least_sizes * entity.particle_size_m)
         weight = entity.mass_kg * 9.81
         template = Template([{
@@ -146,7 +161,7 @@ class PlansPanel:
             "magnitude": {"free": [o.weights[0] * weight, o.weights[1] * weight], "log": True, "name": "force"},
         }])  # fmt: skip
         setting = Setting(self.room.scene, Moment.of(self.room.scene, start.physics))
-        points = qmc.Halton(len(template.free), scramble=False).random(int(self.count.value) + 1)[1:]
+        points = qmc.Halton(len(template.free), scramble=False).random(count + 1)[1:]
         return [Candidate(template.at(p, setting)) for p in points]
 
     def _chosen(self) -> None:
@@ -156,11 +171,20 @@ class PlansPanel:
             if state_id != self.room.state.id:
                 self.room.guarded(lambda: self.room.show_state(state_id))
 
-    def _pick(self) -> None:
-        server = self.room.server
+    def _picked(self, client_id: int | None) -> None:
+        """A browser no longer picks; others still may."""
+        if self._picking is not None and self._picking[0] == client_id:
+            self.room.server.scene.remove_click_callback(self._picking[1])
+            self._picking = None
+
+    def _pick(self, client_id: int | None) -> None:
+        if self._picking is not None:
+            self._picked(self._picking[0])
 
         def clicked(event: viser.SceneClickEvent) -> None:
-            server.scene.remove_click_callback(clicked)
+            if event.client_id != client_id:
+                return
+            self._picked(client_id)
             origin, ray = np.asarray(event.ray_origin), np.asarray(event.ray_direction)
             if ray[2] >= -1e-6:
                 self.room.tell("No place", "that is above the table: click on the table")
@@ -169,10 +193,11 @@ class PlansPanel:
             self.target.value = (round(float(at[0]), 3), round(float(at[1]), 3))
             self._mark()
 
-        server.scene.on_click()(clicked)
+        self._picking = (client_id, clicked)
+        self.room.server.scene.on_click()(clicked)
 
     def _mark(self) -> None:
-        x, y = (float(v) for v in self.target.value)
+        x, y = numbers(self.target, "to x, y [m]", 2, most=self.options.most_m)
         self._target = self.room.server.scene.add_icosphere(
             "/target", radius=0.006, color=(40, 120, 255), position=(x, y, 0.006), cast_shadow=False,
         )  # fmt: skip

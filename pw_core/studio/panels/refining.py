@@ -12,7 +12,10 @@ from numpy.typing import NDArray
 
 from pw_core.appearance import Appearance
 from pw_core.errors import ErrorCode, RefineError
+from pw_core.limits import shortened
 from pw_core.scene import Trajectory
+from pw_core.studio.jobs import CalledOff
+from pw_core.studio.panels.fields import SHOWN_CHARS, number
 from pw_core.studio.room import Room
 
 if TYPE_CHECKING:
@@ -27,6 +30,8 @@ class RefiningOptions:
 
     width_px: int = 320
     """Of the pictures of target, render and difference."""
+    most_iterations: int = 2000
+    """That can be asked for: ten times the usual."""
     every_s: float = 1.0
     """Between two of them [s]: each takes the refinement's core for 30 ms."""
     difference_gain: float = 3.0
@@ -45,7 +50,8 @@ class RefiningPanel:
         self.films: Any = gui.add_text("films in", "", hint="A folder with a film of each camera.")
         self.towards: Any = gui.add_dropdown("or towards", ["-"], initial_value="-",
                                              hint="What this state's trajectory looks like.")  # fmt: skip
-        self.iterations: Any = gui.add_number("iterations", 0, min=0, max=2000, step=1, hint="0: as the scene says.")
+        self.iterations: Any = gui.add_number("iterations", 0, min=0, max=options.most_iterations, step=1,
+                                               hint="0: as the scene says.")  # fmt: skip
         go = gui.add_button("Refine")
         black = np.zeros((options.width_px * 9 // 16, options.width_px, 3), np.uint8)
         self.pictures = {name: gui.add_image(black, label=name, format="jpeg", visible=False)
@@ -73,21 +79,26 @@ class RefiningPanel:
         if way is None:
             raise RefineError("no trajectory led to the shown state: push something first, or show another state",
                               code=ErrorCode.INVALID_TARGET)  # fmt: skip
+        iterations = int(number(self.iterations, "iterations", 0, self.options.most_iterations))
         config = self.room.scene.config.refine.model_copy(update={"provider": "observed", "settings": {}})
-        if self.iterations.value:
-            config = config.model_copy(update={"iterations": int(self.iterations.value)})
+        if iterations:
+            config = config.model_copy(update={"iterations": iterations})
 
         def work(stop: threading.Event) -> None:
+            try:
+                correct(stop)
+            except CalledOff:
+                self.told.content = "called off: nothing is changed"
+
+        def correct(stop: threading.Event) -> None:
             films, origin = self._films(way)
             provider = load_provider("observed", films=films, time_origin=origin)
-            running = self.room.world.refine(provider, trajectory=way.id, config=config)
+            progress = self.room.jobs.progress
+            running = self.room.world.refine(provider, trajectory=way.id, config=config, progress=progress)
             try:
-                self._follow(running, films[0], origin, stop)
+                self._follow(running, films[0], origin)
             finally:
                 running.close()
-            if stop.is_set():
-                self.told.content = "called off: nothing is changed"
-                return
             figures = running.figures
             self.told.content = (
                 f"PSNR {figures['psnr_before']:.1f} → {figures['psnr_after']:.1f} dB, moved by "
@@ -103,7 +114,7 @@ class RefiningPanel:
         if self.films.value.strip():
             from pw_core.loop.films import read_films
 
-            return read_films(Path(self.films.value.strip()).expanduser())
+            return read_films(_folder(self.films.value.strip()))
         if self.towards.value == "-":
             raise RefineError("name a folder of films, or a state whose looks to go towards",
                               code=ErrorCode.INVALID_TARGET)  # fmt: skip
@@ -120,11 +131,13 @@ class RefiningPanel:
         times = way.times[picked]
         times = times[times <= other.times[-1] + 1e-9]
         painter = Appearance(self.room.scene, device=self.device)
-        frames = [painter.render(camera, world.physics_at(other, float(t)), appearance=state.appearance).rgb
-                  for t in times]  # fmt: skip
+        frames = []
+        for k, t in enumerate(times):
+            self.room.jobs.progress("drawing what it goes towards", k / len(times))
+            frames.append(painter.render(camera, world.physics_at(other, float(t)), appearance=state.appearance).rgb)
         return CameraFilm(camera.name, times, np.stack(frames))
 
-    def _follow(self, running: Refining, film: CameraFilm, origin: float, stop: threading.Event) -> None:
+    def _follow(self, running: Refining, film: CameraFilm, origin: float) -> None:
         import time
 
         painter, told = Appearance(self.room.scene, device=self.device), 0.0
@@ -133,8 +146,6 @@ class RefiningPanel:
             if time.monotonic() - told > self.options.every_s:
                 self._picture(running, film, origin, painter, step)
                 told = time.monotonic()
-            if stop.is_set():
-                return
 
     def _picture(
         self, running: Refining, film: CameraFilm, origin: float, painter: Appearance, step: RefineStep
@@ -161,3 +172,20 @@ class RefiningPanel:
         figures += "" if np.isnan(step.psnr) else f", {step.psnr:.1f} dB"
         left = f", {step.eta_s:.0f} s left" if step.eta_s >= 0 else ""
         self.told.content = f"{step.stage}{figures}{left}"
+
+
+def _folder(typed: str) -> Path:
+    """The folder that was typed.
+
+    Raises:
+        RefineError (INVALID_TARGET): no path, or none that this machine can follow.
+    """
+    try:
+        folder = Path(typed).expanduser()
+        folder.stat()
+        next(iter(folder.iterdir()), None)
+    except (OSError, ValueError, RuntimeError) as error:
+        why = getattr(error, "strerror", None) or error
+        text = f"films in: {shortened(typed, SHOWN_CHARS)}: {why}; name a folder of films"
+        raise RefineError(text, code=ErrorCode.INVALID_TARGET) from None
+    return folder

@@ -30,7 +30,7 @@ class StagesPanel:
         self.picture: Any = gui.add_image(np.zeros((9, 16, 3), np.uint8), format="jpeg", visible=False)
         self.told = gui.add_markdown("")
         again = gui.add_button("Reconstruct again", hint="The scene that is there is kept aside in the store.")
-        self.stage.on_update(lambda _: self.show())
+        self.stage.on_update(lambda _: room.guarded(self.show))
         again.on_click(lambda _: room.guarded(self.reconstruct))
         self.fill()
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pw_core.actions import Action
 from pw_core.errors import PWError
 from pw_core.scene import State
+from pw_core.studio.panels.fields import choice
 from pw_core.studio.room import Room
 
 if TYPE_CHECKING:
@@ -37,10 +38,14 @@ class StatesPanel:
         self.state.on_update(lambda _: self._chosen())
         self.other.on_update(lambda _: self._compare())
         self.layout.on_update(lambda _: self._compare())
-        self.deeds.on_click(lambda event: room.guarded(self._deeds()[event.target.value]))
+        self.deeds.on_click(lambda event: room.guarded(lambda: self._do(event.target)))
         room.on_tree.append(self.fill)
         room.on_state.append(self.fill)
         self.fill()
+
+    def _do(self, buttons: Any) -> None:
+        deeds = self._deeds()
+        deeds[choice(buttons, "it", deeds)]()
 
     def _deeds(self) -> dict[str, Callable[[], None]]:
         return {"Commit": self.commit, "Branch": self.branch, "Reset": self.reset, "Delete": self.delete}
@@ -48,7 +53,11 @@ class StatesPanel:
     def commit(self) -> None:
         """Make what is shown the world's head."""
         self.room.check()
-        self.room.world.commit(self.room.state.id)
+        here = self.room.here
+        self.room.world.commit(here.state.id)
+        if not here.at_end:
+            self.room.show_state(here.state.id)
+            self.room.tell("Committed", "the shown state, which is the end of the timeline, not the moment on it")
         self.room.changed()
 
     def branch(self) -> None:
@@ -85,6 +94,7 @@ class StatesPanel:
             self.other.value = before if before in ids else "-"
         finally:
             self._filling = False
+        self._ways = {i: way for i, way in self._ways.items() if i in ids}  # of a long session most have left
         self.tree.content = tree_page(states, self.room.world.head, shown, {s.id: self._way(s) for s in states})
 
     def _way(self, state: State) -> str:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from pw_core.studio.panels.fields import number
 from pw_core.studio.room import Room
 
 
@@ -18,6 +19,10 @@ class TimelineOptions:
     """Frames: more than are drawn are of no use."""
     told_s: float = 0.25
     """Between two movements [s] of the slider while it plays: each has the panel laid out anew."""
+    paces: tuple[float, float] = (0.02, 1.0)
+    """Simulated per second of the clock [s], at least and at most."""
+    close_s: float = 5.0
+    """In which what plays ends [s]: at its next frame."""
     seconds_per_second: float = 0.2
     """Simulated per second of the clock, at first: rollouts last tenths of a second, too short to be watched."""
 
@@ -29,16 +34,17 @@ class Timeline:
         self.room, self.options = room, options
         gui = room.server.gui
         self.frame: Any = gui.add_slider("frame", 0, 1, 1, 0)
-        self.pace: Any = gui.add_slider("pace", 0.02, 1.0, 0.02, options.seconds_per_second,
+        self.pace: Any = gui.add_slider("pace", *options.paces, 0.02, options.seconds_per_second,
                                         hint="Simulated seconds per second.")  # fmt: skip
         self.again: Any = gui.add_checkbox("again and again", False)
         self.play = gui.add_button("Play")
         self.time = gui.add_markdown("")
         self._stop: threading.Event | None = None
+        self._thread: threading.Thread | None = None
         self._moving = False
         self._said_at = 0.0
         self.frame.on_update(lambda _: self._moved())
-        self.play.on_click(lambda _: self.toggle())
+        self.play.on_click(lambda _: room.guarded(self.toggle))
         room.on_state.append(self.fill)
         room.on_frame.append(self._say)
         room.on_roll.append(self.stop)
@@ -54,7 +60,8 @@ class Timeline:
             return
         self._stop = threading.Event()
         self.play.label = "Stop"
-        threading.Thread(target=self._run, args=(self._stop,), name="studio play", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, args=(self._stop,), name="studio play", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
         """End what plays."""
@@ -74,8 +81,14 @@ class Timeline:
         self._say()
 
     def _moved(self) -> None:
-        if not self._moving and int(self.frame.value) != self.room.frame:
-            self.room.guarded(lambda: self.room.show_frame(int(self.frame.value)))
+        if not self._moving:
+            self.room.guarded(self._scrub)
+
+    def _scrub(self) -> None:
+        index = int(number(self.frame, "frame", 0, self.frame.max))
+        if index != self.room.frame:
+            self.room.show_frame(index)
+            self.room.still()
 
     def _say(self) -> None:
         way, now = self.room.trajectory, time.monotonic()
@@ -84,13 +97,32 @@ class Timeline:
             return
         self._said_at = now
         index = min(self.room.frame, len(way) - 1) if way is not None else 0
-        text = "no trajectory" if way is None else f"{way.times[index]:.3f} of {way.times[-1]:.3f} s"
+        text = "no trajectory" if way is None else f"{way.times[index]:.3f} of {way.times[-1]:.3f} s{self._next()}"
         if self.time.content != text:
             self.time.content = text
         if self.frame.value != index:
             self._moving = True
             self.frame.value = index
             self._moving = False
+
+    def _next(self) -> str:
+        """Where what is done next begins, if that is not the shown state."""
+        here = self.room.here
+        if here.at_end:
+            return ""
+        if here.corrected and here.frame > 0:
+            return "; a correction has no moments: what is done next needs its end or its beginning"
+        return "; what is done next begins here"
+
+    def _pace(self) -> float:
+        (low, high), pace = self.options.paces, float(self.pace.value)
+        return pace if low <= pace <= high else self.options.seconds_per_second
+
+    def close(self) -> None:
+        """End what plays, and wait for that."""
+        self.stop()
+        if self._thread is not None and self._thread is not threading.current_thread():
+            self._thread.join(self.options.close_s)
 
     def _run(self, stop: threading.Event) -> None:
         try:
@@ -107,10 +139,11 @@ class Timeline:
                         break
                     stop.wait(1 / self.options.most_per_second)
                     now = time.monotonic()
-                    at, before = at + (now - before) * float(self.pace.value), now
+                    at, before = at + (now - before) * self._pace(), now
                 if not self.again.value:
                     return
         finally:
             self._stop = None
             self.play.label = "Play"
             self._say()
+            self.room.still()

@@ -14,6 +14,7 @@ from pw_core.export.content import Content, opacities_of
 from pw_core.export.formats import FORMATS, export
 from pw_core.scene import Trajectory
 from support.exported import READERS, ply_looks, read_glb, read_mcap, read_rrd, read_usd, read_usd_elsewhere
+from support.full_disk import full_disk
 from support.lit import lit_scene
 
 BYTE = 0.51 / 255
@@ -44,6 +45,15 @@ def test_a_state_is_read_back(still, tmp_path: Path, ending: str) -> None:
     g = next(still.frames()).all
     colors = ply_looks(path)[0] if ending == ".ply" else READERS[ending](path).colors
     assert np.abs(colors - g.colors()).max() < (BYTE if ending in (".mcap", ".rrd") else 1e-6)
+
+
+@pytest.mark.parametrize("ending", ["", ".usd", ".mcap", ".rrd", ".npz", ".parquet"])
+def test_a_full_disk_is_said_in_a_line_and_leaves_nothing(moving, tmp_path: Path, ending: str) -> None:
+    (tmp_path / "out").mkdir()
+    with pytest.raises(PWError) as error, full_disk(500):
+        export(moving, tmp_path / "out" / f"t{ending}")
+    assert "File too large" in str(error.value) and len(str(error.value).splitlines()) == 1
+    assert len(str(error.value)) < 300 and list((tmp_path / "out").iterdir()) == []
 
 
 def test_gltf_says_what_the_extension_wants(still, tmp_path: Path) -> None:

@@ -6,7 +6,6 @@ import shutil
 import sys
 import time
 import urllib.request
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -16,24 +15,6 @@ from pw_core.errors import PWError
 from pw_core.studio import Studio
 from pw_core.tree import ROOT
 from pw_core.world import World
-from support.sliding import Sliding
-
-
-@pytest.fixture
-def world(scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> World:
-    made = World(tmp_path / "store")
-    made.adopt(scene)
-    built = Sliding(scene)
-    monkeypatch.setattr(made, "_build", lambda *_: built)
-    return made
-
-
-@pytest.fixture
-def studio(world: World):
-    made = Studio(world, port=0)
-    assert made.room.jobs.wait(30)
-    yield made
-    made.close()
 
 
 def ask(studio: Studio, newtons: float = 20.0) -> str:

@@ -2,27 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-import pytest
-
 from pw_core.studio import Studio
 from pw_core.tree import ROOT
-from pw_core.world import World
 from support.browser import visitor, visitors
-from support.sliding import Sliding
-from support.studio_visit import choose, come_in, drag, own_errors, press, settled, tab, until
-
-
-@pytest.fixture
-def studio(scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    world = World(tmp_path / "store")
-    world.adopt(scene)
-    built = Sliding(scene)
-    monkeypatch.setattr(world, "_build", lambda *_: built)
-    made = Studio(world, port=0)
-    yield made
-    made.close()
+from support.studio_visit import choose, come_in, drag, gripped, own_errors, press, settled, tab, until
 
 
 def test_a_hand_pushes_plays_commits_branches_and_compares(studio: Studio) -> None:
@@ -50,7 +33,7 @@ def test_a_hand_pushes_plays_commits_branches_and_compares(studio: Studio) -> No
         choose(visit, "what", "depth")
         until(lambda: studio.room.shown.sight.kind == "depth", visit)
         settled(visit, studio)
-        assert own_errors(visit) == [] and visit.elsewhere == [] and studio.room.told == []
+        assert own_errors(visit) == [] and visit.elsewhere == [] and not studio.room.told
 
 
 def test_two_browsers_see_the_same_each_from_its_own_camera(studio: Studio) -> None:
@@ -65,3 +48,32 @@ def test_two_browsers_see_the_same_each_from_its_own_camera(studio: Studio) -> N
         for visit, count in zip((one, two), before):
             until(lambda visit=visit, count=count: visit.page.evaluate("window.__pictures.length") > count, visit)
         assert own_errors(one) == own_errors(two) == []
+
+
+def test_a_browser_that_is_closed_in_a_drag_or_a_what_if_leaves_the_next_one_free(studio: Studio) -> None:
+    world = studio.world
+    with visitors(count=3, width=800, height=600, wait_s=60) as (dragging, asking, after):
+        come_in(dragging, studio)
+        gripped(dragging, studio, 60)
+        dragging.page.close()
+        until(lambda: not studio.server.get_clients(), asking)
+        asking.page.wait_for_timeout(500)
+        assert [s.id for s in world.states()] == [ROOT] and not studio.acting._paths  # nobody let go of it
+
+        come_in(asking, studio)
+        tab(asking, "Plan")
+        press(asking, "Pick it on the table")
+        until(lambda: studio.plans._picking is not None, asking)
+        studio.acting.seconds.value = 5.0
+        studio.room.guarded(studio.acting.ask)
+        asking.page.close()
+        until(lambda: not studio.server.get_clients(), after)
+        until(lambda: studio.plans._picking is None, after)
+        assert studio.room.jobs.wait(60) and studio.room.state.id != ROOT  # what was asked is finished
+
+        come_in(after, studio)
+        studio.room.show_state(ROOT)
+        studio.acting.seconds.value = 0.2
+        state = drag(after, studio, 60)
+        assert world.state(state).parent == ROOT
+        assert own_errors(after) == [] and not studio.room.told

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
+from itertools import count
 from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 from builtin_interfaces.msg import Time
+from geometry_msgs.msg import TransformStamped
 
 from pw_core.appearance import EntityPose
 from support.ball_scene import ball_scene
@@ -22,10 +25,24 @@ class Broadcaster:
 
 
 class Buffer:
+    """Holds the last transform of each name that was heard."""
+
     frames: str = "[]"
+
+    def __init__(self) -> None:
+        self.heard: dict[str, TransformStamped] = {}
 
     def all_frames_as_yaml(self) -> str:
         return self.frames
+
+    def hear(self, *transforms: TransformStamped) -> None:
+        self.heard |= {t.child_frame_id: t for t in transforms}
+
+    def lookup_transform(self, target: str, source: str, time: object) -> TransformStamped:
+        if source not in self.heard:
+            raise LookupError(f"{source} passed to lookupTransform does not exist")
+        assert self.heard[source].header.frame_id == target
+        return self.heard[source]
 
 
 def ball(position=(1.0, 2, 3)) -> EntityPose:
@@ -41,7 +58,8 @@ def make_frames(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "tf2_ros", tf2)
     from pw_ros.interfaces.frames import Frames
 
-    now = SimpleNamespace(to_msg=lambda: Time(sec=7))
+    ticks = count(7)
+    now = SimpleNamespace(to_msg=lambda: Time(sec=next(ticks)))
     node = SimpleNamespace(get_clock=lambda: SimpleNamespace(now=lambda: now), get_logger=lambda: None)
     return lambda prefix="": Frames(node, "table", prefix)
 
@@ -59,7 +77,7 @@ def test_cameras_are_static_and_things_move_under_their_names(frames) -> None:
     assert camera.transform.translation.z == pytest.approx(0.2)
     frames.publish_entities([ball()])
     ((sent,),) = frames._moving.sent
-    assert (sent.header.frame_id, sent.child_frame_id, sent.header.stamp.sec) == ("table", "ball", 7)
+    assert (sent.header.frame_id, sent.child_frame_id, sent.header.stamp.sec) == ("table", "ball", 8)
     t, q = sent.transform.translation, sent.transform.rotation
     assert [t.x, t.y, t.z] == [1, 2, 3] and [q.w, q.z] == pytest.approx([0.8, 0.6])
     frames.publish_entities([])
@@ -96,3 +114,45 @@ def test_a_name_that_a_robot_has_too_is_told_with_what_helps(frames, make_frames
     assert prefixed.contested() == ""
     frames._buffer.frames = "a: b: {"
     assert frames.contested() == ""
+
+
+def sent_by(frames) -> list:
+    """What a world has put on TF last: its cameras and its things."""
+    return [*frames._static.sent[-1], *frames._moving.sent[-1]]
+
+
+def test_two_worlds_that_send_the_same_names_below_one_frame_are_told_with_what_helps(make_frames) -> None:
+    one, two, third = make_frames(), make_frames(), make_frames("third/")
+    for k, each in enumerate((one, two, third)):
+        each.publish_cameras(ball_scene().cameras)
+        each.publish_entities([ball((1.0 + k, 2, 3))])
+    for listener in (one, two, third):
+        for each in (one, two, third):
+            listener._buffer.hear(*sent_by(each))
+    told = one.contested()
+    assert "ball" in told and "photo_optical" not in told and "frame_prefix" in told  # the cameras stand alike
+    assert third.contested() == ""
+    for _ in range(20):  # the other world is gone
+        one.publish_entities([ball()])
+        one._buffer.hear(*sent_by(one))
+        told = one.contested()
+    assert told == ""
+
+
+def test_a_world_alone_is_never_told_of_another_however_late_its_own_words_come(make_frames) -> None:
+    frames = make_frames()
+    frames.publish_cameras(ball_scene().cameras)
+    assert frames.contested() == ""
+    for k in range(300):
+        frames.publish_entities([ball((0.01 * k, 2, 3))])
+        if k % 7 == 0:
+            frames._buffer.hear(*sent_by(frames))
+        assert frames.contested() == ""
+
+
+def test_a_thing_called_as_a_camera_or_as_the_scenes_frame_is_told(make_frames) -> None:
+    frames = make_frames()
+    for name in ("table", "photo_optical"):
+        frames.publish_cameras(ball_scene().cameras)
+        frames.publish_entities([replace(ball(), name=name)])
+        assert name in frames.contested() and "frame_prefix" in frames.contested()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from pw_core.reconstruct.binding.attach import with_splats
 from pw_core.render.ply import write_ply
 from pw_core.world import World
 from support.ball_scene import ball_scene
+from support.full_disk import full_disk
 
 CLAY = Material(model="plastic", density_kg_m3=1500)
 
@@ -141,6 +143,37 @@ def test_pw_entity_makes_a_scene_that_rolls_out(tmp_path: Path) -> None:
     *_, last = world.rollout([], 0.1)
     assert np.abs(world.entity_poses(last.physics)[1].position - before).max() < 0.01  # it stands
     assert CliRunner().invoke(app, arguments).exit_code == 1  # 'two' is there
+
+
+def in_store(store: Path) -> dict[str, bytes]:
+    """Its files but for who holds its locks."""
+    names = {str(p.relative_to(store)): p for p in store.rglob("*") if p.is_file()}
+    return {name: path.read_bytes() for name, path in names.items() if not name.startswith(".locks")}
+
+
+@pytest.mark.parametrize("left", [300, 60_000, 200_000])
+@pytest.mark.parametrize("replace", [False, True])
+def test_pw_entity_on_a_full_disk_leaves_the_store_as_it_was(tmp_path: Path, left: int, replace: bool) -> None:
+    store = tmp_path / "store"
+    World(store).adopt(ball_scene())
+    write_ply(tmp_path / "egg.ply", egg(centre=(0.0, 0.0, 0.0)))
+    before = in_store(store)
+    arguments = ["entity", "ball", str(tmp_path / "egg.ply"), "--as", "ball" if replace else "two", "--name", "egg",
+                 "--material", "clay", "--at", "0.6", "0.2", "0", "--stand", "--store", str(store)]  # fmt: skip
+    with full_disk(left):
+        result = CliRunner().invoke(app, [*arguments, *["--replace"] * replace])
+    assert result.exit_code == 1 and "File too large" in result.stderr and "Traceback" not in result.stderr
+    assert in_store(store) == before and World.open(store, scene="ball").scene is not None
+
+
+def test_pw_entity_into_a_store_that_is_read_only_is_refused_before_any_work(tmp_path: Path, monkeypatch) -> None:
+    store = tmp_path / "store"
+    World(store).adopt(ball_scene())
+    writable = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and writable(path, mode))
+    result = CliRunner().invoke(app, ["entity", "ball", "no-such-file.ply", "--as", "two", "--name", "egg",
+                                      "--material", "clay", "--store", str(store)])  # fmt: skip
+    assert result.exit_code == 1 and "read-only" in result.stderr
 
 
 def test_a_photo_is_not_searched_for_what_was_added() -> None:

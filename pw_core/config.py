@@ -169,7 +169,7 @@ class ViewsSettings(Part):
     frame: Literal["auto", "given", "table"] = Field(
         default="auto", description="world frame with given poses: as given, or with z = 0 on the plane that was found"
     )
-    object_size_m: float = Field(default=0.0, ge=0, le=1000, description="longest extent of the first entity")
+    object_size_m: float = Field(default=0.0, ge=0, le=1000, description="longest side of the first entity")
     camera_height_m: float = Field(default=0.0, ge=0, le=1000, description="of the first camera above the plane")
     depth_scale: float = Field(
         default=0.0, ge=0, le=1000,

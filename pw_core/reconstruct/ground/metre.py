@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from scipy import ndimage
 
 from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.gaussians import F64, Camera
 from pw_core.reconstruct.types import Mask
+
+
+def said_length(entity: EntityConfig, settings: ViewsSettings, *, assumed_size_m: float) -> float:
+    """The longest side [m] of the entity, where that is what `metre_by_entity` takes the metre from; 0 where it is
+    not."""
+    if settings.object_size_m > 0:
+        return settings.object_size_m
+    return 0.0 if entity.diameter_m > 0 or entity.distance_m > 0 else assumed_size_m
+
+
+def upright_sides(points: F64) -> F64:
+    """(3,): length, width and height of the upright box round points (n, 3), z up, that takes the least room on the
+    table, however it is turned: what is measured with a rule. Along the axes, a stick that lies askew would be 0.7 of
+    its length."""
+    flat = np.ascontiguousarray(points[:, :2], np.float32)
+    width, length = sorted(cv2.minAreaRect(flat)[1])
+    return np.array([length, width, float(np.ptp(points[:, 2]))])
 
 
 def depth_by_diameter(mask: Mask, entity: EntityConfig, camera: Camera) -> float:

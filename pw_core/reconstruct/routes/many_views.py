@@ -13,13 +13,13 @@ import numpy as np
 
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.gaussians import Camera, Gaussians
+from pw_core.gaussians import F64, Camera, Gaussians
 from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.fill import HiddenRegionOptions, fill_hidden_region
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
 from pw_core.reconstruct.ground.level import LevelOptions, level_doubts, settled, to_level_frame
-from pw_core.reconstruct.ground.metre import metre_by_entity
+from pw_core.reconstruct.ground.metre import metre_by_entity, said_length, upright_sides
 from pw_core.reconstruct.ground.world_frame import WorldFrameOptions, to_world_frame, transformed
 from pw_core.reconstruct.inputs import Inputs
 from pw_core.reconstruct.poses.estimate import PoseOptions, pose
@@ -44,6 +44,7 @@ from pw_core.reconstruct.splatting.cuda import CudaFitOptions
 from pw_core.reconstruct.splatting.draw import choose_device
 from pw_core.reconstruct.splatting.fit import fit, score
 from pw_core.reconstruct.splatting.parameters import start
+from pw_core.reconstruct.surface.back_side import seen_from_one_side
 from pw_core.reconstruct.surface.bounds import bounds_of, visual_hull_bounds
 from pw_core.reconstruct.surface.mesh import mesh_of
 from pw_core.reconstruct.surface.tsdf import TsdfMesh
@@ -118,12 +119,22 @@ def reconstruct_many(
     train = [v for v in posed.views if v not in held]
     fitted, figures = _fit(job, posed, train, held, options)
     masks, whose = _label(job, placed, train, fitted.gaussians, options)
-    scene, hole = _bodies(job, posed, train, masks, fitted.gaussians, whose, options)
+    solids = _solids(job, posed, train, masks, fitted.gaussians, whose)
+    scale = _by_solid(job, solids[0], options)
+    if scale != 1.0:
+        T = np.diag([scale, scale, scale, 1.0])
+        posed, placed = transformed(posed, T), replace(placed, plane=_scaled_plane(placed.plane, T))
+        names = {v.name for v in train}
+        train = [v for v in posed.views if v.name in names]
+        solids = [solid.scaled(scale) for solid in solids]
+        fitted = replace(fitted, gaussians=fitted.gaussians.moved(np.eye(3), np.zeros(3), scale=scale))
+    scene, hole = _bodies(job, train, masks, fitted.gaussians, whose, solids, options)
     figures["bound"] = score(train, Gaussians.concatenate([scene.foreground, scene.background]), device=job.device)
     figures["psnr_lost_by_the_move_db"] = figures["train"]["psnr_db"] - figures["bound"]["psnr_db"]
     order = sorted(posed.views, key=lambda v: v.name != placed.prompt)
     scene, plane = replace(scene, cameras=tuple(_named(v.camera) for v in order)), placed.plane
-    told = {"doubts": doubts} if (doubts := level_doubts(config, placed.plane)) else {}
+    doubts = level_doubts(config, placed.plane) + _metre_doubts(job, posed, solids[0], options)
+    told = {"doubts": doubts} if doubts else {}
     scene = replace(
         scene, provenance={
             "method": f"many views: {inputs.route}", "inputs": inputs.account,
@@ -154,7 +165,7 @@ def _place(job: _Job, options: ManyViewsOptions) -> _Placed:
     posed = pose(inputs, settings, folder, progress, options=options.poses)
     if adjusted is not None:
         posed = replace(posed, report=posed.report | {"poses": "given, then adjusted", "adjusted": adjusted})
-    metric = inputs.metric and inputs.route != "photos"
+    metric = _is_metric(inputs)
     prompt = _prompt_view(inputs, settings, posed)
     progress("plane", 0.14)
     own_there = standing_points(posed, prompted(config, inputs, settings, posed, prompt), prompt)
@@ -221,22 +232,28 @@ def _label(
     return masks, whose
 
 
-def _bodies(
-    job: _Job, posed: Posed, train: Sequence[View], masks: Masks, gaussians: Gaussians, whose: Any,
-    options: ManyViewsOptions,
-) -> tuple[Scene, dict[str, float]]:
-    """Meshes, the background without the entities, particles with Gaussians bound to them and fitted again; and what
-    the background's filling says of itself."""
-    config, settings, progress = job.config, job.settings, job.progress
-    progress("meshes", 0.8)
-    own = [gaussians[whose == 1 + i] for i in range(len(config.entities))]
-    solids: list[TsdfMesh] = [
+def _solids(
+    job: _Job, posed: Posed, train: Sequence[View], masks: Masks, gaussians: Gaussians, whose: Any
+) -> list[TsdfMesh]:
+    """The entities' meshes."""
+    job.progress("meshes", 0.8)
+    return [
         mesh_of(
-            e, train, mine, gaussians[whose != 1 + i], masks, settings, points=most_say_own(posed, masks[e.name]),
-            floor=config.has_table,
+            e, train, gaussians[whose == 1 + i], gaussians[whose != 1 + i], masks, job.settings,
+            points=most_say_own(posed, masks[e.name]), floor=job.config.has_table,
         )
-        for i, (e, mine) in enumerate(zip(config.entities, own))
-    ]
+        for i, e in enumerate(job.config.entities)
+    ]  # fmt: skip
+
+
+def _bodies(
+    job: _Job, train: Sequence[View], masks: Masks, gaussians: Gaussians, whose: Any, solids: Sequence[TsdfMesh],
+    options: ManyViewsOptions,
+) -> tuple[Scene, dict[str, float]]:  # fmt: skip
+    """The background without the entities, particles with Gaussians bound to them and fitted again; and what the
+    background's filling says of itself."""
+    config, settings, progress = job.config, job.settings, job.progress
+    own = [gaussians[whose == 1 + i] for i in range(len(config.entities))]
     union = {v.name: np.any([m[v.name] for m in masks.values()], axis=0) for v in train}
     progress("hidden region", 0.84)
     # What masks took for an entity that turned out not to reach there.
@@ -255,6 +272,10 @@ def _bodies(
         progress=subrange(progress, 0.88, 0.98), device=job.device, options=options.bind,
     )  # fmt: skip
     return replace(scene, binding=binding, foreground=foreground), hole
+
+
+def _is_metric(inputs: Inputs) -> bool:
+    return inputs.metric and inputs.route != "photos"
 
 
 def _prompt_view(inputs: Inputs, settings: ViewsSettings, posed: Posed) -> str:
@@ -280,9 +301,42 @@ def _scaled(
         camera=cameras[prompt], assumed_size_m=options.assumed_size_m,
     )  # fmt: skip
     T = np.diag([scale, scale, scale, 1.0])
+    return transformed(posed, T), _scaled_plane(plane, T) | {"scale_from": source}
+
+
+def _scaled_plane(plane: dict[str, Any], T: F64) -> dict[str, Any]:
+    """The same report where everything is scaled by T (4, 4)."""
     whole = (T @ np.array(plane["world_from_given"])).tolist()
-    plane = plane | {"scale": plane["scale"] * scale, "scale_from": source, "world_from_given": whole}
-    return transformed(posed, T), plane
+    return plane | {"scale": plane["scale"] * float(T[0, 0]), "world_from_given": whole}
+
+
+def _said_length(job: _Job, options: ManyViewsOptions) -> float:
+    """The first entity's longest side [m], where the metre comes from it; else 0."""
+    if _is_metric(job.inputs) or job.settings.camera_height_m > 0:
+        return 0.0
+    return said_length(job.config.entities[0], job.settings, assumed_size_m=options.world_frame.assumed_size_m)
+
+
+def _by_solid(job: _Job, solid: TsdfMesh, options: ManyViewsOptions) -> float:
+    """By which the scene has to be scaled for the first entity to be as long as is said of it; 1 where nothing is.
+
+    The first scale is by its silhouettes alone, before anything is meshed: from few sides they draw it out, away from
+    the cameras, to nearly twice its depth.
+    """
+    said = _said_length(job, options)
+    return said / float(upright_sides(solid.mesh.vertices).max()) if said > 0 else 1.0
+
+
+def _metre_doubts(job: _Job, posed: Posed, solid: TsdfMesh, options: ManyViewsOptions) -> list[str]:
+    """Where the metre comes from a length that no picture shows whole."""
+    said, cameras = _said_length(job, options), [v.camera for v in posed.views]
+    if said == 0 or not seen_from_one_side(cameras, solid.mesh.vertices.mean(0)):
+        return []
+    return [
+        f"all pictures show '{job.config.entities[0].name}' from one side: how deep it is is guessed, so the metre "
+        f"that its longest side of {said:g} m gives may be off by 10 %; take pictures all round it, or give "
+        "views.camera_height_m"
+    ]
 
 
 def _named(camera: Camera) -> Camera:

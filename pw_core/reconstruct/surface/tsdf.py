@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,6 +75,11 @@ class TsdfMesh:
     field: NDArray[np.float32]
     origin: F64
     step: float
+
+    def scaled(self, scale: float) -> TsdfMesh:
+        """The same, so many times as large, about the origin."""
+        mesh = replace(self.mesh, vertices=self.mesh.vertices * scale)
+        return TsdfMesh(mesh, self.field * np.float32(scale), self.origin * scale, self.step * scale)
 
     def distance(self, points: F64) -> F64:
         """Of `points` [m] (n, 3) from the surface [m], negative inside; exact within a few voxels of it."""

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.spatial.transform import Rotation
 
 from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs, reconstruct
-from pw_core.reconstruct.ground.metre import metre_by_entity
+from pw_core.reconstruct.ground.metre import metre_by_entity, upright_sides
 from support.hanging_ball import RADIUS, camera, config, shot, shots
 
 UNIT = 0.25
@@ -49,3 +50,10 @@ def test_where_nothing_is_said_it_is_assumed_and_a_height_above_no_table_is_refu
     with pytest.raises(ReconstructError, match=r"camera_height_m is a height above the table's plane") as raised:
         reconstruct(config(mask), pictures, settings=ViewsSettings(camera_height_m=1.5), folder=tmp_path)
     assert raised.value.code == ErrorCode.INVALID_CONFIG
+
+
+@pytest.mark.parametrize("yaw", [0.0, 20.0, 45.0, 90.0])
+def test_a_stick_is_as_long_as_a_rule_says_however_it_lies(yaw: float) -> None:
+    corners = np.stack(np.meshgrid([-0.1, 0.1], [-0.01, 0.01], [0, 0.03], indexing="ij"), -1).reshape(-1, 3)
+    turn = Rotation.from_euler("z", yaw, degrees=True).as_matrix()
+    assert upright_sides(corners @ turn.T) == pytest.approx([0.2, 0.02, 0.03], abs=1e-5)

@@ -102,6 +102,27 @@ def test_two_balls_of_different_size_and_material(tmp_path: Path) -> None:
     assert again.entities[1].volume_m3 == pytest.approx(4 / 3 * np.pi * SMALLER**3, rel=0.12)
 
 
+@pytest.mark.slow
+def test_the_metre_of_a_thing_seen_from_one_side_is_that_of_its_longest_side(tmp_path: Path) -> None:
+    cameras = [camera(np.radians(5.0 * k), height=0.22 + 0.08 * (k % 3), name=f"v{k}.png") for k in range(9)]
+    views = []
+    for c in cameras:
+        elsewhere = c.viewmat.copy()
+        elsewhere[:3, 3] *= 4  # in units of nobody's
+        views.append(ViewInput(c.name, shot(c)[0], None, c.K, elsewhere))
+    settings = SMALL.model_copy(update={"object_size_m": 2 * RADIUS})
+    inputs = Inputs(tuple(views), metric=False)
+    scene = reconstruct(config(seen=cameras[0]), inputs, settings=settings, folder=tmp_path)
+    got = np.array([next(c for c in scene.cameras if c.name == f"v{k}").centre for k in range(9)])
+    true = np.array([c.centre for c in cameras])
+    far = [float(np.linalg.norm(at[0] - at[-1])) for at in (got, true)]
+    assert far[0] == pytest.approx(far[1], rel=0.1)  # by silhouettes alone a fifth less
+    sides = np.sort(np.ptp(scene.entities[0].mesh.vertices, axis=0))
+    assert sides[-1] == pytest.approx(2 * RADIUS, rel=0.05)
+    (doubt,) = scene.provenance["doubts"]
+    assert "from one side" in doubt and "camera_height_m" in doubt
+
+
 def box(mask: np.ndarray) -> list[float]:
     rows, columns = np.nonzero(mask)
     return [float(v) for v in (columns.min() - 3, rows.min() - 3, columns.max() + 4, rows.max() + 4)]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from scipy import ndimage
@@ -9,6 +12,15 @@ from scipy import ndimage
 from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.gaussians import F64, Camera
 from pw_core.reconstruct.types import Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeenLengthOptions:
+    """Where along the line of sight a silhouette's outline is."""
+
+    outline_percentile: float = 75.0
+    """Of the depths of points on the side that is seen: most of it lies nearer than its outline. Of a ball the outline
+    is deeper than 9 in 10, of flat things as deep as any."""
 
 
 def said_length(entity: EntityConfig, settings: ViewsSettings, *, assumed_size_m: float) -> float:
@@ -26,6 +38,22 @@ def upright_sides(points: F64) -> F64:
     flat = np.ascontiguousarray(points[:, :2], np.float32)
     width, length = sorted(cv2.minAreaRect(flat)[1])
     return np.array([length, width, float(np.ptp(points[:, 2]))])
+
+
+def seen_length(
+    points: F64, cameras: Sequence[Camera], silhouettes: Sequence[Mask], *,
+    options: SeenLengthOptions = SeenLengthOptions(),
+) -> float:  # fmt: skip
+    """The longest side of a thing as far as it is seen: of the box round points (n, 3) on it, or of its silhouettes
+    (H, W) in the cameras, at the depth that those points say. What lies behind is not in it, however it was guessed."""
+    across = []
+    for camera, mask in zip(cameras, silhouettes):
+        y, x = np.nonzero(mask)
+        if len(x) > 0:
+            long_px = max(cv2.minAreaRect(np.stack([x, y], 1).astype(np.float32))[1])
+            depth = float(np.percentile(camera.project(points)[1], options.outline_percentile))
+            across.append(long_px * depth / float(camera.K[0, 0]))
+    return max([float(upright_sides(points).max()), *across])
 
 
 def depth_by_diameter(mask: Mask, entity: EntityConfig, camera: Camera) -> float:

@@ -19,7 +19,7 @@ from pw_core.reconstruct.background.fill import HiddenRegionOptions, fill_hidden
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.bind import BindOptions, bind_to_particles, fit_bound, off_surface
 from pw_core.reconstruct.ground.level import LevelOptions, level_doubts, settled, to_level_frame
-from pw_core.reconstruct.ground.metre import metre_by_entity, said_length, upright_sides
+from pw_core.reconstruct.ground.metre import metre_by_entity, said_length, seen_length, upright_sides
 from pw_core.reconstruct.ground.world_frame import WorldFrameOptions, to_world_frame, transformed
 from pw_core.reconstruct.inputs import Inputs
 from pw_core.reconstruct.poses.estimate import PoseOptions, pose
@@ -29,7 +29,7 @@ from pw_core.reconstruct.routes.job_folder import CHECKPOINT, open_job
 from pw_core.reconstruct.segmentation.labels.gaussian_labels import classify
 from pw_core.reconstruct.segmentation.labels.relabel import relabel
 from pw_core.reconstruct.segmentation.matting import outlined
-from pw_core.reconstruct.segmentation.points import most_say_own
+from pw_core.reconstruct.segmentation.points import main_cluster, most_say_own
 from pw_core.reconstruct.segmentation.shadows import without_ground
 from pw_core.reconstruct.segmentation.stage import (
     find_masks,
@@ -58,6 +58,8 @@ class ManyViewsOptions:
 
     relabel_rounds: int = 2
     """How often masks take what the Gaussians say, which then are told apart by them anew."""
+    least_points: int = 30
+    """On a thing that is seen from one side: fewer do not say how long it is."""
     adjust_given: AdjustGivenOptions = AdjustGivenOptions()
     """The adjustment of given poses, where it is asked for."""
     poses: PoseOptions = PoseOptions()
@@ -120,7 +122,7 @@ def reconstruct_many(
     fitted, figures = _fit(job, posed, train, held, options)
     masks, whose = _label(job, placed, train, fitted.gaussians, options)
     solids = _solids(job, posed, train, masks, fitted.gaussians, whose)
-    scale = _by_solid(job, solids[0], options)
+    scale = _by_solid(job, posed, masks, solids[0], options)
     if scale != 1.0:
         T = np.diag([scale, scale, scale, 1.0])
         posed, placed = transformed(posed, T), replace(placed, plane=_scaled_plane(placed.plane, T))
@@ -317,14 +319,22 @@ def _said_length(job: _Job, options: ManyViewsOptions) -> float:
     return said_length(job.config.entities[0], job.settings, assumed_size_m=options.world_frame.assumed_size_m)
 
 
-def _by_solid(job: _Job, solid: TsdfMesh, options: ManyViewsOptions) -> float:
+def _by_solid(job: _Job, posed: Posed, masks: Masks, solid: TsdfMesh, options: ManyViewsOptions) -> float:
     """By which the scene has to be scaled for the first entity to be as long as is said of it; 1 where nothing is.
 
     The first scale is by its silhouettes alone, before anything is meshed: from few sides they draw it out, away from
-    the cameras, to nearly twice its depth.
+    the cameras, to nearly twice its depth. There the mesh's back is a guess as well, which may reach further than the
+    thing is long; what is seen of it then counts.
     """
-    said = _said_length(job, options)
-    return said / float(upright_sides(solid.mesh.vertices).max()) if said > 0 else 1.0
+    said, long = _said_length(job, options), float(upright_sides(solid.mesh.vertices).max())
+    if said == 0:
+        return 1.0
+    cameras, own = [v.camera for v in posed.views], masks[job.config.entities[0].name]
+    points = most_say_own(posed, own)
+    points = points[main_cluster(points)] if len(points) else points
+    if len(points) >= options.least_points and seen_from_one_side(cameras, solid.mesh.vertices.mean(0)):
+        long = min(long, seen_length(points, cameras, [own[v.name] for v in posed.views]))
+    return said / long
 
 
 def _metre_doubts(job: _Job, posed: Posed, solid: TsdfMesh, options: ManyViewsOptions) -> list[str]:

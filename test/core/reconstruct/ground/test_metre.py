@@ -12,7 +12,7 @@ from scipy.spatial.transform import Rotation
 from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs, reconstruct
-from pw_core.reconstruct.ground.metre import metre_by_entity, upright_sides
+from pw_core.reconstruct.ground.metre import metre_by_entity, seen_length, upright_sides
 from support.hanging_ball import RADIUS, camera, config, shot, shots
 
 UNIT = 0.25
@@ -57,3 +57,13 @@ def test_a_stick_is_as_long_as_a_rule_says_however_it_lies(yaw: float) -> None:
     corners = np.stack(np.meshgrid([-0.1, 0.1], [-0.01, 0.01], [0, 0.03], indexing="ij"), -1).reshape(-1, 3)
     turn = Rotation.from_euler("z", yaw, degrees=True).as_matrix()
     assert upright_sides(corners @ turn.T) == pytest.approx([0.2, 0.02, 0.03], abs=1e-5)
+
+
+@pytest.mark.parametrize("arc", [0.1, 0.6])
+def test_what_is_seen_of_a_ball_from_one_side_is_as_long_as_it_is(arc: float) -> None:
+    cameras = [camera(np.zeros(3), float(angle)) for angle in np.linspace(-arc, arc, 5)]
+    ball = np.random.default_rng(0).normal(size=(4000, 3))
+    ball *= RADIUS / np.linalg.norm(ball, axis=1, keepdims=True)
+    front = ball[(ball @ cameras[2].centre) > RADIUS**2]  # and no point of what lies behind
+    masks = [shot(c, np.zeros(3))[2] for c in cameras]
+    assert seen_length(front, cameras, masks) == pytest.approx(2 * RADIUS, rel=0.05)

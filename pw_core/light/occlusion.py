@@ -131,7 +131,7 @@ class Occlusion:
                 continue
             h, disc = height / count / step, o.disc * size / count
             self._throw(lamp, layers[0, k], found[0, k], disc, h, ((float(self.softness), 1.0),))
-            near = min(2 - h * step / self.sky_m, 1.0)
+            near = min(2 - h * step / self.sky_m, 1.0) if self.sky_m > 0 else 0.0
             if near > 0:
                 self._throw(room, layers[1, k], found[1, k], disc, h, tuple((s, near * w) for s, w in o.plate))
         wide = (shape[1], shape[0])

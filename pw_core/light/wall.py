@@ -19,11 +19,11 @@ from pw_core.scene import Entity, Light, LitWall
 class WallCastOptions:
     """How shadows are cast on it."""
 
-    occlusion: OcclusionOptions = OcclusionOptions()
-    """How light is kept off."""
+    occlusion: OcclusionOptions = OcclusionOptions(layers=3)
+    """How light is kept off: from where things stand, most of it is soft."""
     sky_sizes: float = 1.0
     """What is further before it than this [sizes of the things] keeps ever less of the room's light off it."""
-    below_sizes: float = 1.0
+    below_sizes: float = 0.1
     """So far [sizes] below the table it is shaded: further down the table hides it."""
     near_ratio: float = 0.5
     """Of an entity's size: nearer to the wall or further from it by so much, what the photo showed counts e times
@@ -47,7 +47,9 @@ class WallCaster:
     ) -> None:  # fmt: skip
         self.light, self.wall, self.options = light, wall, options
         thing = float(np.ptp(rest, axis=0).max())
-        self._sky, self._floor = options.sky_sizes * thing, -options.below_sizes * thing
+        self._floor = -options.below_sizes * thing
+        # While it is not known what lights it both are asked for.
+        self._sky = options.sky_sizes * thing if wall.ambient.any() or not wall.lit else 0.0
         x, y, z = light.direction
         self._before = -x > options.least_slope  # a lamp behind the wall throws nothing on it
         toward = np.array([z, y, -x]) if self._before else np.array([0.0, 0.0, 1.0])

@@ -77,8 +77,8 @@ WRONG = {
         f"{_ROOM}"
     ),
     "coffee": (
-        "Its pitch is wrong in the scene file (43 for about 55 degrees), so the cup leans; its saucer's rim is cut, "
-        "and the tip of its spoon stays on the table; the picture's dark corner is copied to where it stood."
+        "Its pitch is wrong in the scene file (43 for about 55 degrees), so the cup leans; the rim of its saucer "
+        "is ragged when turned, and the table where it stood is blurred, with a dark spot."
     ),
     "bags": (
         "The boot is no table: its floor rises to the backdrop and the other bags lie on it; seats and window are "

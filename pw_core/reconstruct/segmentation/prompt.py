@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, empty_models, filled, grabcut, mark_discs
+from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, cut, filled, grabcut, mark_discs
 from pw_core.reconstruct.segmentation.points import PointOptions, floor_height, in_mask, pixels_within
 from pw_core.reconstruct.types import Mask, Posed, Rgb, View
 
@@ -90,10 +90,8 @@ def segment(photo: Rgb, entity: EntityConfig, *, scale: float, options: PromptOp
     radius = max(2, round(options.seed_share * min(x1 - x0, y1 - y0)))
     mark_discs(labels, np.reshape(points, (-1, 2)), radius=radius, label=cv2.GC_FGD)
     mark_discs(labels, np.reshape(against, (-1, 2)), radius=radius, label=cv2.GC_BGD)
-    cv2.setRNGSeed(0)  # GrabCut's k-means draws: the same photo must give the same scene
     try:
-        cv2.grabCut(photo[..., ::-1].copy(), labels, (0, 0, 1, 1), *empty_models(), options.iterations,
-                    cv2.GC_INIT_WITH_MASK)  # fmt: skip
+        cut(photo[..., ::-1].copy(), labels, options.iterations, options=options.grabcut)
     except cv2.error as error:
         raise ReconstructError(f"entity '{entity.name}': {error}", code=ErrorCode.INVALID_PROMPT) from None
     found, lost = _clean((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD), points, against, radius, options)

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from threading import Lock
 
 import numpy as np
 from numpy.typing import NDArray
@@ -109,19 +110,17 @@ def best_mask(
     """
     rows, columns, near = _window(photo.shape, entity, scale, options.around_ratio)
     window = np.ascontiguousarray(photo[rows, columns])
-    look: _Look | None = None
+    seeds = _Seeds(window, near, scale, options)
     tried: list[Mask] = []
-    for mask in _cuts(window, near, scale, options):
-        look = look or _Look(window, near, scale, options)
-        tried.append(mask)
-        less = look.without_doubtful(mask)
-        if less is not mask:
-            tried.append(less)
-        elif len(tried) == 2 and look.plain(mask) and _iou(*tried) > options.agreeing_iou:
+    for found in seeds.found():
+        tried.append(found.mask)
+        if found.less is not found.mask:
+            tried.append(found.less)
+        elif len(tried) == 2 and found.plain and _iou(*tried) > options.agreeing_iou:
             break
     best, best_score = None, -1.0
     for mask in tried:
-        assert look is not None
+        look = seeds.look()
         score = look.score(mask)
         if best is not None and (look.rim_alone(best, mask) or look.drops_own(best, mask)):
             continue
@@ -134,19 +133,45 @@ def best_mask(
     return out
 
 
-def _cuts(photo: Rgb, entity: EntityConfig, scale: float, options: SecondLookOptions) -> Iterator[Mask]:
-    """What is found from each seed, but for those that find nothing, two at a time: cuts take seconds, on one core
-    each."""
+@dataclass(frozen=True)
+class _Found:
+    """A seed's mask (H, W), the same without what is doubtful (that very mask, if nothing is taken away), and whether
+    nothing is doubtful of it."""
 
-    def cut(radius: float) -> Mask | None:
+    mask: Mask
+    less: Mask
+    plain: bool
+
+
+class _Seeds:
+    """What is found from each seed."""
+
+    def __init__(self, photo: Rgb, entity: EntityConfig, scale: float, options: SecondLookOptions) -> None:
+        self.photo, self.entity, self.scale, self.options = photo, entity, scale, options
+        self._look: _Look | None = None
+        self._lock = Lock()
+
+    def look(self) -> _Look:
+        """Made once something is found: where nothing is there may be nothing to look at."""
+        with self._lock:
+            self._look = self._look or _Look(self.photo, self.entity, self.scale, self.options)
+            return self._look
+
+    def found(self) -> Iterator[_Found]:
+        """Seed after seed, but for those that find nothing, two at a time: they take seconds, on one core each."""
+        radii = self.options.seed_radii
+        with ThreadPoolExecutor(2) as pool:
+            for k in range(0, len(radii), 2):
+                yield from (each for each in pool.map(self._from, radii[k : k + 2]) if each is not None)
+
+    def _from(self, radius: float) -> _Found | None:
+        prompts = replace(self.options.prompts, likely_radius=radius)
         try:
-            return segment(photo, entity, scale=scale, options=replace(options.prompts, likely_radius=radius))
+            mask = segment(self.photo, self.entity, scale=self.scale, options=prompts)
         except ReconstructError:
             return None
-
-    with ThreadPoolExecutor(2) as pool:
-        for k in range(0, len(options.seed_radii), 2):
-            yield from (mask for mask in pool.map(cut, options.seed_radii[k : k + 2]) if mask is not None)
+        less, plain = self.look().without_doubtful(mask)
+        return _Found(mask, less, plain)
 
 
 def _window(
@@ -232,15 +257,13 @@ class _Look:
         away = [np.linalg.norm(self.colors[which, None] - way[None], axis=-1).min(axis=1) for way in ways]
         return bool(less[which][away[1] < away[0]].sum() > self.options.most_own_share * less.sum())
 
-    def plain(self, mask: Mask) -> bool:
-        """Whether nothing is doubtful of it."""
-        return not find_doubts(self.photo, mask, self.entity, scale=self.scale, options=self.options.doubts)
-
-    def without_doubtful(self, mask: Mask) -> Mask:
-        """A mask without parts that are doubtful of it (see `find_doubts`) and set off by an edge."""
-        gone = np.zeros_like(mask)
+    def without_doubtful(self, mask: Mask) -> tuple[Mask, bool]:
+        """A mask without parts that are doubtful of it (see `find_doubts`) and set off by an edge; and whether nothing
+        is doubtful of what stays, as far as that is known."""
+        gone, plain = np.zeros_like(mask), False
         for _ in range(self.options.rounds):
             doubts = find_doubts(self.photo, mask, self.entity, scale=self.scale, options=self.options.doubts)
+            plain = not doubts
             for where in (d.where for d in doubts if d.where is not None):
                 part = self.grown(where, mask)
                 cut = self.cut(mask, gone | part) if part.any() else mask
@@ -249,7 +272,7 @@ class _Look:
                     break
             else:
                 break
-        return mask
+        return mask, plain
 
     def grown(self, where: Mask, mask: Mask) -> Mask:
         """A doubtful part (H, W) over superpixels of the mask that have its colours, but for those with points."""

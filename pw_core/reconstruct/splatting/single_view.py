@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,35 +29,34 @@ class PhotoFitOptions:
 
 
 def _residual(
-    both: Gaussians, photo: Rgb, camera: Camera, *, things: int, hidden_colors: Rgb, kept: F32 | None
-) -> Callable[[NDArray[Any], NDArray[Any]], F32]:
-    """Of opacities (N,) and colours (N, 3): what the photo has more than the scene drawn with them (H * W, 3).
+    both: Gaussians, opacity: NDArray[np.floating], photo: Rgb, camera: Camera, *, things: int, hidden_colors: Rgb,
+    kept: F32 | None,
+) -> Callable[[NDArray[np.floating], NDArray[np.floating]], F32]:  # fmt: skip
+    """Of opacities (N,), no more than `opacity`, and colours (N, 3): what the photo has more than the scene drawn with
+    them (H * W, 3).
 
     The first `things` Gaussians stand before the background, which shadows darken to the share `kept` (H, W, 3).
     """
     import torch
 
-    from pw_core.render import rasterize
+    from pw_core.render.redraw import Redrawn
 
     target = photo.reshape(-1, 3).astype(np.float32) / 255
-    means, quats = torch.from_numpy(both.means), torch.from_numpy(both.quats)
-    scales = torch.exp(torch.from_numpy(both.log_scales))
-    view = torch.from_numpy(camera.viewmat.astype(np.float32))[None]
-    K = torch.from_numpy(camera.K.astype(np.float32))[None]
     is_thing = torch.zeros(len(both), 1)
     is_thing[:things] = 1
     dark = None if kept is None else hidden_colors.reshape(-1, 3).astype(np.float32) / 255 * (1 - kept.reshape(-1, 3))
+    scene = Redrawn(
+        torch.from_numpy(both.means), torch.from_numpy(both.quats), torch.exp(torch.from_numpy(both.log_scales)),
+        torch.from_numpy(opacity), torch.from_numpy(camera.viewmat.astype(np.float32)),
+        torch.from_numpy(camera.K.astype(np.float32)), camera.width, camera.height,
+        features=None if dark is None else is_thing,
+    )  # fmt: skip
 
-    def residual(opacity: NDArray[Any], color: NDArray[Any]) -> F32:
-        o, c = torch.from_numpy(opacity), torch.from_numpy(color)
-        with torch.no_grad():
-            drawn = rasterize(
-                means, quats, scales, o, c, view, K, camera.width, camera.height,
-                features=None if dark is None else is_thing,
-            )  # fmt: skip
-        out = target - drawn.rgb[0].numpy().reshape(-1, 3)
-        if dark is not None and drawn.features is not None:
-            out += (1 - drawn.features[0].numpy().reshape(-1, 1)) * dark
+    def residual(opacity: NDArray[np.floating], color: NDArray[np.floating]) -> F32:
+        rgb, cover = scene.draw(opacity, color)
+        out = target - rgb.reshape(-1, 3)
+        if dark is not None:
+            out += (1 - cover.reshape(-1, 1)) * dark
         return np.asarray(out)
 
     return residual
@@ -115,7 +113,7 @@ def fit_colors(
         behind_them *= np.clip(kept.reshape(-1, 3)[pixels[mixed]], 0, 1)
     between = color[mixed] - behind_them
     between /= np.maximum((between**2).sum(axis=1), options.least_contrast**2)[:, None]
-    residual = _residual(both, photo, camera, things=len(foreground), hidden_colors=hidden_colors, kept=kept)
+    residual = _residual(both, opacity, photo, camera, things=len(foreground), hidden_colors=hidden_colors, kept=kept)
     low, high = (np.clip(color[bound] + s, 0, 1) for s in (-reach[bound], reach[bound]))
     if seam is not None:
         at = np.flatnonzero((bound >= len(foreground)) & seam.reshape(-1)[pixels[bound]])

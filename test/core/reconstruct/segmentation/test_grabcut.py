@@ -55,3 +55,20 @@ def test_a_gap_stays_open_where_something_speaks_for_it() -> None:
     assert not found[10:20, 10:30].any()
     assert found[30:40, 10:30].all() and found[30:32, 50:53].all()
     assert not filled(mask, against)[30:32, 50:53].any()
+
+
+def test_a_large_thing_that_is_cut_on_half_the_picture_first_keeps_its_thin_handle() -> None:
+    rng = np.random.default_rng(3)
+    true = np.zeros((351, 453), np.uint8)
+    cv2.circle(true, (200, 170), 110, 1, -1)
+    cv2.line(true, (300, 170), (420, 140), 1, 5)
+    picture = np.where(true[..., None] > 0, (170, 60, 40), (90, 95, 100)) + rng.normal(0, 12, (*true.shape, 3))
+    picture = picture.round().clip(0, 255).astype(np.uint8)
+    labels = np.full(true.shape, cv2.GC_BGD, np.uint8)
+    labels[20:-20, 20:-15] = cv2.GC_PR_BGD
+    cv2.circle(labels, (200, 170), 80, cv2.GC_PR_FGD, -1)
+    assert (labels == cv2.GC_PR_BGD).sum() > GrabCutOptions().coarse_from_px
+    found, whole = (grabcut(picture, labels.copy(), options=o) for o in
+                    (GrabCutOptions(), GrabCutOptions(coarse_from_px=labels.size + 1)))  # fmt: skip
+    assert iou(found, true > 0) > 0.99 and found[145:160, 380].any()
+    assert iou(found, whole) > 0.995

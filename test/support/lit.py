@@ -29,7 +29,7 @@ def lit_scene(**changes: float) -> Scene:
 
 
 def before_wall(
-    *, away_m: float = 0.11, observed: float = 0.0, lamp: tuple[float, float, float] = (-1, 0.5, 0.7)
+    *, away_m: float = 0.11, observed: float = 0.0, lamp: tuple[float, float, float] = (-1, 0.5, 0.4)
 ) -> Light:
     """The same room with the lamp, towards (3,), before the things and to their left, and a wall that is `away_m` [m]
     behind the ball's middle; what was observed of that is one dark patch behind the ball, if any."""

@@ -61,7 +61,7 @@ def test_what_the_photo_showed_of_it_goes_with_the_thing_and_not_with_one_that_i
 
 def test_a_lamp_behind_the_wall_and_a_thing_far_before_it_leave_it_as_it_is() -> None:
     behind = shade(before_wall(lamp=(1, 0.2, 0.7), away_m=0.4))
-    far = shade(before_wall(), (-0.45, 0, 0))
+    far = shade(before_wall(lamp=(-1, 0.5, 0.7)), (-0.45, 0, 0))
     assert behind.wall is None and far.wall is None
 
 

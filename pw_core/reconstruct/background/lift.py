@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from pw_core.config import SceneConfig
 from pw_core.gaussians import F64, Camera, Gaussians
+from pw_core.reconstruct.background.far_edge import FarEdgeOptions, below_far_edge, under_table
 from pw_core.reconstruct.background.inpaint import fill as inpaint
 from pw_core.reconstruct.background.outpaint import OutpaintOptions, outpaint
+from pw_core.reconstruct.background.planes import lay
 from pw_core.reconstruct.background.table import TableOptions, fill_table, on_table
 from pw_core.reconstruct.splatting.splats import surface_gaussians
 from pw_core.reconstruct.surface.inflate import pixel_centres
@@ -54,6 +56,8 @@ class BackgroundOptions:
     """Along the photo's borders, where the coarse may lie before the fine."""
     outpaint: OutpaintOptions = OutpaintOptions()
     """How the room goes on past the photo's borders."""
+    far_edge: FarEdgeOptions = FarEdgeOptions()
+    """What views from above see past the table's far edge."""
     seam_px: int = 3
     """So near to the table's end colours are not sharpened."""
     setback_ratio: float = 0.001
@@ -150,7 +154,7 @@ def background_gaussians(
         layers.append((np.stack([x[use], y[use]], axis=1) + far / 2, far, True))
     parts, pixels = [], []
     for centres, size, wall_only in layers:
-        points, across, down, keep = _lay(
+        points, across, down, keep = lay(
             centres, float(size), config, camera, wall_only=wall_only or wall_m is not None, wall_m=wall_m
         )
         # The coarser lie a little behind and reach under the finer, which hide them there: no line where they meet.
@@ -162,6 +166,11 @@ def background_gaussians(
             wide, colors = options.overlap, beyond.colors(centres[keep], wall_only=wall_only)
         parts.append(surface_gaussians(points, wide * across, wide * down, colors, max_stretch=options.most_stretch))
         pixels.append(_own_pixels(row, column, filled.shape, options) if size == 1 else np.full(len(points), -1))
+    if wall_m is None and table.any():
+        rows = (horizon, horizon + height // 4)
+        parts.append(under_table(filled, table, config, camera, options=options.far_edge))
+        parts.append(below_far_edge(beyond, rows, (outer, further), config, camera, options=options.far_edge))
+        pixels += [np.full(len(part), -1) for part in parts[-2:]]
     return Gaussians.concatenate(parts), np.concatenate(pixels)
 
 
@@ -181,29 +190,3 @@ def _ring(height: int, width: int, inner: int, outer: int, size: int) -> F64:
     aside, above = size - inner, size - inner // 2
     use = (x < aside) | (x >= width - aside) | (y < above) | (y >= height - above)
     return np.stack([x[use], y[use]], axis=1) + size / 2
-
-
-def _lay(
-    centres: F64, size: float, config: SceneConfig, camera: Camera, *, wall_only: bool = False,
-    wall_m: float | None = None,
-) -> tuple[F64, F64, F64, NDArray[np.bool_]]:  # fmt: skip
-    edge = config.table.edge_m
-    wall = edge + config.table.backdrop_m if wall_m is None else wall_m
-    height = camera.centre[2]
-
-    def meet(pixels: F64, table: NDArray[np.bool_]) -> F64:
-        rays = camera.rays(pixels)
-        with np.errstate(divide="ignore"):
-            depth = np.where(table, -height / np.minimum(rays[:, 2], -1e-9), wall / rays[:, 0])
-        return np.asarray(camera.centre + rays * depth[:, None])
-
-    rays = camera.rays(centres)
-    ahead = rays[:, 0] > 1e-3
-    table = (rays[:, 2] < -1e-9) & (rays[:, 0] * height < -rays[:, 2] * edge) & (not wall_only)
-    keep = ahead | table
-    c, t = centres[keep], table[keep]
-    right, below = np.array([size / 2, 0]), np.array([0, size / 2])
-    points = meet(c, t)
-    across = meet(c + right, t) - meet(c - right, t)
-    down = meet(c + below, t) - meet(c - below, t)
-    return points, across, down, keep

@@ -41,6 +41,8 @@ class OutpaintOptions:
     """Such a blur, over the distance from the photo's border."""
     far_blur_ratio: float = 0.7
     """The same, over the distance from the border of the picture that goes on."""
+    below_blur_ratio: float = 0.15
+    """The same, over the distance under the table's end, where what stands behind it goes on as its mirror image."""
 
 
 @dataclass(frozen=True)
@@ -62,9 +64,11 @@ class Outpainted:
     size: tuple[int, int]
     options: OutpaintOptions
 
-    def colors(self, centres: NDArray[np.floating], *, wall_only: bool = False) -> F32:
+    def colors(
+        self, centres: NDArray[np.floating], *, wall_only: bool = False, blur_px: NDArray[np.floating] | float = 0.0
+    ) -> F32:  # fmt: skip
         """(n, 3), 0 to 1, at pixels of the photo (n, 2). wall_only: of the backdrop, which goes on behind the table as
-        it stands above it."""
+        it stands above it; blur_px (n,): standard deviation by which it is blurred more."""
         import cv2
 
         height, width = self.table.shape
@@ -88,6 +92,7 @@ class Outpainted:
         sigma = o.blur_ratio * _outside(centres, (0, 0), self.size) + o.far_blur_ratio * _outside(
             at / self.scale, (0, 0), (width / self.scale, height / self.scale)
         )
+        sigma = sigma + blur_px + o.below_blur_ratio * np.maximum(at[:, 1] - low, 0) / self.scale
         on_wall = ~self.table[np.clip(y, 0, height - 1).astype(int), np.clip(x, 0, width - 1).astype(int)]
         for each, picture in zip(o.blurs_px, self.blurred[1:]):
             share = np.clip(np.log2(np.maximum(sigma / each, 0.25)) + 1, 0, 1) * on_wall

@@ -33,7 +33,10 @@ class FarEdgeOptions:
     blur_px: float = 32.0
     """Standard deviation of its blur at the table's edge."""
     drop_px: float = 2.0
-    """How far under the table's edge it begins: seen from where the photo was taken it is all hidden."""
+    """How far under the table it stays with all that its Gaussians reach: seen from where the photo was taken it is all
+    hidden."""
+    reach_sigmas: float = 3.0
+    """How far that is."""
     cover_px: int = 4
     """Width of the cells under the table. They are one pixel deep, between the rows of the table's own: deeper ones
     would reach over its end, and before what is to hide them where a view grazes it."""
@@ -79,13 +82,18 @@ def below_far_edge(
     if (rays[:, 0] < 1e-3).any() or config.table.backdrop_m < options.cells_px[0] * pixel:
         none = np.zeros((0, 3))  # no gap, or all of it is behind the camera
         return surface_gaussians(none, none, none, none)
-    begin = np.array([edge, -options.drop_px * edge / camera.K[0, 0]])
-    way = begin - np.array([wall, foot[0, 2]])
-    long = float(np.linalg.norm(way))
+    span = float(np.hypot(config.table.backdrop_m, foot[0, 2]))
+    sizes = [
+        max(float(least), float(np.sqrt((camera.width + 2 * high) * (span / pixel) / options.most_cells)))
+        for least, high in zip(options.cells_px, aside_px)
+    ]
+    # A plane that falls from the edge would, a little before it, stand out of the table: it begins that much lower.
+    reach = 0.5 * options.reach_sigmas * options.overlap * max(sizes) * pixel / config.table.backdrop_m
+    drop = (options.drop_px * edge / camera.K[0, 0] - foot[0, 2] * reach) / (1 + reach)
+    way = np.array([edge - wall, -drop - foot[0, 2]])
     parts = []
-    for least, low, high in zip(options.cells_px, (0, aside_px[0]), aside_px):
-        size = max(float(least), float(np.sqrt((camera.width + 2 * high) * (long / pixel) / options.most_cells)))
-        rows = max(int(np.ceil(long / (size * pixel))), 1)
+    for size, low, high in zip(sizes, (0, aside_px[0]), aside_px):
+        rows = max(int(np.ceil(float(np.linalg.norm(way)) / (size * pixel))), 1)
         u, v = np.meshgrid(np.arange(-high, camera.width + high, size) + size / 2, (np.arange(rows) + 0.5) / rows)
         use = (u < -low + size) | (u > camera.width + low - size) if low else np.ones(u.shape, bool)
         u, v = u[use], v[use]

@@ -122,7 +122,7 @@ def reconstruct_many(
     fitted, figures = _fit(job, posed, train, held, options)
     masks, whose = _label(job, placed, train, fitted.gaussians, options)
     solids = _solids(job, posed, train, masks, fitted.gaussians, whose)
-    scale = _by_solid(job, posed, masks, solids[0], options)
+    scale = _by_solid(job, placed, masks, solids[0], options)
     if scale != 1.0:
         T = np.diag([scale, scale, scale, 1.0])
         posed, placed = transformed(posed, T), replace(placed, plane=_scaled_plane(placed.plane, T))
@@ -319,20 +319,27 @@ def _said_length(job: _Job, options: ManyViewsOptions) -> float:
     return said_length(job.config.entities[0], job.settings, assumed_size_m=options.world_frame.assumed_size_m)
 
 
-def _by_solid(job: _Job, posed: Posed, masks: Masks, solid: TsdfMesh, options: ManyViewsOptions) -> float:
-    """By which the scene has to be scaled for the first entity to be as long as is said of it; 1 where nothing is.
+def _by_solid(job: _Job, placed: _Placed, masks: Masks, solid: TsdfMesh, options: ManyViewsOptions) -> float:
+    """By which the scene has to be scaled for what is said of the first entity to hold of its mesh; 1 where nothing is.
 
     The first scale is by its silhouettes alone, before anything is meshed: from few sides they draw it out, away from
     the cameras, to nearly twice its depth. There the mesh's back is a guess as well, which may reach further than the
     thing is long; what is seen of it then counts.
     """
-    said, long = _said_length(job, options), float(upright_sides(solid.mesh.vertices).max())
-    if said == 0:
+    if _is_metric(job.inputs) or job.settings.camera_height_m > 0:
         return 1.0
-    cameras, own = [v.camera for v in posed.views], masks[job.config.entities[0].name]
-    points = most_say_own(posed, own)
+    entity, vertices, posed = job.config.entities[0], solid.mesh.vertices, placed.posed
+    own, said = masks[entity.name], _said_length(job, options)
+    if said == 0:
+        camera = next(v.camera for v in posed.views if v.name == placed.prompt)
+        box = np.stack([vertices.min(0), vertices.max(0)])
+        first = placed.masks[entity.name][placed.prompt]  # before the fit's Gaussians had a say
+        return metre_by_entity(entity, job.settings, box=box, mask=first, camera=camera,
+                               assumed_size_m=options.world_frame.assumed_size_m)[0]  # fmt: skip
+    long = float(upright_sides(vertices).max())
+    cameras, points = [v.camera for v in posed.views], most_say_own(posed, own)
     points = points[main_cluster(points)] if len(points) else points
-    if len(points) >= options.least_points and seen_from_one_side(cameras, solid.mesh.vertices.mean(0)):
+    if len(points) >= options.least_points and seen_from_one_side(cameras, vertices.mean(0)):
         long = min(long, seen_length(points, cameras, [own[v.name] for v in posed.views]))
     return said / long
 

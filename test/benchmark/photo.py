@@ -55,8 +55,8 @@ WRONG = {
         "warm specks. Its mask takes some of the table at its foot. Turned by 40 degrees it leans and its back is bare."
     ),
     "stool": (
-        "Bits of the table between two of its legs are in its mask and go with it; its rim is ragged where the back "
-        "begins, with short ledges over its legs; 8 % too small."
+        "A few pixels of the table between two of its legs go with it; its rim is ragged where the back begins, with "
+        "short ledges over its legs; 11 % too small; its legs, being darker than its seat, are doubted."
     ),
     "loaf": "It is taken to be as deep as it is wide: 25 % too large, its ends pointed and its cuts bent when turned.",
     "pear": (

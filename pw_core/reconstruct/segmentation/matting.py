@@ -39,6 +39,48 @@ class MattingOptions:
     """Of the largest part: a smaller one that is not wholly of the old mask was a like-coloured speck."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class TrimOptions:
+    """What along a mask's outline is not the thing's."""
+
+    most_share: float = 0.3
+    """Of the way from the colours beside a thing to its own: a pixel that is no further on it shows what is beside. At
+    half of it round things would lose their rims, which mirror what is beside them."""
+    depth_px: int = 3
+    """How far inside the outline, from where on a thing's colours are its own."""
+    mixed_px: int = 2
+    """How far outside of it pixels are mixed."""
+    own_window_px: float = 4.0
+    """Standard deviation of the window that a thing's own colours are taken from."""
+    ground_window_px: float = 8.0
+    """And of that for those beside it: what is seen between two legs is like what is beside both."""
+    min_weight: tuple[float, float] = (0.02, 0.005)
+    """Of either in its window."""
+    min_contrast_ratio: float = 4.0
+    """Least square of the colours' difference, in variances of both sides."""
+    min_contrast: float = 2500.0
+    """And beyond that, in squared grey levels."""
+    most_gone_share: float = 0.1
+    """Of a mask: where more would go, the thing has such colours itself."""
+
+
+def trimmed(image: Rgb, mask: Mask, *, options: TrimOptions = TrimOptions()) -> Mask:
+    """A mask (H, W) without what, from its outline inwards, has the colours that are beside the thing there: a narrow
+    gap between two legs, a contact shadow, a rim of the table. It stays where those and its own are alike."""
+    picture, o = image.astype(np.float32), options
+    inner = ndimage.binary_erosion(mask, iterations=o.depth_px)
+    front, own, spread = local_colors(picture, inner, o.own_window_px)
+    outer = ~ndimage.binary_dilation(mask, iterations=o.mixed_px)
+    back, ground, wide = local_colors(picture, outer, o.ground_window_px)
+    apart = ((own - ground) ** 2).sum(-1)
+    known = (front > o.min_weight[0]) & (back > o.min_weight[1])
+    contrast = apart > o.min_contrast_ratio * (spread + wide) + o.min_contrast
+    alike = ((picture - ground) ** 2).sum(-1) < o.most_share**2 * apart
+    strange = mask & known & contrast & alike
+    gone = ndimage.binary_propagation(strange & ndimage.binary_dilation(~mask), mask=strange)
+    return np.asarray(mask & ~gone) if gone.sum() < o.most_gone_share * mask.sum() else mask
+
+
 def outlined(
     views: Sequence[View], masks: Mapping[str, Mapping[str, Mask]], *, given: Mapping[str, Mapping[str, Mask]],
     options: MattingOptions = MattingOptions(),

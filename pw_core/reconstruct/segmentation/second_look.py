@@ -23,9 +23,10 @@ from pw_core.errors import ReconstructError
 from pw_core.gaussians import F32
 from pw_core.reconstruct.segmentation.doubts import DoubtOptions, find_doubts
 from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, grabcut, mark_discs
-from pw_core.reconstruct.segmentation.openings import OpeningOptions, without_openings
+from pw_core.reconstruct.segmentation.matting import TrimOptions, trimmed
+from pw_core.reconstruct.segmentation.outline.openings import OpeningOptions, without_openings
+from pw_core.reconstruct.segmentation.outline.touching import apart
 from pw_core.reconstruct.segmentation.prompt import PromptOptions, prompted_masks, segment
-from pw_core.reconstruct.segmentation.touching import apart
 from pw_core.reconstruct.types import Mask, Rgb
 
 
@@ -82,6 +83,8 @@ class SecondLookOptions:
     """What is doubted."""
     grabcut: GrabCutOptions = GrabCutOptions()
     """The cut of what is left."""
+    trim: TrimOptions = TrimOptions()
+    """What of the best's outline is taken away."""
     openings: OpeningOptions = OpeningOptions()
     """What is seen through it."""
 
@@ -129,6 +132,7 @@ def best_mask(
     if best is None:  # or the whole photo helps, or it says what is wrong with the prompts
         return segment(photo, entity, scale=scale, options=options.prompts)
     out = np.zeros(photo.shape[:2], bool)
+    best = trimmed(window, best, options=options.trim)
     out[rows, columns] = without_openings(window, best, options=options.openings)
     return out
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pw_core.reconstruct.segmentation.matting import at_half, outlined
+from pw_core.reconstruct.segmentation.matting import at_half, outlined, trimmed
 from pw_core.reconstruct.types import View
 from support.ball import camera
 
@@ -59,3 +59,35 @@ def test_given_masks_and_empty_ones_are_left_alone() -> None:
     out = outlined(views, masks, given={"disc": {"a": wide}})["disc"]
     assert out["a"] is wide and out["c"] is NOTHING and out["b"].sum() < 0.97 * wide.sum()
     assert masks["disc"]["b"] is wide
+
+
+def legs() -> tuple[np.ndarray, np.ndarray]:
+    """Two dark legs on a plain ground that draw near to each other from six pixels to two, and their mask."""
+    fine, y = 8, (np.arange(180 * 8) + 0.5) / 8
+    x = (np.arange(240 * fine) + 0.5) / fine
+    half_gap = 1 + 2 * (y[:, None] - 30) / 120  # [px]
+    share = (np.abs(x - 120) > half_gap) & (np.abs(x - 120) < 16) & (y[:, None] > 30) & (y[:, None] < 150)
+    share = cv2.GaussianBlur(
+        cv2.resize(share.astype(np.float32), (240, 180), interpolation=cv2.INTER_AREA), (0, 0), 0.5
+    )
+    picture = share[..., None] * [110, 60, 45] + (1 - share[..., None]) * [190, 180, 150]
+    picture = picture + np.random.default_rng(0).normal(size=picture.shape) * 2
+    return np.clip(picture, 0, 255).astype(np.uint8), share > 0.5
+
+
+def test_what_is_seen_between_two_legs_does_not_go_with_them() -> None:
+    picture, true = legs()
+    mask = ndimage.binary_closing(true)  # as a cut leaves them that is smoothed afterwards
+    assert (mask & ~true).sum() > 50
+    found = trimmed(picture, mask)
+    assert (mask & ~true & ~found).sum() > 0.6 * (mask & ~true).sum()
+    assert (true & ~found).sum() < 0.005 * true.sum()
+
+
+def test_a_right_mask_is_not_trimmed_nor_one_that_its_colours_do_not_tell() -> None:
+    picture, share = disc()
+    true = share > 0.5
+    assert (trimmed(picture, true) == true).all()
+    wide = ndimage.binary_dilation(true, iterations=2)
+    assert (trimmed(picture, wide) & ~true).sum() < 0.5 * (wide & ~true).sum()
+    assert (trimmed(np.full_like(picture, 128), wide) == wide).all()

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pw_core.reconstruct.segmentation.openings import without_openings
+from pw_core.reconstruct.segmentation.outline.openings import without_openings
 from pw_core.reconstruct.types import Mask, Rgb
 
 TABLE, WHITE, DARK = (150, 110, 75), (205, 195, 175), (90, 40, 40)

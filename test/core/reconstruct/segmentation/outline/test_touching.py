@@ -8,8 +8,8 @@ import pytest
 
 from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.gaussians import F64, Camera
+from pw_core.reconstruct.segmentation.outline.touching import apart
 from pw_core.reconstruct.segmentation.second_look import photo_masks
-from pw_core.reconstruct.segmentation.touching import apart
 from pw_core.reconstruct.surface.shapes.box import Box
 from pw_core.reconstruct.types import Mask, Rgb
 

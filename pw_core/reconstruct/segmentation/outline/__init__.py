@@ -1,0 +1,1 @@
+"""What of the pixels along a mask's outline is the thing's."""

@@ -141,18 +141,19 @@ def _shifts(small: _Small, options: InpaintOptions) -> I64:
         if len(chosen) == options.most_shifts:
             break
     # What no shift serves takes those that serve the most of it; along rows first, as tables and rooms have layers.
-    span = [(0, c) for c in range(-width + 1, width)] + [
-        (r, c) for r in range(-height + 1, height, 2) for c in range(-width + 1, width, 4)
-    ]
+    span = np.array(
+        [(0, c) for c in range(-width + 1, width)]
+        + [(r, c) for r in range(-height + 1, height, 2) for c in range(-width + 1, width, 4)]
+    )
     for layer in range(options.layers, 0, -1):
         for tried in (span[: 2 * width - 1], span):
             lacking = at[covered < layer]
             if len(lacking) == 0:
                 break
-            gains = np.array([int(known_at(source, lacking + step).sum()) for step in tried])
+            gains = _gains(source, lacking)[tried[:, 0] + height - 1, tried[:, 1] + width - 1]
             for k in np.argsort(-gains, kind="stable")[:3]:
                 if gains[k] > 0:
-                    chosen.append(np.array(tried[k]))
+                    chosen.append(tried[k])
                     covered += known_at(source, at + tried[k])
     while (covered == 0).any():
         lacking = at[covered == 0]
@@ -161,6 +162,16 @@ def _shifts(small: _Small, options: InpaintOptions) -> I64:
         chosen.append(step)
         covered += known_at(source, at + step)
     return np.unique(np.array(chosen, np.int64).reshape(-1, 2), axis=0)
+
+
+def _gains(source: Mask, lacking: I64) -> I64:
+    """(2 H - 1, 2 W - 1): of the pixels `lacking` (n, 2) how many each shift takes to one in `source` (H, W); no shift
+    is in the middle."""
+    from scipy.signal import correlate
+
+    holes = np.zeros(source.shape)
+    holes[lacking[:, 0], lacking[:, 1]] = 1
+    return np.asarray(np.rint(correlate(source.astype(np.float64), holes, method="fft")), np.int64)
 
 
 def _patch_costs(small: _Small, border: I64, sources: I64, radius: int) -> F32:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy import ndimage
@@ -46,6 +47,18 @@ class PlaneSeen:
     known: Mask
     points: F64
     away: F32
+
+    @cached_property
+    def quadratic(self) -> F32:
+        """1, and place to first and second order (R, C, 6)."""
+        rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in self.known.shape)
+        v, u = np.meshgrid(rows, columns, indexing="ij")
+        return np.stack([np.ones_like(v), v, u, v * v, u * u, v * u], -1)
+
+    @cached_property
+    def fitted(self) -> tuple[F64, F64]:
+        """The quadratic (n, 6) and the colours (n, 3) of the cells that are known: a search fits hundreds of lamps."""
+        return self.quadratic[self.known].astype(np.float64), self.colors[self.known].astype(np.float64)
 
 
 @dataclass(frozen=True)
@@ -141,26 +154,26 @@ def fit_plane(seen: PlaneSeen, lamp: F32, room: F32, *, lit: bool, options: Grid
     """Lamp and room, of which things keep shares (R, C) off, and the plane's own brightness: a quadratic in place.
     Unless `lit` there is neither."""
     o, known = options, seen.known
-    rows, columns = (np.linspace(-1, 1, n, dtype=np.float32) for n in known.shape)
-    v, u = np.meshgrid(rows, columns, indexing="ij")
-    terms = np.stack([np.ones_like(v), v, u, v * v, u * u, v * u, -lamp, -room], -1)
-    x, y = terms[known].astype(np.float64), seen.colors[known].astype(np.float64)
+    quadratic, y = seen.fitted
+    x = np.column_stack([quadratic, -lamp[known], -room[known]])
     nearness = np.exp(-seen.away[known] / o.nearness)
     ridge = np.diag([0, 0, 0, *3 * [o.bend_cost * nearness.sum() / 50], 1e-6, 1e-6])
     weight, use = nearness, np.arange(8) < (8 if lit else 6)
     for _ in range(o.rounds):
-        weighed = (x * weight[:, None])[:, use]
-        solved = np.linalg.solve(weighed.T @ x[:, use] + ridge[np.ix_(use, use)], weighed.T @ y)
+        used = x if use.all() else x[:, use]
+        weighed = used * weight[:, None]
+        solved = np.linalg.solve(weighed.T @ used + ridge[np.ix_(use, use)], weighed.T @ y)
         found = np.zeros((8, 3))
         found[use] = solved
         bad = found[6:].mean(1) < 0
         if lit and bad.any():  # no lamp takes light away
             use[6:] &= ~bad
             found[6:][bad] = 0
-        gap = np.abs(y - x @ found).mean(1)
+        off = np.abs(y - x @ found)
+        gap = (off[:, 0] + off[:, 1] + off[:, 2]) / 3  # NumPy's mean over a short axis takes several times as long
         weight = nearness / (1 + (gap / o.outlier_levels) ** 2)
     cost = float((nearness * np.log1p((gap / o.outlier_levels) ** 2)).sum() / nearness.sum())
-    base = (terms[..., :6] @ found[:6]).astype(np.float32)
+    base = (seen.quadratic @ found[:6]).astype(np.float32)
     mean = np.maximum(base[seen.away == 0].mean(0), 1.0)
     key, ambient = (np.clip(found[i] / mean, 0, o.most_share) for i in (6, 7))
     shrink = np.minimum(1, o.most_share / np.maximum(key + ambient, 1e-6))

@@ -27,8 +27,7 @@ def lay(
     wall = backdrop_x(config) if wall_m is None else wall_m
     height = camera.centre[2]
 
-    def meet(pixels: F64, table: NDArray[np.bool_]) -> F64:
-        rays = camera.rays(pixels)
+    def meet(rays: F64, table: NDArray[np.bool_]) -> F64:
         with np.errstate(divide="ignore"):
             depth = np.where(table, -height / np.minimum(rays[:, 2], -1e-9), wall / rays[:, 0])
         return np.asarray(camera.centre + rays * depth[:, None])
@@ -37,9 +36,8 @@ def lay(
     ahead = rays[:, 0] > 1e-3
     table = (rays[:, 2] < -1e-9) & (rays[:, 0] * height < -rays[:, 2] * edge) & (not wall_only)
     keep = ahead | table
-    c, t = centres[keep], table[keep]
-    right, below = np.array([size / 2, 0]), np.array([0, size / 2])
-    points = meet(c, t)
-    across = meet(c + right, t) - meet(c - right, t)
-    down = meet(c + below, t) - meet(c - below, t)
-    return points, across, down, keep
+    r, t = rays[keep], table[keep]
+    right, below = camera.rays(np.eye(2) * (size / 2)) - camera.rays(np.zeros(2))  # as much for every pixel
+    across = meet(r + right, t) - meet(r - right, t)
+    down = meet(r + below, t) - meet(r - below, t)
+    return meet(r, t), across, down, keep

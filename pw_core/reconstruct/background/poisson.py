@@ -92,4 +92,9 @@ def _solve(diagonal: NDArray[np.floating], coupled: list[tuple[I64, I64]], right
 
     i, j = (np.concatenate(c) for c in zip(*coupled))
     matrix = sparse.diags(diagonal) - sparse.csr_matrix((np.ones(len(i)), (i, j)), shape=(len(right),) * 2)
-    return np.asarray(splu(matrix.tocsc(), permc_spec="MMD_AT_PLUS_A").solve(right), np.float32)
+    # It is symmetric and positive definite: no pivots are looked for, which halves the time.
+    factors = splu(
+        matrix.tocsc(), permc_spec="MMD_AT_PLUS_A", diag_pivot_thresh=0.0, relax=8, panel_size=8,
+        options={"SymmetricMode": True},
+    )  # fmt: skip
+    return np.asarray(factors.solve(right), np.float32)

@@ -87,7 +87,8 @@ def odd_cells(seen: F32, known: Mask, options: TableOptions) -> Mask:
     for _ in range(8):  # iteratively reweighted least squares, Cauchy's weights
         part = terms * weight[:, None]
         fit = np.linalg.lstsq(part.T @ terms, part.T @ colors, rcond=None)[0]
-        distance = np.linalg.norm(colors - terms @ fit, axis=1)
+        red, green, blue = (colors - terms @ fit).T
+        distance = np.sqrt(red * red + green * green + blue * blue)  # many times as fast as a norm over a short axis
         weight = 1 / (1 + (distance / max(float(np.median(distance)), 1.0)) ** 2)
     odd[known] = distance > max(options.strange_medians * float(np.median(distance)), options.strange_levels)
     opened = cv2.morphologyEx(odd, cv2.MORPH_OPEN, np.ones((options.pattern_cells,) * 2, np.uint8))

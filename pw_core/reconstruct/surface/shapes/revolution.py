@@ -167,11 +167,11 @@ def cut(
     first, last = np.full(len(u), np.nan), np.full(len(u), np.nan)
     before = np.full(len(u), -1.0)
     t_before = low
+    ways = np.ascontiguousarray(rays.T)
     for k in range(options.depth_steps + 1):
         t = low + (high - low) * k / options.depth_steps
-        p = camera.centre + rays * t[:, None]
-        radius = np.interp(p[:, 2], r.heights, r.radii, left=-1.0, right=-1.0)
-        gap = radius - np.hypot(p[:, 0] - r.x, p[:, 1] - r.y)
+        x, y, z = (c + way * t for c, way in zip(camera.centre, ways))
+        gap = np.interp(z, r.heights, r.radii, left=-1.0, right=-1.0) - np.hypot(x - r.x, y - r.y)
         share = np.clip(before / np.where(before == gap, 1, before - gap), 0, 1)
         crossing = t_before + share * (t - t_before)
         first = np.where(np.isnan(first) & (gap > 0), crossing, first)

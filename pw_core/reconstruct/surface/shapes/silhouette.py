@@ -49,8 +49,8 @@ class Silhouette:
         outline = cv2.convexHull((uv - self.origin - 0.5).astype(np.float32))
         drawn = np.zeros_like(self.mask)
         cv2.fillConvexPoly(drawn, (outline * 2**fraction_bits).round().astype(np.int32), 1, shift=fraction_bits)
-        common = int((drawn & self.mask).sum())
-        return common / max(int(drawn.sum()) + int(self.mask.sum()) - common, 1)
+        common = cv2.countNonZero(drawn & self.mask)  # many times as fast as NumPy's sum
+        return common / max(cv2.countNonZero(drawn) + cv2.countNonZero(self.mask) - common, 1)
 
     def best(self, cost: Callable[[F64], float], start: F64, steps: F64, evaluations: int) -> tuple[F64, float]:
         """Parameters (n,) of the least cost, and that: the downhill simplex (Nelder and Mead 1965) from `start` (n,)

@@ -60,7 +60,7 @@ WRONG = {
     ),
     "loaf": "It is taken to be as deep as it is wide: 25 % too large, its ends pointed and its cuts bent when turned.",
     "pear": (
-        "Its stem is not in its mask and stays where it was; where it hid the apple, table is shown in its stead. "
+        "Where it hid the apple, table is shown in its stead; turned, it is broader than the true one. "
         f"{_LYING}"
     ),
     "cloth": "Its back is smoother than its front; a faint trace of its shadow stays when it moves.",

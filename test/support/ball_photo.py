@@ -12,6 +12,8 @@ from pw_core.gaussians import Camera
 WIDTH, HEIGHT = 320, 176
 RADIUS = 0.05
 CENTRE = np.array([0.6, 0.02, RADIUS])
+STEM_PX = 16
+"""Length of its stem, where it has one."""
 
 
 def camera() -> Camera:
@@ -53,6 +55,18 @@ def ball_config(**changes: object) -> SceneConfig:
         "entities": [entity | changes], "simulation": {"particles": 1000}, "reconstruct": {"width_px": WIDTH},
     }  # fmt: skip
     return SceneConfig.parse(fields)
+
+
+def stem_photo() -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
+    """The same ball with a dark stem that leans, three pixels thick, which its mask has not; and the stem's mask."""
+    photo, mask = ball_photo(), ball_mask()
+    y, x = np.nonzero(mask)
+    top = int(x[y == y.min()].mean()), int(y.min()) + 1
+    drawn = np.zeros(mask.shape, np.uint8)
+    cv2.line(drawn, top, (top[0] - 4, top[1] - STEM_PX), 1, 3)
+    stem = (drawn > 0) & ~mask
+    photo[stem] = (60, 50, 40)
+    return photo, stem
 
 
 def spiny_photo() -> NDArray[np.uint8]:

@@ -124,15 +124,17 @@ def photo_skin(
 def _fine_gaussians(
     solid: Solid, fine: FineParts | None, camera: Camera, options: SkinOptions
 ) -> tuple[Gaussians, NDArray[np.int64]]:  # fmt: skip
-    """One a pixel of the fine parts, as far away as the middle of the solid at the nearest place of its outline; and
-    their pixels."""
+    """One a pixel of the fine parts, as far away as the middle of the solid, of stalks, or as that at the nearest place
+    of its outline, of spines that stand on it all over; and their pixels."""
     height, width = solid.mask.shape
     use = np.zeros_like(solid.mask) if fine is None else (fine.alpha > options.least_alpha) & ~solid.mask
     nearest = ndimage.distance_transform_edt(~solid.mask, return_distances=False, return_indices=True)
     depth = ((solid.front + solid.back) / 2)[tuple(nearest)][use]
+    centres = pixel_centres(height, width)[use]
+    if fine is not None and fine.at_middle:
+        depth = solid.mid_m / camera.rays(centres)[:, 0]
     if solid.floor:
         depth = np.minimum(depth, options.before_table * table_depth(camera)[use])
-    centres = pixel_centres(height, width)[use]
     points = camera.unproject(centres, depth)
     across, down = (camera.unproject(centres + step, depth) - points for step in np.eye(2))
     colors = np.zeros((0, 3)) if fine is None else fine.colors[use] / 255

@@ -225,7 +225,8 @@ def _masks(config: SceneConfig, seen: View, table: Mask, scale: float, options: 
     unseen = seen.unseen
     masks = [m & ~unseen for m in found]
     standing = [config.has_table and not e.above for e in config.entities]
-    fine = fine_parts(seen.image, masks, options=options.fine)
+    boxes = [np.array(e.prompt.box) * scale for e in config.entities]
+    fine = fine_parts(seen.image, masks, boxes=boxes, options=options.fine)
     wholes = [m if f is None else m | f.fringe for m, f in zip(masks, fine)]
     hidden = hidden_region(masks, standing, options=options.hidden)
     hidden |= hidden_region(wholes, [False] * len(masks), options=options.hidden)

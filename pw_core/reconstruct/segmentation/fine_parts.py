@@ -16,8 +16,9 @@ import cv2
 import numpy as np
 from scipy import ndimage
 
-from pw_core.gaussians import F32
+from pw_core.gaussians import F32, F64
 from pw_core.reconstruct.segmentation.doubts import DoubtOptions, has_fine_parts
+from pw_core.reconstruct.segmentation.outline.stalks import StalkOptions, find_stalks
 from pw_core.reconstruct.types import Mask, Rgb
 
 
@@ -56,28 +57,55 @@ class FinePartOptions:
     """By which differences are divided at the most, for the colour that a fine part has without what is behind it."""
     doubts: DoubtOptions = DoubtOptions()
     """Whether there are any."""
+    stalks: StalkOptions = StalkOptions()
+    """What is a single one."""
+    rim_px: int = 3
+    """So far round a stalk pixels are mixed with it."""
 
 
 @dataclass(frozen=True)
 class FineParts:
     """Of one thing, beside its mask: alpha (H, W) in 0 ... 1, colours (H, W, 3) in 0 ... 255 without what is behind
-    them, and the fringe (H, W) that has something of them, gaps too."""
+    them, and the fringe (H, W) that has something of them, gaps too; whether they stand in its middle, as a stem does,
+    rather than on its outline."""
 
     alpha: F32
     colors: F32
     fringe: Mask
+    at_middle: bool = False
 
 
 def fine_parts(
-    photo: Rgb, masks: Sequence[Mask], *, options: FinePartOptions = FinePartOptions()
+    photo: Rgb, masks: Sequence[Mask], *, boxes: Sequence[F64] = (), options: FinePartOptions = FinePartOptions()
 ) -> list[FineParts | None]:  # fmt: skip
-    """Of each mask (H, W) of the photo (H, W, 3), None where it has none."""
+    """Of each mask (H, W) of the photo (H, W, 3), None where it has none. With the boxes x0, y0, x1, y1 [px] that were
+    drawn round the things, single stalks are found as well."""
     out: list[FineParts | None] = []
     for k, mask in enumerate(masks):
         others = np.any([np.zeros_like(mask), *(m for i, m in enumerate(masks) if i != k)], axis=0)
-        there = mask.any() and has_fine_parts(photo, mask, options=options.doubts)
-        out.append(_of(photo, mask, others, options) if there else None)
+        if mask.any() and has_fine_parts(photo, mask, options=options.doubts):
+            out.append(_of(photo, mask, others, options))
+        elif mask.any() and boxes:
+            stalks = find_stalks(photo, mask, others, boxes[k], options=options.stalks)
+            out.append(_of_stalks(photo, mask, others, stalks, options) if stalks.any() else None)
+        else:
+            out.append(None)
     return out
+
+
+def _of_stalks(photo: Rgb, mask: Mask, others: Mask, stalks: Mask, o: FinePartOptions) -> FineParts:
+    """What `stalks` (H, W) and their rims have of their colour."""
+    around = ndimage.binary_dilation(stalks, iterations=o.rim_px)
+    fringe = around & ~mask & ~ndimage.binary_dilation(others, iterations=2)
+    behind = _behind(photo, around | ndimage.binary_dilation(mask | others, iterations=2), o)
+    lab, ground = (cv2.cvtColor(p.astype(np.float32) / 255, cv2.COLOR_RGB2LAB) for p in (photo, behind))
+    way = np.median(lab[stalks], axis=0) - ground
+    off = lab - ground
+    along, length = (off * way).sum(-1), np.linalg.norm(way, axis=-1)
+    alike = fringe & (along > o.least_cosine * length * np.maximum(np.linalg.norm(off, axis=-1), 1e-6))
+    alpha = np.where(alike, along / np.maximum(length, o.least_contrast) ** 2, 0).clip(0, 1).astype(np.float32)
+    own = behind + (photo - behind) / np.maximum(alpha, o.least_alpha)[..., None]
+    return FineParts(alpha, np.asarray(own.clip(0, 255), np.float32), fringe, at_middle=True)
 
 
 def _of(photo: Rgb, mask: Mask, others: Mask, o: FinePartOptions) -> FineParts | None:

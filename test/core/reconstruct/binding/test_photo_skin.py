@@ -13,7 +13,7 @@ from pw_core.reconstruct.binding.photo_skin import bound_skin, photo_skin
 from pw_core.reconstruct.segmentation.fine_parts import fine_parts
 from pw_core.reconstruct.surface.inflate import make_solid
 from pw_core.scene import PhysicsState
-from support.ball_photo import ball_config, ball_mask, camera, spiny_photo
+from support.ball_photo import CENTRE, STEM_PX, ball_config, ball_mask, camera, spiny_photo, stem_photo
 
 
 def test_fine_parts_hang_on_the_things_own_particles() -> None:
@@ -42,6 +42,20 @@ def test_no_ghost_of_the_spines_stays_where_a_thing_was() -> None:
     spines = (photo.min(-1) > 215) & ~ball_mask()
     assert there[spines].min(-1).mean() > 180
     assert (gone[spines].min(-1) > 215).mean() < 0.02
+
+
+def test_a_stem_stands_in_the_middle_of_its_thing() -> None:
+    photo, stem = stem_photo()
+    y, x = np.nonzero(ball_mask())
+    box = np.array([x.min() - 5, y.min() - STEM_PX - 5, x.max() + 6, y.max() + 6], np.float64)
+    solid = make_solid(ball_mask(), ball_config().entities[0], camera())
+    (fine,) = fine_parts(photo, [ball_mask()], boxes=[box])
+    skin = photo_skin(solid, photo, camera(), fine=fine)
+    means = skin.gaussians.means[skin.fine]
+    assert abs(means[:, 0] - CENTRE[0]).max() < 0.01  # turned where it stands, it stays on the axis
+    seen = np.zeros_like(stem)
+    seen.reshape(-1)[skin.pixels[skin.fine]] = True
+    assert (seen & stem).sum() > 0.9 * stem.sum()
 
 
 def _away(start: PhysicsState) -> PhysicsState:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import ndimage
 
 from pw_core.config import SceneConfig
 from pw_core.gaussians import F32, F64, Camera
@@ -31,6 +32,11 @@ class TableOptions:
     """What is smaller is pattern: a knot, a crumb."""
     strange_margin_cells: int = 9
     """Diameter by which what is something else is widened."""
+    end_px: int = 3
+    """So near to the table's far end pixels are mixed with what stands behind it, or the end is not quite where the
+    scene says: they are no pattern to copy, and no light to go on."""
+    end_average_px: int = 9
+    """Over so much of a row its colour beside a hole is averaged there."""
     inpaint: InpaintOptions = InpaintOptions()
     """How the table's pattern, and what is beyond the table, are copied into holes."""
 
@@ -53,7 +59,9 @@ def fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: T
 
     plane = TableRaster.of(hidden & table, camera, options)
     seen = plane.sample(photo)
-    known = plane.sample((table & ~hidden).astype(np.float32)) > 0.999
+    inner = cv2.erode(table.astype(np.uint8), np.ones((2 * options.end_px + 1, 1), np.uint8)) > 0
+    end = table & ~inner
+    known = plane.sample((inner & ~hidden).astype(np.float32)) > 0.999
     hole = plane.sample((table & hidden).astype(np.float32)) > 0
     known &= ~hole
     # Cells beside the picture's borders are looked at too where pixels there are interpolated.
@@ -68,6 +76,23 @@ def fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: T
     pattern = inpaint(np.asarray(seen - light, np.float32), hole, known, source=~odd, options=options.inpaint)
     out = photo.copy()
     out[hidden & table] = plane.back(pattern + light, hidden & table)
+    return _along_rows(out, hidden & end, end & ~hidden, options.end_average_px)
+
+
+def _along_rows(picture: F32, hole: Mask, known: Mask, average_px: int) -> F32:
+    """The picture (H, W, 3) with each row of `hole` (H, W) going over from what is known of that row on its left to
+    what is on its right: a level camera sees the table's end along rows, wherever it is."""
+    out = picture.copy()
+    for row in np.flatnonzero(hole.any(axis=1)):
+        parts, count = ndimage.label(hole[row])
+        for part in range(1, count + 1):
+            at = np.flatnonzero(parts == part)
+            beside = [np.arange(at[0] - average_px, at[0]), np.arange(at[-1] + 1, at[-1] + 1 + average_px)]
+            seen = [b[(b >= 0) & (b < known.shape[1])] for b in beside]
+            colors = [picture[row, s[known[row, s]]].mean(0) for s in seen if known[row, s].any()]
+            if colors:
+                share = np.linspace(0, 1, len(at), dtype=np.float32)[:, None]
+                out[row, at] = (1 - share) * colors[0] + share * colors[-1]
     return out
 
 
@@ -97,8 +122,6 @@ def odd_cells(seen: F32, known: Mask, options: TableOptions) -> Mask:
 
 def touching(odd: Mask, hole: Mask) -> Mask:
     """The odd regions that reach the hole: the entity's own shadow and reflection, which go on under it."""
-    from scipy import ndimage
-
     parts, _ = ndimage.label(odd)
     own = np.unique(parts[ndimage.binary_dilation(hole, iterations=2) & odd])
     return np.asarray(np.isin(parts, own[own > 0]))

@@ -13,6 +13,7 @@ from pw_core.config import EntityConfig, SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
 from pw_core.progress import Progress, no_progress, subrange
+from pw_core.reconstruct.background.contact import ContactOptions, contact_shade
 from pw_core.reconstruct.background.lift import (
     BackgroundOptions,
     HiddenOptions,
@@ -39,7 +40,7 @@ from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_repor
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.fine_parts import FinePartOptions, FineParts, fine_parts
 from pw_core.reconstruct.segmentation.second_look import photo_masks
-from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors
+from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors, fit_hidden
 from pw_core.reconstruct.surface.inflate import Solid, make_solid
 from pw_core.reconstruct.types import Mask, Rgb, View
 from pw_core.scene import Scene
@@ -55,6 +56,8 @@ class PhotoLiftOptions:
     """Of the table in the photo that must be seen for the rest of it to be filled like it: less is a cut-out's rim."""
     light: LightOptions = LightOptions()
     """Which light the table is in."""
+    contact: ContactOptions = ContactOptions()
+    """Which shade at a foot is the thing's where no lamp is told."""
     residual: ResidualOptions = ResidualOptions()
     """What else of the photo goes with the things."""
     table: TableOptions = TableOptions()
@@ -135,6 +138,9 @@ def lift_photo(
     background, background_pixels = background_gaussians(
         filled, config, camera, wall_m=_wall(config, solids), options=options.background
     )
+    under = mute & np.any(cut.wholes, axis=0)  # beside the things, where the photo is near, what is made up stays soft
+    unshown = np.where((background_pixels >= 0) & under.reshape(-1)[background_pixels], background_pixels, -1)
+    background = fit_hidden(background, unshown, filled, camera, options=options.fit)
     scene = replace(things, background=background, light=lit.light if config.has_table else None)
     progress("fitting", 0.6)
     # What the entities hide keeps its filled colour: the photo says nothing of it.
@@ -203,6 +209,7 @@ def _behind(
     told = lit is not None
     if lit is None:  # the contact shadows, wherever they may be, hide the table
         foot = cut.hidden & ~covered
+        foot |= contact_shade(pixels, covered, table, camera, things.rest, things.entities, options=options.contact)
         lit = unlit(pixels, table, camera, things.rest, things.entities, foot, options=options.light)
     standing = [not e.above for e in config.entities]
     around = lit.deep | (table & tinted_region(cut.masks, standing, options=options.hidden))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,9 @@ class PhotoFitOptions:
     """Where thing and background differ by less, the outline's opacity moves less."""
     least_opacity: float = 0.02
     """Of the outline's Gaussians."""
+    hidden_iterations: int = 4
+    """Of the fit to what the photo does not show, which nothing else changes: without, it is drawn blurred beside what
+    is fitted to the photo."""
 
 
 def _residual(
@@ -60,6 +63,27 @@ def _residual(
         return np.asarray(out)
 
     return residual
+
+
+def fit_hidden(
+    background: Gaussians, pixels: NDArray[np.int64], filled: Rgb, camera: Camera, *,
+    options: PhotoFitOptions = PhotoFitOptions(),
+) -> Gaussians:  # fmt: skip
+    """The background with those Gaussians that came from pixels (N,) of what things hide (row * width + column; -1:
+    none) fitted to that, as filled (H, W, 3), by the steps of `fit_colors`."""
+    bound = np.flatnonzero(pixels >= 0)
+    if len(bound) == 0 or options.hidden_iterations < 1:
+        return background
+    color = 0.5 + SH_C0 * background.sh[:, 0]
+    opacity = 1 / (1 + np.exp(-background.opacities))
+    residual = _residual(background, opacity, filled, camera, things=0, hidden_colors=filled, kept=None)
+    low, high = (np.clip(color[bound] + s, 0, 1) for s in (-options.most_change, options.most_change))
+    for _ in range(options.hidden_iterations):
+        error = residual(opacity, color)
+        color[bound] = np.clip(color[bound] + options.gain * error[pixels[bound]], low, high)
+    sh = background.sh.copy()
+    sh[bound, 0] = (color[bound] - 0.5) / SH_C0
+    return replace(background, sh=sh)
 
 
 def fit_colors(

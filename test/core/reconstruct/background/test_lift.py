@@ -103,3 +103,17 @@ def test_a_table_goes_on_towards_the_camera_as_a_table() -> None:
     red, _, blue = found.colors().T
     near = (np.abs(found.means[:, 2]) < 0.02) & (found.means[:, 0] < config.table.edge_m) & (uv[:, 1] > HEIGHT + 4)
     assert near.sum() > 500 and (red[near] > blue[near]).all()  # the photo mirrored whole: the backdrop on the table
+
+
+def test_the_table_ends_behind_the_thing_where_it_ends_beside_it() -> None:
+    own = camera()
+    table = on_table(ball_config(), own)
+    end = int(np.argmax(table.any(axis=1))) + 2  # two pixels lower than the scene says
+    photo = np.full((HEIGHT, WIDTH, 3), (60, 70, 90), np.uint8)
+    photo[end:] = (190, 150, 110)
+    hidden = np.zeros_like(table)
+    hidden[end - 20 : end + 40, 120:200] = True
+    holed = photo.copy()
+    holed[hidden] = (255, 0, 0)
+    filled = fill(holed, hidden, table, own).astype(int)
+    assert np.abs(filled[hidden] - photo[hidden].astype(int)).max() < 12  # a ledge of table: 130

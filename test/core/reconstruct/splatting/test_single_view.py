@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors
+from pw_core.reconstruct.splatting.draw import draw_gaussians
+from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors, fit_hidden
 from pw_core.reconstruct.splatting.splats import surface_gaussians
 
 SIZE = 24
@@ -37,3 +38,19 @@ def test_overlapping_gaussians_take_up_the_photo_and_stay_near_what_they_were_gi
     assert np.abs(found - given).max() <= 0.2 + 1e-6
     near, _ = fitted(12, PhotoFitOptions(most_change=0.02))
     assert np.abs(near - given).max() <= 0.02 + 1e-6
+
+
+def test_what_the_photo_does_not_show_is_drawn_as_sharp_as_it_was_filled() -> None:
+    camera = Camera.above_table(height_m=0.3, pitch_deg=90, hfov_deg=40, width=SIZE, height=SIZE)
+    y, x = np.mgrid[0:SIZE, 0:SIZE]
+    pixels = np.stack([x, y], -1).reshape(-1, 2) + 0.5
+    points = camera.unproject(pixels, np.full(len(pixels), 0.3))
+    right, below = (camera.unproject(pixels + s, np.full(len(pixels), 0.3)) - points for s in ([1, 0], [0, 1]))
+    grain = 130 + 25 * np.sin(2 * np.pi * y / 6)
+    filled = np.broadcast_to(grain[..., None].round(), (SIZE, SIZE, 3)).astype(np.uint8)
+    ground = surface_gaussians(points, right, below, filled.reshape(-1, 3) / 255)
+    hidden = np.where((x < SIZE // 2).ravel(), np.arange(len(points)), -1)
+    fitted = fit_hidden(ground, hidden, filled, camera)
+    off = [np.abs(255 * draw_gaussians(g, camera).rgb[0].numpy() - filled)[3:-3] for g in (ground, fitted)]
+    assert off[1][:, 3:9].mean() < 0.5 * off[0][:, 3:9].mean()
+    assert np.array_equal(fitted.sh[hidden < 0], ground.sh[hidden < 0])

@@ -29,6 +29,8 @@ class InflateOptions:
     """Of the mesh's grid, along the longer side of the silhouette; no finer than pixels."""
     depth_layers: int = 72
     """Of that grid, along the line of sight."""
+    least_closed_share: float = 0.5
+    """Of the volume, that a closed part must have to be the solid: less is a crumb beside it."""
     depth_margin: float = 0.04
     """Of the solid's depth: how far the grid reaches beyond it."""
     foot_slack: float = 0.01
@@ -281,6 +283,9 @@ def mesh_between(
     world = camera.unproject(pixels, np.interp(vertices[:, 2], np.arange(options.depth_layers), depth))
     mesh = trimesh.Trimesh(world, faces, process=True)
     part = largest_closed_part(mesh)
+    if part is None or abs(part.volume) < options.least_closed_share * abs(mesh.volume):
+        # Corners that fell together opened it. As marching cubes left them it is closed.
+        part = largest_closed_part(trimesh.Trimesh(world, faces, process=False))
     if part is None:
         raise ReconstructError(
             f"entity '{name}': its outline gives no closed solid; check its mask", code=ErrorCode.RECONSTRUCT_FAILED

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -44,6 +46,17 @@ def test_an_outline_that_overhangs_does_not_tear() -> None:
     inner = mask & (x > 160) & (x < 225) & (y > 127) & (y < 137)
     steps = np.abs(np.diff(solid.front, axis=1))[inner[:, 1:] & inner[:, :-1]]
     assert steps.max() < 6 * pixel  # 21 where each column goes by its own top
+
+
+def test_corners_that_fall_together_do_not_leave_a_crumb_of_a_cup() -> None:
+    """A mask that the benchmark's cup once had."""
+    file = Path(__file__).parents[3] / "data" / "cup_mask.png"
+    mask = cv2.imread(str(file), cv2.IMREAD_GRAYSCALE) > 0
+    seen = Camera.above_table(height_m=0.26, pitch_deg=22, hfov_deg=40, width=mask.shape[1], height=mask.shape[0])
+    mesh = make_solid(mask, ball_config().entities[0], seen).mesh
+    size = np.ptp(mesh.vertices, axis=0)
+    assert 0.06 < size[2] < 0.09 and 0.12 < size[0] < 0.2  # with its saucer
+    assert trimesh.Trimesh(mesh.vertices, mesh.faces, process=False).is_watertight
 
 
 def test_a_foot_above_the_horizon_is_an_error_that_says_what_to_check() -> None:

@@ -34,7 +34,7 @@ class GrabCutOptions:
     """Of the largest part: smaller ones are specks."""
     max_hole_px: int = 80
     """A smaller hole [pixels] may be no more than what one stray point seeded."""
-    coarse_from_px: int = 100_000
+    coarse_from_px: int = 60_000
     """Unsure pixels from which all rounds are made on a picture half as wide first."""
     rounds_after_coarse: int = 2
     """On the whole picture then, with the colours that were learned: one puts the outline, one learns by it."""

@@ -69,7 +69,7 @@ WRONG = {
         f"its flanks are smooth bands when turned; its foot is flat when lifted. {_ROOM}"
     ),
     "shared_dumpling": (
-        "The hole is paler than the planks and blurred; no lamp is told, so nothing casts a new shadow. "
+        "Gaps between the planks break where the dough stood; no lamp is told, so nothing casts a new shadow. "
         f"{_LYING} {_ROOM}"
     ),
     "shared_play_doh": (

@@ -25,6 +25,7 @@ from pw_core.reconstruct.background.lift import (
 )
 from pw_core.reconstruct.background.lifted import Backdrop, Lit, kept_at
 from pw_core.reconstruct.background.light import LightOptions, estimate_light
+from pw_core.reconstruct.background.planes import backdrop_x
 from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual, without_table
 from pw_core.reconstruct.background.table import TableOptions, on_table
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
@@ -203,7 +204,7 @@ def _behind(
         return without_table(pixels, things.entities), filled, covered
     lit = estimate_light(
         pixels, covered, table, camera, things.rest, things.entities,
-        backdrop=Backdrop(config.table.edge_m + config.table.backdrop_m, config.table.backdrop_m > 0),
+        backdrop=Backdrop(backdrop_x(config), config.table.backdrop_m > 0),
         options=options.light, table_options=options.table,
     )  # fmt: skip
     told = lit is not None

@@ -134,7 +134,7 @@ def _lobes(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]
         part = parts == k
         share = part.sum() / area
         away = float(np.linalg.norm(photo[part].mean(0) - photo[body].mean(0)))
-        if share > o.part_share and away > o.part_levels:
+        if share > o.part_share and away > o.part_levels and not _in_shade(photo, mask, part, body, o):
             v, u = np.unravel_index(int(np.argmax(np.where(part, inside, 0))), mask.shape)
             text = (
                 f"{share:.0%} of its mask sticks out of the rest and has other colours: if it does not belong to it, "
@@ -142,6 +142,20 @@ def _lobes(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]
             )
             out.append(Doubt(text, np.asarray(part)))
     return out
+
+
+def _in_shade(photo: Rgb, mask: Mask, part: Mask, body: Mask, o: DoubtOptions) -> bool:
+    """Whether a part is the body's stuff with less light on it, as legs under a seat are: darker, of the same hue, and
+    that is not the hue of what is round it, as a shadow's is."""
+    near, far = (ndimage.binary_dilation(m, iterations=n) for m, n in ((mask, o.step_px), (part, 2 * o.step_px)))
+    around = far & ~near
+    if not around.any():
+        return False
+    colors = [photo[where].mean(0) for where in (part, body, around)]
+    own, bodys, beside = (c / max(float(c.sum()), 1.0) for c in colors)
+    gap = float(np.linalg.norm(own - bodys))
+    darker = colors[0].sum() < colors[1].sum()
+    return bool(darker and gap < o.hue_gap and gap < np.linalg.norm(own - beside))
 
 
 def _shadow(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]:

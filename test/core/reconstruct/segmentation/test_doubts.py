@@ -40,6 +40,23 @@ def test_what_sticks_out_in_another_colour_is_told_with_a_negative_point() -> No
     assert extra[int(y), int(x)]
 
 
+def test_a_leg_in_the_shade_of_its_seat_is_its_own_and_one_of_the_table_s_hue_is_not() -> None:
+    photo, mask = ball_photo(), ball_mask()
+    rows, columns = np.nonzero(mask)
+    x, low = int(columns.mean()), int(rows.max())
+    leg = np.zeros(mask.shape, bool)
+    leg[low - 3 : low + 45, x - 9 : x + 9] = True
+    leg &= ~mask
+    box = [columns.min() - 2.0, rows.min() - 2.0, columns.max() + 2.0, low + 50.0]
+    entity = ball_config(prompt={"box": box}).entities[0]
+    color, table = photo[mask].mean(0), photo[~mask].mean(0)
+    told = []
+    for of in (0.6 * color, 0.45 * table):
+        photo[leg] = of
+        told.append(any("other colours" in t for t in mask_doubts(photo, mask | leg, entity, scale=1.0)))
+    assert told == [False, True]
+
+
 def test_a_shadow_in_the_mask_is_taken_for_one() -> None:
     photo, mask = ball_photo(), ball_mask()
     rows, columns = np.nonzero(mask)

@@ -69,7 +69,8 @@ WRONG = {
         f"its flanks are smooth bands when turned; its foot is flat when lifted. {_ROOM}"
     ),
     "shared_dumpling": (
-        "Gaps between the planks break where the dough stood; no lamp is told, so nothing casts a new shadow. "
+        "The hole is still a little paler than the planks, whose gaps break there; no lamp is told, so nothing casts a "
+        "new shadow. "
         f"{_LYING} {_ROOM}"
     ),
     "shared_play_doh": (

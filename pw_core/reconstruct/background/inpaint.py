@@ -52,6 +52,16 @@ class InpaintOptions:
     """Of a round's energy before: above, no more rounds."""
     distance_cost: float = 0.3
     """What a piece costs more that comes from the picture's other end [levels]."""
+    along: tuple[float, float] | None = None
+    """Unit vector (rows, columns) along the picture's grain, if it has one: pieces come from along it."""
+    along_shifts: int = 12
+    """Ways to copy along the grain that are tried beside those that are found."""
+    most_rounding_px: float = 0.2
+    """By which whole pixels may miss the grain there."""
+    across_cost: float = 1.0
+    """What a piece costs more for each pixel that it comes from aside of that [levels]."""
+    most_across_cost: float = 4.0
+    """At the most."""
     unknown_cost: float = 60.0
     """What a piece from nowhere costs [levels]."""
     copy_weight: float = 1e-3
@@ -140,6 +150,8 @@ def _shifts(small: _Small, options: InpaintOptions) -> I64:
             covered += hits
         if len(chosen) == options.most_shifts:
             break
+    if options.along is not None:
+        chosen += _along(source, at, options)
     # What no shift serves takes those that serve the most of it; along rows first, as tables and rooms have layers.
     span = np.array(
         [(0, c) for c in range(-width + 1, width)]
@@ -172,6 +184,21 @@ def _gains(source: Mask, lacking: I64) -> I64:
     holes = np.zeros(source.shape)
     holes[lacking[:, 0], lacking[:, 1]] = 1
     return np.asarray(np.rint(correlate(source.astype(np.float64), holes, method="fft")), np.int64)
+
+
+def _along(source: Mask, at: I64, options: InpaintOptions) -> list[NDArray[np.integer]]:
+    """Steps along the grain, to either side the shortest ones first that lead many of the hole's pixels `at` (n, 2) to
+    pixels of `source` (H, W)."""
+    out: list[NDArray[np.integer]] = []
+    for way in (1, -1):
+        exact = way * np.arange(2, max(source.shape))[:, None] * np.array(options.along)
+        steps = exact.round().astype(np.int64)
+        steps = steps[np.abs(exact - steps).max(axis=1) < options.most_rounding_px]  # beside a line, it would break
+        hits = np.array([known_at(source, at + step).mean() for step in steps])
+        useful = np.flatnonzero(hits > options.least_use)
+        if len(useful):
+            out += list(steps[useful[np.linspace(0, len(useful) - 1, options.along_shifts // 2).astype(int)]])
+    return out
 
 
 def _patch_costs(small: _Small, border: I64, sources: I64, radius: int) -> F32:
@@ -209,6 +236,9 @@ def _labels(small: _Small, shifts: I64, options: InpaintOptions) -> NDArray[np.i
     colors = np.stack([sample(at, s)[0] for s in shifts])  # (K, n, 3)
     valid = np.stack([sample(at, s)[1] for s in shifts])
     distance = np.linalg.norm(shifts, axis=1) / max(height, width)
+    if options.along is not None:
+        aside = np.abs(shifts @ np.array([-options.along[1], options.along[0]]))
+        distance = distance + np.minimum(options.across_cost * aside, options.most_across_cost) / options.distance_cost
     unary = np.where(valid, options.distance_cost * distance[:, None], 1e5)
     for dy, dx in ((0, 1), (1, 0), (0, -1), (-1, 0)):
         beside = at + np.array([dy, dx])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -37,6 +37,14 @@ class TableOptions:
     scene says: they are no pattern to copy, and no light to go on."""
     end_average_px: int = 9
     """Over so much of a row its colour beside a hole is averaged there."""
+    grain_cells: float = 1.5
+    """Standard deviation of the blur of the pattern in which grain is looked for."""
+    least_coherence: float = 0.7
+    """Of the pattern's structure tensor, from which it has a grain: 0 it has none, 1 it does not change along it."""
+    grain_search_deg: float = 6.0
+    """How far from that its direction is looked for"""
+    grain_reach_cells: tuple[float, ...] = (30.0, 60.0, 120.0)
+    """by comparing the pattern with itself so far along it."""
     inpaint: InpaintOptions = InpaintOptions()
     """How the table's pattern, and what is beyond the table, are copied into holes."""
 
@@ -73,10 +81,46 @@ def fill_table(photo: F32, hidden: Mask, table: Mask, camera: Camera, options: T
     share = cv2.GaussianBlur(known.astype(np.float32), (0, 0), options.light_scale_cells)[..., None]
     bright = cv2.GaussianBlur(seen * known[..., None], (0, 0), options.light_scale_cells) / np.maximum(share, 1e-6)
     light = smooth(np.asarray(bright, np.float32), hole, known)
-    pattern = inpaint(np.asarray(seen - light, np.float32), hole, known, source=~odd, options=options.inpaint)
+    shown = np.asarray(seen - light, np.float32)
+    how = replace(options.inpaint, along=grain(shown, known & ~odd, options))
+    pattern = inpaint(shown, hole, known, source=~odd, options=how)
     out = photo.copy()
     out[hidden & table] = plane.back(pattern + light, hidden & table)
     return _along_rows(out, hidden & end, end & ~hidden, options.end_average_px)
+
+
+def grain(pattern: F32, known: Mask, options: TableOptions) -> tuple[float, float] | None:
+    """Unit vector (rows, columns) along which what is known (R, C) of a pattern (R, C, 3) changes least, as planks do;
+    None where it has no such direction (structure tensor: Bigün and Granlund 1987)."""
+    import cv2
+
+    wide = 2 * round(3 * options.grain_cells) + 1
+    inner = cv2.erode(known.astype(np.uint8), np.ones((wide, wide), np.uint8), borderValue=0) > 0
+    if not inner.any():
+        return None
+    plain = np.where(known, pattern.mean(-1), 0).astype(np.float32)
+    grey = np.asarray(cv2.GaussianBlur(plain, (0, 0), options.grain_cells), np.float32)
+    slopes = np.stack([g[inner] for g in np.gradient(grey)])
+    values, vectors = np.linalg.eigh(slopes @ slopes.T)
+    if values[1] - values[0] < options.least_coherence * (values[1] + values[0]):
+        return None
+    # Slopes tell it to a few degrees; over the length of a copy those would be steps.
+    rough = float(np.arctan2(vectors[0, 0], vectors[1, 0]))
+    tried = rough + np.radians(np.linspace(-options.grain_search_deg, options.grain_search_deg, 41))
+    costs = [np.mean([_changed(grey, known, a, far) for far in options.grain_reach_cells]) for a in tried]
+    best = float(tried[int(np.argmin(costs))])
+    return float(np.sin(best)), float(np.cos(best))
+
+
+def _changed(grey: F32, known: Mask, angle: float, far: float) -> float:
+    """How much what is known (R, C) of a pattern (R, C) changes over `far` cells at an angle [rad] to its rows."""
+    import cv2
+
+    shift = np.array([[1, 0, -far * np.cos(angle)], [0, 1, -far * np.sin(angle)]], np.float32)
+    size = (grey.shape[1], grey.shape[0])
+    there = cv2.warpAffine(grey, shift, size, flags=cv2.INTER_LINEAR)
+    both = known & (cv2.warpAffine(known.astype(np.float32), shift, size, flags=cv2.INTER_LINEAR) > 0.999)
+    return float(np.abs(grey - there)[both].mean()) if both.sum() > known.sum() / 10 else 255.0
 
 
 def _along_rows(picture: F32, hole: Mask, known: Mask, average_px: int) -> F32:

@@ -50,13 +50,17 @@ WRONG = {
         f"turns with the ball, with a line where the front ends. {_LYING}"
     ),
     "banana": "Its ends are blunt when turned by 40 degrees; a faint trace of its shadow stays when it moves.",
+    "niche": (
+        "Where it stood a faint trace of its shadow stays on the wall; turned by 40 degrees the wall beside the photo "
+        "is blotched, and grey specks show where its front ends."
+    ),
     "plant": (
         "Its spines go with it in one plane, so that there are none on its back, and tips of them stay on the wall as "
         "warm specks. Its mask takes some of the table at its foot. Turned by 40 degrees it leans and its back is bare."
     ),
     "stool": (
         "A few pixels of the table between two of its legs go with it; its rim is ragged where the back begins, with "
-        "short ledges over its legs; 11 % too small; its legs, being darker than its seat, are doubted."
+        "short ledges over its legs; 11 % too small."
     ),
     "loaf": "It is taken to be as deep as it is wide: 25 % too large, its ends pointed and its cuts bent when turned.",
     "pear": (
@@ -65,13 +69,12 @@ WRONG = {
     ),
     "cloth": "Its back is smoother than its front; a faint trace of its shadow stays when it moves.",
     "shared_jam": (
-        "The planks' grain under it is patched, with short stripes, and a light piece of curtain stays where it was; "
+        "The planks under it are smoother than beside it, and a light piece of curtain stays where it was; "
         f"its flanks are smooth bands when turned; its foot is flat when lifted. {_ROOM}"
     ),
     "shared_dumpling": (
-        "The hole is still a little paler than the planks, whose gaps break there; no lamp is told, so nothing casts a "
-        "new shadow. "
-        f"{_LYING} {_ROOM}"
+        "The hole is a little softer than the planks, with a pale edge; no lamp is told, so nothing casts a new "
+        f"shadow. {_LYING} {_ROOM}"
     ),
     "shared_play_doh": (
         "A red spot is copied between the dolls; its foot is cut flat; faint bright spots stay where it stood. "

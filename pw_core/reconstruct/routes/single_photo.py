@@ -139,7 +139,8 @@ def lift_photo(
     background, background_pixels = background_gaussians(
         filled, config, camera, wall_m=_wall(config, solids), options=options.background
     )
-    under = mute & np.any(cut.wholes, axis=0)  # beside the things, where the photo is near, what is made up stays soft
+    # Beside the things, where the photo is near, what is made up stays soft; and where table and backdrop meet.
+    under = mute & np.any(cut.wholes, axis=0) & ~seam(table, options=options.background)
     unshown = np.where((background_pixels >= 0) & under.reshape(-1)[background_pixels], background_pixels, -1)
     background = fit_hidden(background, unshown, filled, camera, options=options.fit)
     scene = replace(things, background=background, light=lit.light if config.has_table else None)

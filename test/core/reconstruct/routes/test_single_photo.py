@@ -132,6 +132,22 @@ def test_binding_keeps_every_gaussian_within_its_particle(play_doh) -> None:
     assert np.array_equal(again.rest, play_doh.rest) and np.array_equal(again.foreground.sh, play_doh.foreground.sh)
 
 
+@pytest.mark.parametrize("degrees", [20, -20])
+def test_a_turned_view_shows_no_line_at_the_table_s_end_where_the_thing_stood(play_doh, degrees: int) -> None:
+    camera, x = play_doh.cameras[0], play_doh.config.table.edge_m
+    turn = orbit(camera.viewmat, play_doh.entities[0].origin, [np.radians(degrees)])[0]
+    turned = camera.moved(turn, name="turned")
+    picture = Appearance(play_doh).render(turned, play_doh.initial_physics()).rgb.astype(int)
+    things = camera.project(play_doh.entities[0].mesh.vertices)[0][:, 0]
+    rays = camera.rays(np.stack([np.linspace(things.min(), things.max(), 300), np.zeros(300)], -1))
+    edge, _ = turned.project(np.stack([np.full(300, x), x * rays[:, 1] / rays[:, 0], np.zeros(300)], -1))
+    dips = []
+    for column, row in np.unique(np.rint(edge).astype(int), axis=0):
+        strip = picture[row - 12 : row + 7, column]
+        dips.append((np.minimum(strip[:-6], strip[6:]) - strip[3:-3]).max())  # darker than what is above and below
+    assert len(dips) > 60 and np.quantile(dips, 0.9) < 18
+
+
 def test_progress_can_cancel() -> None:
     class StopError(Exception):
         pass

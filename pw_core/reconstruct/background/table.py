@@ -100,7 +100,7 @@ def grain(pattern: F32, known: Mask, options: TableOptions) -> tuple[float, floa
         return None
     plain = np.where(known, pattern.mean(-1), 0).astype(np.float32)
     grey = np.asarray(cv2.GaussianBlur(plain, (0, 0), options.grain_cells), np.float32)
-    slopes = np.stack([g[inner] for g in np.gradient(grey)])
+    slopes = np.asarray(np.gradient(grey))[:, inner]
     values, vectors = np.linalg.eigh(slopes @ slopes.T)
     if values[1] - values[0] < options.least_coherence * (values[1] + values[0]):
         return None

@@ -66,7 +66,10 @@ class WallCaster:
     def blocked(self, positions: F32) -> tuple[I64, F32, F32] | None:
         """The first cell, and the shares (R, C) of the lamp's and of the room's light that particles at `positions` [m]
         (J, 3) keep off; None where no shadow reaches it."""
-        there = self._in_frame(positions)
+        return self._blocked(self._in_frame(positions))
+
+    def _blocked(self, there: F32) -> tuple[I64, F32, F32] | None:
+        """The same of positions in the wall's frame."""
         up, away = there[:, 0], np.maximum(there[:, 2], 0)
         soft = self.options.occlusion.lamp_reach * self.light.softness
         thrown = self._before and bool((up + away * (soft - self._plane.slope[0]) > 0).any())
@@ -78,13 +81,15 @@ class WallCaster:
 
     def shade(self, positions: F32) -> Shade | None:
         """Its brightness with the particles at `positions` [m] (J, 3)."""
-        found = self.blocked(positions) if self.wall.lit else None
+        if not self.wall.lit:
+            return None
+        there = self._in_frame(positions)
+        found = self._blocked(there)
         if found is None:
             return None
         first, lamp, room = found
         o = self.options.occlusion
         kept = kept_share(lamp, room, self.wall.key, self.wall.ambient, o.least)
-        there = self._in_frame(positions)
         for particles, share in self._observed:
             self._lay(kept, first, share, self._rest[particles], there[particles])
         fade(kept, o.border_cells)

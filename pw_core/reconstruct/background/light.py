@@ -113,7 +113,7 @@ def estimate_light(
     """The light that the photo (H, W, 3) was taken in; None where too little of the table is seen, or no shadow.
 
     hidden (H, W): what things cover, a little more than their masks; table (H, W): pixels of the table, all others are
-    the backdrop's; rest: particles [m] (J, 3).
+    the backdrop's; rest: particles [m] (J, 3); backdrop: where that stands, None where no shadow is to fall on it.
     """
     o = options
     size = float(max(np.ptp(rest[e.particles][:, :2], axis=0).max() for e in entities))
@@ -166,7 +166,8 @@ def _with_wall(
     best: _Fit, even: _Fit, planes: _Planes, rest: F32, entities: Sequence[Entity], backdrop: Backdrop, o: LightOptions
 ) -> Light:
     """The light with what the wall is lit by: as fitted, where that explains what the photo shows of it; nothing, where
-    the photo should show a shadow there and does not; else as a wall is that faces the things in the table's light."""
+    the photo should show a shadow there and does not, or cannot be asked; else, as the things stand too far away for
+    one, as a wall is that faces them in the table's light."""
     wall, light = best.light.wall, best.light
     assert wall is not None
     nothing = replace(light, wall=replace(wall, key=np.zeros(3), ambient=np.zeros(3)))
@@ -183,11 +184,16 @@ def _with_wall(
     slope = max(-light.direction[0], 0.0) / light.direction[2]
     key = slope * light.key / (slope * light.key + 1 - light.key)
     ambient = light.ambient * (1 - key) / (1 - light.key)
-    return replace(light, wall=replace(wall, key=key, ambient=ambient))
+    lit = replace(light, wall=replace(wall, key=key, ambient=ambient))
+    if planes.wall is not None:
+        return lit
+    # Of a wall with a pattern, or far away, it was not asked what the photo shows: its own shadow there stays painted.
+    cast = Caster(rest, entities, lit).shade(rest).wall
+    return nothing if cast is not None and cast.kept.min() < 1 - o.shadow_share else lit
 
 
 def _search(planes: _Planes, rest: F32, entities: Sequence[Entity], start: Light, o: LightOptions) -> _Fit:
-    """The lamp that explains the table best: a coarse search, then halved steps."""
+    """The lamp that explains table and wall best: a coarse search, then halved steps."""
     best: _Fit | None = None
     tried = [
         (azimuth, np.radians(elevation), softness)

@@ -71,6 +71,30 @@ def test_a_shadow_on_the_wall_is_told_and_where_it_fell_the_wall_is_to_be_filled
     assert found is None or found.light.wall is None or not found.light.wall.key.any()
 
 
+@pytest.mark.parametrize("away_m", [0.12, 1.5])
+def test_a_told_wall_is_lit_where_no_shadow_reaches_it_and_left_as_it_is_where_its_pattern_hides_one(
+    away_m: float,
+) -> None:
+    scene, true = ball_scene(), before_wall(away_m=away_m)
+    assert true.wall is not None
+    camera = scene.cameras[0].resized(320, 240)
+    depth = np.nan_to_num(table_depth(camera), posinf=50.0)
+    points = camera.unproject(pixel_centres(camera.height, camera.width), depth)
+    table = np.isfinite(table_depth(camera)) & (points[..., 0] < true.wall.x_m)
+    share, _ = kept_at(table, camera, scene.rest, scene.entities, true)
+    stripes = np.broadcast_to(np.arange(320) // 6 % 2 == 0, table.shape)
+    wall = np.where(stripes[..., None], (200, 190, 60), (60, 90, 170))
+    photo = (np.where(table[..., None], (150, 120, 90), wall) * share).round().astype(np.uint8)
+    cells, _, seen = camera.pixels(scene.rest)
+    covered = np.zeros(table.shape, np.uint8)
+    covered[cells[seen, 1], cells[seen, 0]] = 1
+    covered = cv2.dilate(covered, np.ones((9, 9))) > 0
+    backdrop = Backdrop(true.wall.x_m, told=True)
+    found = estimate_light(photo, covered, table, camera, scene.rest, scene.entities, backdrop=backdrop)
+    assert found is not None and found.light.wall is not None
+    assert bool(found.light.wall.key.any()) == (away_m > 1)
+
+
 def test_without_shadows_there_is_no_light() -> None:
     scene = ball_scene()
     camera = scene.cameras[0].resized(320, 240)

@@ -6,6 +6,7 @@ import os
 import resource
 import signal
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from support.ros_world import code_of, until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
+SPLATS = "/perpetual_wonder/prediction/splats"
 WIND = parse_action({"type": "wind", "duration": 9, "direction": [0, 1, 0], "magnitude": 1})
 
 
@@ -130,8 +132,14 @@ def test_a_full_disk_leaves_nothing_half_written(world, node) -> None:
         assert not (folder(node) / name).exists() and not list(folder(node).glob(".export-*")), name
 
 
-def listen(world, kind, topic: str, got: list, qos=1):
-    return world.node.create_subscription(kind, f"/perpetual_wonder/{topic}", got.append, qos)
+@contextmanager
+def listening(world, kind, topic: str, got: list, qos=1):
+    """What is heard meanwhile; a test that fails leaves no listener to the next."""
+    subscription = world.node.create_subscription(kind, f"/perpetual_wonder/{topic}", got.append, qos)
+    try:
+        yield subscription
+    finally:
+        world.node.destroy_subscription(subscription)
 
 
 def test_splats_and_poses_are_those_of_the_head_and_come_to_who_is_late(world, node) -> None:
@@ -142,13 +150,12 @@ def test_splats_and_poses_are_those_of_the_head_and_come_to_who_is_late(world, n
     for _ in range(2):  # the second time, listeners are late
         for got in (things, ground, poses):
             got.clear()
-        made = [
-            listen(world, PointCloud2, "splats", things), listen(world, PointCloud2, "background/splats", ground),
-            listen(world, PoseStamped, "entities/ball/pose", poses, LATCHED),
-        ]  # fmt: skip
-        until(lambda: things and ground and poses)
-        for subscription in made:
-            world.node.destroy_subscription(subscription)
+        with (
+            listening(world, PointCloud2, "splats", things),
+            listening(world, PointCloud2, "background/splats", ground),
+            listening(world, PoseStamped, "entities/ball/pose", poses, LATCHED),
+        ):
+            until(lambda: things and ground and poses)
     cloud = cloud_to_arrays(things[-1])
     scene = ball_scene()
     assert len(cloud["positions"]) == len(scene.foreground) and len(cloud_to_arrays(ground[-1])["x"]) == 1600
@@ -162,22 +169,20 @@ def test_splats_and_poses_are_those_of_the_head_and_come_to_who_is_late(world, n
 @pytest.mark.skipif(path_type() is None, reason="nav_msgs is not installed")
 def test_the_path_of_a_prediction_is_its_centroids_way_with_rising_stamps(world) -> None:
     paths: list = []
-    made = listen(world, path_type(), "prediction/entities/ball/path", paths, LATCHED)
-    until(lambda: made.get_publisher_count() if hasattr(made, "get_publisher_count") else True)
-    world.rollout([WIND], 0.2)
-    world.result(20)
-    until(lambda: paths and len(paths[-1].poses) == 11)
+    with listening(world, path_type(), "prediction/entities/ball/path", paths, LATCHED) as made:
+        until(lambda: made.get_publisher_count() if hasattr(made, "get_publisher_count") else True)
+        world.rollout([WIND], 0.2)
+        world.result(20)
+        until(lambda: paths and len(paths[-1].poses) == 11)
     stamps = [p.header.stamp.sec + p.header.stamp.nanosec * 1e-9 for p in paths[-1].poses]
     ys = [p.pose.position.y for p in paths[-1].poses]
     assert np.all(np.diff(stamps) > 0) and ys[-1] - ys[0] == pytest.approx(0.2, abs=1e-3)
-    world.node.destroy_subscription(made)
 
 
 def test_a_frame_prefix_is_in_pictures_headers_and_nowhere_else(world) -> None:
     got: list = []
-    made = listen(world, CameraInfo, "view/photo/camera_info", got)
-    until(lambda: got)
-    world.node.destroy_subscription(made)
+    with listening(world, CameraInfo, "view/photo/camera_info", got):
+        until(lambda: got)
     view = world.call("RenderView", format="jpeg")
     assert got[-1].header.frame_id == view.compressed.header.frame_id == "wonder/photo_optical"
     world.rollout([WIND], 0.1)
@@ -187,42 +192,40 @@ def test_a_frame_prefix_is_in_pictures_headers_and_nowhere_else(world) -> None:
 
 def test_predicted_poses_rise_to_the_end(world) -> None:
     poses: list = []
-    made = listen(world, PoseStamped, "prediction/entities/ball/pose", poses, LATCHED)
-    time.sleep(0.5)
-    world.rollout([WIND], 0.2)
-    track = world.result(20).tracks[0]
-    until(lambda: poses and poses[-1].pose == track.poses[-1])
-    world.node.destroy_subscription(made)
+    with listening(world, PoseStamped, "prediction/entities/ball/pose", poses, LATCHED):
+        time.sleep(0.5)
+        world.rollout([WIND], 0.2)
+        track = world.result(20).tracks[0]
+        until(lambda: poses and poses[-1].pose == track.poses[-1])
 
 
 def test_predicted_splats_follow_the_rollout_with_rising_stamps_and_come_to_who_is_late(world, node) -> None:
     world.call("Reset")
     got: list = []
-    made = listen(world, PointCloud2, "prediction/splats", got)
-    until(lambda: node.count_subscribers("/perpetual_wonder/prediction/splats"))
-    time.sleep(0.3)
-    world.rollout([WIND], 0.2)
-    result = world.result(20)
-    track = result.tracks[0]
-    end, stamp = track.poses[-1], time_after(track.header.stamp, track.times[-1])
-    until(lambda: got and got[-1].header.stamp == stamp)
+    with listening(world, PointCloud2, "prediction/splats", got):
+        until(lambda: node.count_subscribers(SPLATS))
+        time.sleep(0.3)
+        world.rollout([WIND], 0.2)
+        track = world.result(20).tracks[0]
+        end, stamp = track.poses[-1], time_after(track.header.stamp, track.times[-1])
+        until(lambda: got and got[-1].header.stamp == stamp)
     stamps = [(m.header.stamp.sec, m.header.stamp.nanosec) for m in got]
-    assert stamps == sorted(set(stamps))
+    # On a busy machine the node learns late that somebody came, and sends the newest once more.
+    assert stamps == sorted(stamps) and len(stamps) - len(set(stamps)) <= 1
     last = cloud_to_arrays(got[-1])
     assert len(last["x"]) == len(ball_scene().foreground)
     assert np.allclose(last["opacity"], 1 / (1 + np.exp(-3)), atol=1e-6) and 0.003 < np.median(last["size"]) < 0.006
     assert last["positions"].mean(0)[1] == pytest.approx(end.position.y, abs=2e-3) and end.position.y > 0.1
-    world.node.destroy_subscription(made)
     late: list = []
-    made = listen(world, PointCloud2, "prediction/splats", late)
-    until(lambda: late)
+    with listening(world, PointCloud2, "prediction/splats", late):
+        until(lambda: late)
     assert bytes(late[-1].data) == bytes(got[-1].data) and late[-1].header.stamp == got[-1].header.stamp
-    world.node.destroy_subscription(made)
 
 
 def test_predicted_splats_of_a_played_trajectory_are_asked_for_only_while_somebody_listens(world, node) -> None:
     world.rollout([WIND], 0.2)
     trajectory = world.result(20).trajectory_id
+    until(lambda: not node.count_subscribers(SPLATS))
     asked: list = []
     submit = node.worker.submit
     node.worker.submit = lambda request, *a, **k: (asked.append(type(request).__name__), submit(request, *a, **k))[1]
@@ -231,10 +234,9 @@ def test_predicted_splats_of_a_played_trajectory_are_asked_for_only_while_somebo
         time.sleep(0.5)
         assert "SplatsRequest" not in asked
         got: list = []
-        made = listen(world, PointCloud2, "prediction/splats", got)
-        until(lambda: len({(m.header.stamp.sec, m.header.stamp.nanosec) for m in got}) > 5)
+        with listening(world, PointCloud2, "prediction/splats", got):
+            until(lambda: len({(m.header.stamp.sec, m.header.stamp.nanosec) for m in got}) > 5)
         assert np.ptp([cloud_to_arrays(m)["positions"][:, 1].mean() for m in got]) > 0.05
     finally:
         del node.worker.submit
         world.call("PlayTrajectory", stop=True)
-    world.node.destroy_subscription(made)

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from pw_core.actions import PhysicalAction
 from pw_core.errors import ErrorCode, SceneError
+from pw_core.faults import fault_lines
 from pw_core.limits import LIMITS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
@@ -38,8 +39,7 @@ def validated(kind: type[P], fields: Any, *, source: str) -> P:
     except (OverflowError, RecursionError) as error:  # an integer that no number can hold
         raise ValueError(f"{source}: {error}") from None
     except ValidationError as error:
-        lines = [f"  {'.'.join(map(str, e['loc'])) or '(whole file)'}: {e['msg']}" for e in error.errors()]
-        raise ValueError(f"{source}:\n" + "\n".join(lines)) from None
+        raise ValueError("\n".join([f"{source}:", *(f"  {line}" for line in fault_lines(error, kind))])) from None
 
 
 class Material(Part):

@@ -51,6 +51,23 @@ def test_faults_are_named_by_their_path(change, path: str) -> None:
     assert path in str(error.value) and error.value.code == ErrorCode.INVALID_CONFIG
 
 
+def test_a_key_that_is_none_is_told_with_the_one_that_was_meant_and_no_fault_hides_in_another() -> None:
+    f = fields()
+    f["camera"]["heigth_m"] = 1
+    f["light"] = {"direction": [0, 0, -1]}
+    f["entities"] = [f["entities"][0] | {"name": "my jam"}]
+    f["rounds"][0]["actions"] = [{"type": "push", "magnitud": 1}]
+    with pytest.raises(SceneError) as error:
+        SceneConfig.parse(f)
+    said = str(error.value)
+    assert "camera.heigth_m: there is no such key; did you mean 'height_m'?" in said
+    assert "light: there is no such key; there are camera, entities," in said
+    assert "magnitud: there is no such key; did you mean 'magnitude'?" in said
+    assert "entities.0.name" in said and "at least 1 item" not in said
+    with pytest.raises(SceneError, match=r"entities: .* at least 1 item"):
+        SceneConfig.parse(fields() | {"entities": [], "rounds": []})
+
+
 def test_unknown_entity_of_an_action() -> None:
     f = fields()
     f["rounds"][1]["actions"][0]["entity"] = "toast"

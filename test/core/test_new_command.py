@@ -56,6 +56,38 @@ def test_the_file_is_read_back_and_guesses_are_counted(tmp_path: Path) -> None:
         assert code == 1 and said in text and not (tmp_path / "b.yaml").exists()
 
 
+@pytest.mark.parametrize(("words", "said"), [
+    (("--box", "9000,10,9100,90"), "is outside the photo, which is 320 x 176 px"),
+    (("--box", "-50,20,90,120"), "outside the photo, which is 320 x 176 px: what of it is inside is 0,20,90,120"),
+    (("--box", "50,20,50,120"), "box 50,20,50,120 of 'pear' is 0 x 100 px"),
+    (("--box", "90,120,50,20"), "is -40 x -100 px: left,top,right,bottom"),
+    (("--box", "50,20,90,nan"), "expected numbers"),
+    (("--size", "80"), "the size 80 is no length in metres from 0.001 to 20; 80 mm are 0.08"),
+    (("--size", "-0.1"), "the size -0.1 is no length in metres"),
+    (("--size", "nan"), "the size nan is no length in metres"),
+    (("--camera-height", "350"), "350 mm are 0.35"),
+    (("--size", "0.08", "--camera-height", "0.3"), "both give the metre: give one of them"),
+    (("--pitch", "-10"), "over a table a camera looks down by 0 (level) to less"),
+    (("--pitch", "90"), "over a table a camera looks down by 0 (level) to less"),
+    (("--pitch", "-95", "--ground", "none"), "a pitch of -95 degrees: more than -90, less than 90"),
+    (("--hfov", "200"), "a field of view of 200 degrees is none of a photo"),
+    (("--hfov", "-5"), "a field of view of -5 degrees is none of a photo"),
+    (("--edge-row", "5000"), "row 5000 px is none of the photo's 176"),
+    (("--edge-row", "150"), "edge at row 150 px is below 'pear', whose box ends at row 120 px"),
+    (("--entity", "pear=fruit"), "'pear' names 2 things"),
+    (("--entity", "my cup=ceramic"), "not 'my cup'"),
+    (("--entity", "cup"), "'cup' has no material: cup=MATERIAL, which is one of clay"),
+])  # fmt: skip
+def test_what_cannot_be_is_told_in_the_words_of_the_options_and_nothing_is_written(
+    tmp_path: Path, words: tuple[str, ...], said: str
+) -> None:
+    Image.fromarray(ball_photo()).save(tmp_path / "pear.png")
+    box = () if "--box" in words else ("--box", "50,20,90,120")
+    code, text = run(str(tmp_path / "pear.png"), "--entity", "pear=fruit", *box, *words)
+    assert code == 1 and said in text and "error 104" in text
+    assert not (tmp_path / "pear.yaml").exists()
+
+
 def test_every_material_can_be_used() -> None:
     for name, preset in PRESETS.items():
         assert Material.model_validate(preset.material) and len(preset.source) > 10, name

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pw_core.cli.own.camera import Known, NewSceneOptions, Thing, box_of, solve
+from pw_core.cli.own.check import Told, check_told
 from pw_core.cli.own.hanging import hanging_text
-from pw_core.cli.own.presets import PRESETS
 from pw_core.cli.own.text import scene_text
 from pw_core.errors import ErrorCode, ReconstructError, SceneError
 from pw_core.media.errors import MediaError
@@ -79,11 +79,11 @@ def known_of(
     and the picture's lines, which are read with a table in mind, are not asked for the pitch.
 
     Raises:
-        ValueError: a material that is none; two of a name.
+        ValueError: what is told cannot be; the message says all of it.
     """
-    if unknown := [t.material for t in things if t.material not in PRESETS]:
-        raise ValueError(f"material '{unknown[0]}' is none of {', '.join(PRESETS)}")
     width, height = photo.size
+    check_told(Told(width=width, height=height, things=things, hfov_deg=hfov_deg, pitch_deg=pitch_deg,
+                    height_m=height_m, size_m=size_m, edge_row=edge_row, table=table))  # fmt: skip
     edge_told = ""
     if pitch_deg is None and table:
         found = photo.estimate(things, hfov_deg=hfov_deg)

@@ -1,4 +1,4 @@
-"""Where a photo shows the table's far edge, and whether that fits the camera that the scene file gives."""
+"""Where a photo shows the table's far edge, and whether that, and where things stand, fits the scene file."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.config import SceneConfig, TableConfig
-from pw_core.gaussians import F64, Camera
+from pw_core.gaussians import F32, F64, Camera
 from pw_core.reconstruct.types import Mask, Rgb
+from pw_core.scene import Entity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +39,8 @@ class TableEdgeOptions:
     """Of the best row's score: where the expected row has as much, it may be the edge."""
     most_off_deg: float = 1.0
     """How far the edge may be off before it is told of [degrees]: scene files are rarely nearer."""
+    through_share: float = 0.05
+    """Of a thing's particles, behind the wall: fewer are its roundness that was guessed."""
 
 
 def table_edge_doubts(
@@ -85,6 +88,33 @@ def table_edge_doubts(
         f"the table seems to end {best / height:.0%} of the photo's height from its top, and by the "
         f"scene file at {expected / height:.0%}: camera.pitch_deg {pitch:.1f} (not {given:g}) would fit{other}"
     )
+    return out
+
+
+def standing_doubts(
+    rest: F32, entities: Sequence[Entity], config: SceneConfig, *, options: TableEdgeOptions = TableEdgeOptions()
+) -> list[str]:  # fmt: skip
+    """Things whose particles [m] (J, 3) are for the most part beyond the table's end, where nothing bears them, or
+    reach through the wall."""
+    out, edge = [], config.table.edge_m
+    for e in entities:
+        asked = config.entity(e.name)
+        if asked.above or asked.fixed != "no":
+            continue
+        x = rest[e.particles][:, 0]
+        middle, back = float(np.median(x)), float(np.quantile(x, 1 - options.through_share))
+        if middle > edge:
+            out.append(
+                f"entity '{e.name}': {(x > edge).mean():.0%} of it is beyond the table's end by the scene file, where "
+                f"nothing bears it: table.edge_m is at least {middle:.3g}, not {edge:g}, or the camera's pitch or "
+                "height is wrong, or it is less deep than it looks wide (depth_ratio)"
+            )
+        elif back > edge + config.table.backdrop_m:
+            out.append(
+                f"entity '{e.name}': it reaches through the wall, which by the scene file is "
+                f"{config.table.backdrop_m:g} m beyond the table's end: table.backdrop_m is at least "
+                f"{float(x.max()) - edge:.2g}, or it is less deep than it looks wide (depth_ratio)"
+            )
     return out
 
 

@@ -13,6 +13,7 @@ from pw_core.config import EntityConfig, SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
 from pw_core.progress import Progress, no_progress, subrange
+from pw_core.reconstruct.background.checks.wall_distance import wall_distance_doubts
 from pw_core.reconstruct.background.contact import ContactOptions, contact_shade
 from pw_core.reconstruct.background.lift import (
     BackgroundOptions,
@@ -32,7 +33,7 @@ from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, meas
 from pw_core.reconstruct.binding.photo_skin import SkinOptions, bound_skin, photo_skin
 from pw_core.reconstruct.ground.level import camera_by_up, distance_of, level_doubts
 from pw_core.reconstruct.ground.metre import depth_by_diameter
-from pw_core.reconstruct.ground.table_edge import table_edge_doubts
+from pw_core.reconstruct.ground.table_edge import standing_doubts, table_edge_doubts
 from pw_core.reconstruct.image import check_photo, working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
@@ -40,6 +41,7 @@ from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_report
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.fine_parts import FinePartOptions, FineParts, fine_parts
+from pw_core.reconstruct.segmentation.prompt_doubts import check_apart
 from pw_core.reconstruct.segmentation.second_look import photo_masks
 from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors, fit_hidden
 from pw_core.reconstruct.surface.inflate import Solid, make_solid
@@ -162,7 +164,7 @@ def lift_photo(
             "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
-            "doubts": _doubts(seen, masks, scene, scale) + cut.doubts,
+            "doubts": _doubts(seen, cut, table, scene, scale, options),
             "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
@@ -233,6 +235,7 @@ def _masks(config: SceneConfig, seen: View, table: Mask, scale: float, options: 
     found = photo_masks(seen.image, config.entities, config.reconstruct.views, scale=scale)
     unseen = seen.unseen
     masks = [m & ~unseen for m in found]
+    doubts = check_apart(masks, config.entities)
     standing = [config.has_table and not e.above for e in config.entities]
     boxes = [np.array(e.prompt.box) * scale for e in config.entities]
     fine = fine_parts(seen.image, masks, boxes=boxes, options=options.fine)
@@ -242,19 +245,26 @@ def _masks(config: SceneConfig, seen: View, table: Mask, scale: float, options: 
     seen_of_it = (table & ~hidden & ~unseen).sum()
     if unseen.any() and config.has_table and seen_of_it < options.least_table_share * table.sum():
         # Plain grey stands there, which is as good as what nothing could fill it with.
-        return _Cut(masks, fine, wholes, hidden, np.zeros_like(unseen), [CUT_OUT])
-    return _Cut(masks, fine, wholes, hidden | unseen, unseen, [])
+        return _Cut(masks, fine, wholes, hidden, np.zeros_like(unseen), [*doubts, CUT_OUT])
+    return _Cut(masks, fine, wholes, hidden | unseen, unseen, doubts)
 
 
-def _doubts(seen: View, masks: list[Mask], scene: Scene, scale: float) -> list[str]:
+def _doubts(
+    seen: View, cut: _Cut, table: Mask, scene: Scene, scale: float, options: PhotoLiftOptions
+) -> list[str]:  # fmt: skip
     """What looks wrong, each with a remedy."""
-    of_masks = [
-        text for m, e in zip(masks, scene.config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)
-    ]  # fmt: skip
-    if not scene.config.has_table:
-        return of_masks + level_doubts(scene.config)
-    of_camera = table_edge_doubts(seen.image, masks, seen.camera, scene.config)
-    return of_masks + of_camera + size_doubts(scene.entities, scene.config.camera.height_m)
+    config = scene.config
+    out = [text for m, e in zip(cut.masks, config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)]
+    if not config.has_table:
+        return out + level_doubts(config) + cut.doubts
+    of_camera = table_edge_doubts(seen.image, cut.masks, seen.camera, config)
+    told = [e for e in scene.entities if not any(f"'{e.name}'" in text for text in of_camera)]
+    out += of_camera + standing_doubts(scene.rest, told, config)
+    if scene.light is not None:
+        covered = hidden_region(cut.wholes, [False] * len(cut.masks), options=options.hidden) | cut.unseen
+        out += wall_distance_doubts(seen.image, covered, table, seen.camera, scene.rest, scene.entities, scene.light,
+                                    config.table)  # fmt: skip
+    return out + size_doubts(scene.entities, config.camera.height_m) + cut.doubts
 
 
 def _depth(

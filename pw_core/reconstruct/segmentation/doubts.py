@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.config import EntityConfig
+from pw_core.reconstruct.segmentation.prompt_doubts import prompt_doubts
 from pw_core.reconstruct.types import Mask, Rgb
 from pw_core.scene import Entity
 
@@ -62,7 +64,11 @@ class DoubtOptions:
     most_kg: float = 20.0
     """Nor heavier."""
     likely_m: float = 0.2
-    """Extent that a remedy for too large a thing aims at."""
+    """Extent that a remedy for too large or too small a thing aims at."""
+    least_m: float = 0.006
+    """Extent: smaller things are seldom photographed on a table."""
+    most_steep_deg: float = 55.0
+    """Below the horizontal, from the camera to the middle of a thing: from further above its height is not seen."""
 
 
 @dataclass(frozen=True)
@@ -79,7 +85,8 @@ def mask_doubts(
     """What is doubtful of a mask (H, W) of the photo (H, W, 3), whose prompts are in pixels of the original, 1 / scale
     times as large."""
     found = find_doubts(photo, mask, entity, scale=scale, options=options)
-    return [f"entity '{entity.name}': {doubt.text}" for doubt in found]
+    texts = [doubt.text for doubt in found] + prompt_doubts(mask, entity, scale=scale)
+    return [f"entity '{entity.name}': {text}" for text in texts]
 
 
 def find_doubts(
@@ -256,16 +263,30 @@ def _alike(photo: Rgb, mask: Mask, scale: float, o: DoubtOptions) -> list[Doubt]
 def size_doubts(
     entities: Sequence[Entity], camera_height_m: float, *, options: DoubtOptions = DoubtOptions()
 ) -> list[str]:
-    """What is doubtful of sizes and masses, which grow with the camera's height [m] and its third power."""
+    """What is doubtful of sizes and masses, which grow with the camera's height [m] and its third power, and of
+    heights."""
     out = []
     for e in entities:
         litres, extent = e.volume_m3 * 1e3, float(np.ptp(e.mesh.vertices, axis=0).max())
+        high = float(np.ptp(e.mesh.vertices[:, 2]))
+        remedy = (
+            f"if it is about {options.likely_m} m across, camera.height_m is "
+            f"{camera_height_m * options.likely_m / extent:.2g}, not {camera_height_m:g}"
+        )
         if litres > options.most_litres or e.mass_kg > options.most_kg:
             out.append(
                 f"entity '{e.name}': {litres:.0f} litres and {e.mass_kg:.0f} kg, {extent:.2f} m across, is much for a "
-                f"thing on a table: if it is about {options.likely_m} m across, camera.height_m is "
-                f"{camera_height_m * options.likely_m / extent:.2g}, not {camera_height_m:g}; if its size is right, "
-                "look at density_kg_m3"
+                f"thing on a table: {remedy}; if its size is right, look at density_kg_m3"
+            )
+        elif extent < options.least_m:
+            out.append(f"entity '{e.name}': {extent * 1000:.2g} mm across is little for a thing on a table: {remedy}")
+        x, y, z = (float(v) for v in e.origin)
+        steep = math.degrees(math.atan2(camera_height_m - z, math.hypot(x, y)))
+        if steep > options.most_steep_deg:
+            out.append(
+                f"entity '{e.name}': it is seen from {steep:.0f} degrees above, where its height hardly shows: that it "
+                f"is {high:.2g} m high is a guess, and so is its volume; take the photo from the side, 20 to 40 "
+                "degrees down, or mend camera.pitch_deg"
             )
     return out
 

@@ -77,7 +77,7 @@ def segment(photo: Rgb, entity: EntityConfig, *, scale: float, options: PromptOp
 
     height, width = photo.shape[:2]
     prompt = entity.prompt
-    _check_prompts(entity, round(width / scale), round(height / scale))
+    _check_prompts(entity, round(width / scale), round(height / scale), options)
     x0, y0, x1, y1 = (round(v * scale) for v in prompt.box)
     x0, y0, x1, y1 = max(x0 - 1, 0), max(y0 - 1, 0), min(x1 + 1, width), min(y1 + 1, height)
     points = [(x * scale, y * scale) for x, y in prompt.points]
@@ -173,7 +173,21 @@ def _pair(point: tuple[float, float]) -> str:
     return f"({point[0]:g}, {point[1]:g})"
 
 
-def _check_prompts(entity: EntityConfig, width: int, height: int) -> None:
+def _check_contradictions(entity: EntityConfig, options: PromptOptions) -> None:
+    """Raises ReconstructError (INVALID_PROMPT) for a place that is told to be the thing's and not to be."""
+    x0, y0, x1, y1 = entity.prompt.box
+    radius = options.seed_share * min(x1 - x0, y1 - y0)
+    for i, point in enumerate(entity.prompt.points, 1):
+        for k, other in enumerate(entity.prompt.negative_points, 1):
+            if np.hypot(point[0] - other[0], point[1] - other[1]) < max(radius, 1.0):
+                raise ReconstructError(
+                    f"entity '{entity.name}': point {i} {_pair(point)} and negative point {k} {_pair(other)} are the "
+                    "same place: it is either on the thing or beside it",
+                    code=ErrorCode.INVALID_PROMPT,
+                )
+
+
+def _check_prompts(entity: EntityConfig, width: int, height: int, options: PromptOptions) -> None:
     """Raises ReconstructError (INVALID_PROMPT), which names every prompt that is outside a photo of that size [px], or
     outside its box."""
     prompt = entity.prompt
@@ -191,6 +205,7 @@ def _check_prompts(entity: EntityConfig, width: int, height: int) -> None:
             f"entity '{entity.name}': {', '.join(outside)} {verb} outside the photo, which is {width} x {height} px",
             code=ErrorCode.INVALID_PROMPT,
         )
+    _check_contradictions(entity, options)
     beside = [
         f"point {i} {_pair(p)}" for i, p in enumerate(prompt.points, 1) if not (x0 <= p[0] <= x1 and y0 <= p[1] <= y1)
     ]

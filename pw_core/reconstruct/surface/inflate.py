@@ -25,6 +25,9 @@ from pw_core.scene import Mesh
 class InflateOptions:
     """How a silhouette becomes a solid, and the solid a mesh."""
 
+    least_ahead: float = 1e-3
+    """How far ahead the lowest line of sight goes at the least, for a metre along the optical axis: a thing straight
+    below the camera tells nothing of its height."""
     grid_cells: int = 112
     """Of the mesh's grid, along the longer side of the silhouette; no finer than pixels."""
     depth_layers: int = 72
@@ -119,9 +122,12 @@ def make_solid(
     a banana does, is as deep as it is thick (`_depth_ratio`).
 
     Raises:
-        ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon, or the solid does not close.
+        ReconstructError (RECONSTRUCT_FAILED): the mask's foot lies above the horizon or below the camera, or
+            the solid does not close.
     """
     height, width = mask.shape
+    if mid_m is None:
+        _check_foot(mask, entity, camera, options)
     rays = camera.rays(pixel_centres(height, width))
     table = table_depth(camera) if mid_m is None else np.full(mask.shape, np.inf)
     if mid_m is None and entity.shape == "inflate" and entity.depth_ratio == 1:
@@ -204,6 +210,25 @@ def _contact(mask: Mask, table: F64, mid: F64, smoothing: float) -> F64:
     return np.asarray(foot + np.maximum(mid - foot, 0) * (1 - np.sqrt(1 - up**2)))
 
 
+def _check_foot(mask: Mask, entity: EntityConfig, camera: Camera, options: InflateOptions) -> None:
+    """Raises ReconstructError (RECONSTRUCT_FAILED) where the lowest line of sight meets no table ahead."""
+    lowest = int(np.flatnonzero(mask.any(axis=1))[-1])
+    ray = camera.rays(np.array([camera.width / 2, lowest + 1.0]))
+    if ray[2] > -1e-6:
+        raise ReconstructError(
+            f"entity '{entity.name}': its foot lies above the table's horizon; check camera.pitch_deg and height_m, or "
+            "say what it hangs above (above: <entity>)",
+            code=ErrorCode.RECONSTRUCT_FAILED,
+        )
+    if ray[0] < options.least_ahead:
+        raise ReconstructError(
+            f"entity '{entity.name}': by camera.pitch_deg its foot is straight below the camera or behind it, where "
+            "nothing tells how far away and how high it is: take the photo from the side, 20 to 40 degrees down, or "
+            "mend the pitch",
+            code=ErrorCode.RECONSTRUCT_FAILED,
+        )
+
+
 def _stand(mask: Mask, entity: EntityConfig, camera: Camera, options: InflateOptions) -> tuple[float, float]:
     """Where a standing solid's middle is: its distance x [m] and the height [m] of its widest row.
 
@@ -216,12 +241,6 @@ def _stand(mask: Mask, entity: EntityConfig, camera: Camera, options: InflateOpt
     rows = np.flatnonzero(mask.any(axis=1))
     # A row's lower edge: that of the lowest is the lowest line of sight.
     central = camera.rays(np.stack([np.full(len(rows), camera.width / 2), rows + 1.0], axis=1))
-    if central[-1, 2] > -1e-6:
-        raise ReconstructError(
-            f"entity '{entity.name}': its foot lies above the table's horizon; check camera.pitch_deg and height_m, or "
-            "say what it hangs above (above: <entity>)",
-            code=ErrorCode.RECONSTRUCT_FAILED,
-        )
     height = camera.centre[2]
     near = float(-height * central[-1, 0] / central[-1, 2])
     widths = mask[rows].sum(axis=1) / 2

@@ -9,8 +9,9 @@ import pytest
 
 from pw_core.config import SceneConfig
 from pw_core.gaussians import Camera
-from pw_core.reconstruct.ground.table_edge import table_edge_doubts
+from pw_core.reconstruct.ground.table_edge import standing_doubts, table_edge_doubts
 from support.ball_photo import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo
+from support.ball_scene import ball_scene
 
 
 def told(photo: np.ndarray | None = None, *, edge_m: float = 1.2, **camera: float) -> list[str]:
@@ -60,3 +61,15 @@ def test_a_table_that_ends_before_the_foot_of_what_stands_on_it_is_doubted() -> 
     texts = told(edge_m=0.3)
     (edge,) = (re.search(r"table\.edge_m is at least ([\d.]+), not 0\.3", t) for t in texts if "its foot" in t)
     assert edge is not None and 0.5 < float(edge[1]) < 0.65  # the ball stands at 0.6 m, its outline ends before
+
+
+@pytest.mark.parametrize(("edge_m", "backdrop_m", "said"), [
+    (0.02, 1.0, ""), (-0.02, 1.0, "is beyond the table's end"), (0.02, 0.0, "reaches through the wall"),
+    (0.06, 0.0, ""),
+])  # fmt: skip
+def test_what_stands_beyond_the_tables_end_or_in_the_wall_is_told(edge_m: float, backdrop_m: float, said: str) -> None:
+    scene = ball_scene()
+    middle = float(scene.rest[:, 0].mean())
+    table = scene.config.table.model_copy(update={"edge_m": middle + edge_m, "backdrop_m": backdrop_m})
+    texts = standing_doubts(scene.rest, scene.entities, scene.config.model_copy(update={"table": table}))
+    assert len(texts) == bool(said) and said in " ".join(texts)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from pw_core.appearance import Appearance
-from pw_core.config import SceneConfig
+from pw_core.config import SceneConfig, TableConfig
+from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.reconstruct.image import load_photo, working_size
 from pw_core.reconstruct.segmentation.prompt import segment
@@ -57,6 +58,14 @@ def test_scene_looks_like_its_photo_and_binds_every_gaussian() -> None:
     assert 700 < len(scene.rest) < 2500
     placed = scene.rest[scene.binding.index[:, 0]] + scene.binding.offsets()
     assert np.allclose(placed, scene.foreground.means, atol=1e-6)
+
+
+def test_what_stands_straight_below_the_camera_is_refused_with_what_would_help() -> None:
+    above = ball_config().camera.model_copy(update={"pitch_deg": 89.5})
+    config = ball_config().model_copy(update={"camera": above, "table": TableConfig()})
+    with pytest.raises(ReconstructError, match=r"straight below the camera or behind it.*photo from the side") as error:
+        reconstruct(config, Inputs.of_photo(config, ball_photo()))
+    assert error.value.code == ErrorCode.RECONSTRUCT_FAILED
 
 
 def test_mixed_pixels_take_the_things_colour_and_let_the_background_through() -> None:

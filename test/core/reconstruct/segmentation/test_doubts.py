@@ -73,8 +73,24 @@ def test_too_large_a_thing_is_told_with_the_camera_height_that_would_do() -> Non
     entity = ball_scene().entities[0]
     assert size_doubts([entity], 0.2) == []
     mesh = replace(entity.mesh, vertices=entity.mesh.vertices * 10)
-    (text,) = size_doubts([replace(entity, volume_m3=entity.volume_m3 * 1000, mesh=mesh)], 2.0)
+    large = replace(entity, volume_m3=entity.volume_m3 * 1000, mesh=mesh, origin=entity.origin * 10)
+    (text,) = size_doubts([large], 2.0)
     assert "litres" in text and "camera.height_m is 0.4" in text
+
+
+def test_too_small_a_thing_is_told_with_the_camera_height_that_would_do() -> None:
+    entity = ball_scene().entities[0]
+    small = replace(entity, mesh=replace(entity.mesh, vertices=entity.mesh.vertices / 100), volume_m3=1e-9)
+    (text,) = size_doubts([small], 0.02)
+    assert "1 mm across is little" in text and "camera.height_m is 4, not 0.02" in text
+
+
+def test_a_thing_seen_from_above_has_a_height_that_is_a_guess() -> None:
+    entity = ball_scene().entities[0]
+    far = float(np.hypot(*entity.origin[:2]))
+    assert size_doubts([entity], far) == []
+    (text,) = size_doubts([entity], 3 * far)
+    assert "degrees above" in text and "is a guess" in text
 
 
 def test_light_that_the_table_throws_on_a_thing_is_not_taken_for_its_shadow() -> None:

@@ -89,3 +89,12 @@ def test_of_several_prompts_the_wrong_one_is_named(points, said) -> None:
     with pytest.raises(PWError, match=said) as error:
         reconstruct(with_prompt(config("play_doh").entities[0].prompt.box, points))
     assert error.value.code == ErrorCode.INVALID_PROMPT
+
+
+def test_a_place_that_is_told_to_be_the_thing_and_not_to_be_is_named() -> None:
+    known = ball_config().entities[0]
+    y, x = (float(v.mean()) for v in np.nonzero(ball_mask()))
+    prompt = known.prompt.model_copy(update={"points": ((x, y),), "negative_points": ((3.0, 3.0), (x, y))})
+    with pytest.raises(PWError, match=r"point 1 .* and negative point 2 .* are the same place") as error:
+        segment(ball_photo(), known.model_copy(update={"prompt": prompt}), scale=1.0)
+    assert error.value.code == ErrorCode.INVALID_PROMPT

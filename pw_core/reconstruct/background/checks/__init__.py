@@ -1,0 +1,1 @@
+"""Whether what was found of table, wall and light goes with the scene file."""

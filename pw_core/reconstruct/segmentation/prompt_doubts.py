@@ -1,0 +1,116 @@
+"""What is doubtful of how a mask, its prompts and the photo's borders go together, and of two entities' masks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+from scipy import ndimage
+
+from pw_core.config import EntityConfig
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.reconstruct.types import Mask
+
+
+@dataclass(frozen=True, kw_only=True)
+class PromptDoubtOptions:
+    """When they are doubted."""
+
+    border_px: int = 2
+    """So near to the photo's border a mask touches it: outlines are smoothed."""
+    border_share: float = 0.15
+    """Of the mask's extent along a border: touching on more than this the photo ends within the thing."""
+    least_border_px: int = 4
+    """And on at least so many pixels."""
+    seed_share: float = 0.03
+    """Of the box's shorter side: radius of the disc that a negative point takes out of a mask by itself."""
+    hole_discs: float = 2.5
+    """A hole round a negative point of fewer of those discs shows nothing of another colour there."""
+    least_width_px: float = 24.0
+    """Of the working photo, across a mask: narrower, its shape is hardly known."""
+    doubted_share: float = 0.1
+    """Of the smaller of two masks, which also is the other's: so much is told of ..."""
+    refused_share: float = 0.5
+    """... and so much refused: they are one thing told twice."""
+
+
+def prompt_doubts(
+    mask: Mask, entity: EntityConfig, *, scale: float, options: PromptDoubtOptions = PromptDoubtOptions()
+) -> list[str]:  # fmt: skip
+    """Sentences about a mask (H, W) of the working photo; prompts are in pixels of the original, 1 / scale times as
+    many."""
+    if not mask.any():
+        return []
+    o = options
+    return [*_beyond(mask, o), *_holes(mask, entity, scale, o), *_small(mask, o)]
+
+
+def check_apart(
+    masks: Sequence[Mask], entities: Sequence[EntityConfig], *, options: PromptDoubtOptions = PromptDoubtOptions()
+) -> list[str]:
+    """Doubts about entities that share pixels of the photo.
+
+    Raises:
+        ReconstructError (INVALID_PROMPT): two are the same thing.
+    """
+    out = []
+    for (a, first), (b, second) in combinations(zip(masks, entities), 2):
+        share = float((a & b).sum()) / max(min(int(a.sum()), int(b.sum())), 1)
+        if share < options.doubted_share:
+            continue
+        both = f"entities '{first.name}' and '{second.name}'"
+        if share >= options.refused_share:
+            raise ReconstructError(
+                f"{both} are the same pixels of the photo ({share:.0%} of the smaller one's mask): give each a box, "
+                "points and negative points of its own, or leave one of them out", code=ErrorCode.INVALID_PROMPT,
+            )  # fmt: skip
+        out.append(
+            f"{both} share {share:.0%} of the smaller one's mask, and their solids reach into each other: put a point "
+            "of each as a negative point on the other"
+        )
+    return out
+
+
+def _beyond(mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
+    """The photo's borders within the thing."""
+    cut = []
+    for name, turn in (("left", 0), ("top", 1), ("right", 2), ("bottom", 3)):
+        m = np.rot90(mask, turn)  # the border is now the left one
+        rows, touching = m.any(axis=1).sum(), m[:, : o.border_px].any(axis=1).sum()
+        if touching >= max(o.least_border_px, o.border_share * rows):
+            cut.append(name)
+    if cut:
+        stands = ", and it is taken to stand where the photo ends" if "bottom" in cut else ""
+        yield (
+            f"the photo ends within it, at its {' and '.join(cut)} border: what is beyond is not made, so that it is "
+            f"too small{stands}; give a photo that shows all of it"
+        )
+
+
+def _holes(mask: Mask, entity: EntityConfig, scale: float, o: PromptDoubtOptions) -> Iterator[str]:
+    """Negative points within the thing that found nothing but themselves."""
+    height, width = mask.shape
+    x0, y0, x1, y1 = (v * scale for v in entity.prompt.box)
+    radius = max(2.0, o.seed_share * min(x1 - x0, y1 - y0)) + 0.5
+    holes, _ = ndimage.label(ndimage.binary_fill_holes(mask) & ~mask)
+    for k, (x, y) in enumerate(entity.prompt.negative_points, 1):
+        u, v = int(x * scale), int(y * scale)
+        if not (0 <= u < width and 0 <= v < height and holes[v, u]):
+            continue
+        if (holes == holes[v, u]).sum() < o.hole_discs * np.pi * radius**2:
+            yield (
+                f"negative point {k} ({x:g}, {y:g}) has a hole of its own in the mask and nothing of another colour "
+                "round it: if it is on the thing, leave it out"
+            )
+
+
+def _small(mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
+    rows, columns = np.nonzero(mask)
+    wide = min(np.ptp(rows), np.ptp(columns)) + 1
+    if wide < o.least_width_px:
+        yield (
+            f"it is {wide} px across in the photo as it is worked with, and its shape and volume are rough: give a "
+            "larger photo, or a larger reconstruct.width_px if the photo has more pixels"
+        )

@@ -1,0 +1,80 @@
+"""Masks against the photo's borders, negative points, and each other; told where a user looks, in a scene's doubts."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from pw_core.config import EntityConfig, SceneConfig
+from pw_core.errors import ErrorCode, ReconstructError
+from pw_core.reconstruct import Inputs, reconstruct
+from pw_core.reconstruct.segmentation.prompt_doubts import check_apart, prompt_doubts
+from support.ball_photo import ball_config, ball_mask, ball_photo
+
+
+def entity(**prompt: object) -> EntityConfig:
+    known = ball_config().entities[0]
+    return known.model_copy(update={"prompt": known.prompt.model_copy(update=prompt)})
+
+
+def middle() -> tuple[float, float]:
+    y, x = np.nonzero(ball_mask())
+    return float(x.mean()), float(y.mean())
+
+
+def test_what_the_photo_shows_all_of_is_not_doubted() -> None:
+    assert prompt_doubts(ball_mask(), entity(), scale=1.0) == []
+
+
+@pytest.mark.parametrize("sides", [("left",), ("bottom",), ("left", "right"), ("left", "top", "right", "bottom")])
+def test_a_thing_that_the_photo_cuts_is_told_with_the_borders(sides: tuple[str, ...]) -> None:
+    y, x = np.nonzero(ball_mask())
+    rows = slice(int(y.min()) + 12 if "top" in sides else 0, int(y.max()) - 12 if "bottom" in sides else None)
+    columns = slice(int(x.min()) + 12 if "left" in sides else 0, int(x.max()) - 12 if "right" in sides else None)
+    (text,) = prompt_doubts(ball_mask()[rows, columns], entity(), scale=1.0)
+    assert f"at its {' and '.join(sides)} border" in text and "too small" in text
+    assert ("stand where the photo ends" in text) == ("bottom" in sides)
+
+
+def test_a_scene_of_a_cut_thing_says_so() -> None:
+    config, (x, _) = ball_config(), middle()
+    cut = int(x)
+    _, top, right, bottom = config.entities[0].prompt.box
+    fields = config.model_dump()
+    fields["entities"][0]["prompt"]["box"] = [0, top, right - cut, bottom]
+    scene = reconstruct(SceneConfig.parse(fields), Inputs.of_photo(config, np.ascontiguousarray(ball_photo()[:, cut:])))
+    assert any("the photo ends within it, at its left border" in text for text in scene.provenance["doubts"])
+
+
+def test_a_negative_point_on_the_thing_is_told_and_one_in_a_gap_is_not() -> None:
+    mask, (x, y) = ball_mask().copy(), middle()
+    yy, xx = np.mgrid[: mask.shape[0], : mask.shape[1]]
+    pierced = entity(negative_points=((x, y),))
+    (text,) = prompt_doubts(mask & (np.hypot(xx - x, yy - y) > 2), pierced, scale=1.0)
+    assert f"negative point 1 ({x:g}, {y:g})" in text and "leave it out" in text
+    assert prompt_doubts(mask & (np.hypot(xx - x, yy - y) > 12), pierced, scale=1.0) == []
+
+
+def test_a_thing_of_a_few_pixels_is_told() -> None:
+    (text,) = prompt_doubts(ball_mask()[::4, ::4], entity(), scale=0.25)
+    assert "px across in the photo as it is worked with" in text and "larger photo" in text
+
+
+def test_two_entities_of_one_thing_are_refused_by_name() -> None:
+    known = ball_config()
+    other = known.entities[0].model_copy(update={"name": "other"})
+    config = known.model_copy(update={"entities": (known.entities[0], other)})
+    with pytest.raises(ReconstructError, match="entities 'ball' and 'other' are the same pixels") as error:
+        reconstruct(config, Inputs.of_photo(config, ball_photo()))
+    assert error.value.code == ErrorCode.INVALID_PROMPT
+
+
+def test_masks_that_share_some_pixels_are_doubted_and_others_not() -> None:
+    mask, known = ball_mask(), ball_config().entities[0]
+    pair = (known, known.model_copy(update={"name": "other"}))
+    wide = int(np.ptp(np.nonzero(mask)[1]))
+    (text,) = check_apart([mask, np.roll(mask, int(0.7 * wide), axis=1)], pair)
+    assert "'ball' and 'other' share" in text and "negative point" in text
+    assert check_apart([mask, np.roll(mask, wide + 2, axis=1)], pair) == []
+    with pytest.raises(ReconstructError, match="are the same pixels"):  # one within the other
+        check_apart([mask, mask & np.roll(mask, wide // 2, axis=1)], pair)

@@ -22,6 +22,9 @@ class TableOptions:
 
     most_cells: int = 400_000
     """Of the raster: seconds."""
+    most_coarse: float = 2.5
+    """Cells over the footprint of a pixel in the middle of what is hidden, at the most: what is so far away that they
+    would be larger, as beside a horizon, takes what is before it."""
     light_scale_cells: float = 20.0
     """What is wider on the table than this counts as light, not as pattern."""
     strange_medians: float = 5.0
@@ -193,9 +196,15 @@ class TableRaster:
         deep = points[middle, half, 0] - points[middle + 1, half, 0]
         wide = points[middle, half, 1] - points[middle, half + 1, 1]
         near = points[-1, half, 0]
-        # As far as what is hidden reaches, and half as far again to copy from.
-        far = points[rows[0], half, 0] + 0.25 * (points[rows[0], half, 0] - near)
-        reach = points[rows[0], 0, 1]
+        # As far as what is hidden reaches, and half as far again to copy from; towards a horizon that is without end,
+        # and cells would be larger than what is near.
+        ends = points[rows[rows <= middle], half, 0] if rows[0] <= middle else points[rows[:1], half, 0]
+        reaches = points[rows[: len(ends)], 0, 1]
+        fars = ends + 0.25 * (ends - near)
+        cells = ((fars - near) / deep + 1) * (2 * reaches / wide + 1)
+        fits = np.flatnonzero(cells <= options.most_coarse**2 * options.most_cells)
+        at = int(fits[0]) if len(fits) else len(ends) - 1
+        far, reach = float(fars[at]), float(reaches[at])
         step = np.array([deep, -wide])
         shape = (int(np.ceil((far - near) / deep)) + 1, int(np.ceil(2 * reach / wide)) + 1)
         too_many = max(1.0, np.sqrt(shape[0] * shape[1] / options.most_cells))

@@ -67,10 +67,17 @@ def table_edge_doubts(
                 f"file: table.edge_m is at least {fits:.2g}, not {config.table.edge_m:g}, or the camera's pitch or "
                 "height is wrong"
             )
-    if config.table.edge_m >= TableConfig().edge_m:  # no edge was told of
-        return out
     things = np.any([np.zeros(photo.shape[:2], bool), *masks], axis=0)
     scores, best = _ends(photo, things, min(feet, default=height), options)
+    if config.table.edge_m >= TableConfig().edge_m:  # no edge was told of
+        below = _below(camera, best + 0.5, config)
+        if scores[best] >= options.least_score and below > math.radians(options.most_off_deg):
+            out.append(
+                f"the table seems to end {best / height:.0%} of the photo's height from its top, and the scene file "
+                f"has no end of it (table.edge_m {config.table.edge_m:g}), so that what is behind is laid on it: "
+                f"table.edge_m {config.camera.height_m / math.tan(below):.2g} would fit"
+            )
+        return out
     tolerance = math.tan(math.radians(options.most_off_deg)) * float(camera.K[1, 1])
     near = scores[max(0, int(expected - tolerance)) : max(0, int(expected + tolerance) + 2)]
     if scores[best] < options.least_score or near.max(initial=0) >= options.as_good_ratio * scores[best]:

@@ -53,8 +53,12 @@ def test_a_photo_that_shows_no_edge_contradicts_nothing() -> None:
     assert told(plain, pitch_deg=19.5) == []
 
 
-def test_an_edge_that_the_scene_file_does_not_name_is_not_asked_about() -> None:
-    assert told(edge_m=100.0) == []
+def test_an_edge_that_the_scene_file_does_not_name_is_told_with_its_distance() -> None:
+    (text,) = told(edge_m=100.0)
+    fits = re.search(r"no end of it \(table\.edge_m 100\).*: table\.edge_m ([\d.]+) would fit", text)
+    assert fits is not None and abs(float(fits[1]) - 1.2) < 0.1
+    plain = np.random.default_rng(0).normal((120, 85, 50), 3, (HEIGHT, WIDTH, 3)).clip(0, 255).astype(np.uint8)
+    assert told(plain, edge_m=100.0) == []
 
 
 def test_a_table_that_ends_before_the_foot_of_what_stands_on_it_is_doubted() -> None:

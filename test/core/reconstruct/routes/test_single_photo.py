@@ -68,6 +68,15 @@ def test_what_stands_straight_below_the_camera_is_refused_with_what_would_help()
     assert error.value.code == ErrorCode.RECONSTRUCT_FAILED
 
 
+def test_a_table_without_an_end_reaches_to_the_horizon_and_the_end_that_the_photo_shows_is_told() -> None:
+    """Its raster was coarser than all that is near, and the fill of it hardly ended."""
+    config = ball_config().model_copy(update={"table": TableConfig()})
+    scene = reconstruct(config, Inputs.of_photo(config, ball_photo()))
+    assert scene.provenance["psnr_db"] > 28
+    (text,) = (t for t in scene.provenance["doubts"] if "no end of it" in t)
+    assert "table.edge_m 1.2 would fit" in text
+
+
 def test_mixed_pixels_take_the_things_colour_and_let_the_background_through() -> None:
     photo = ball_photo()
     soft = ball_mask().astype(np.float32)[..., None]

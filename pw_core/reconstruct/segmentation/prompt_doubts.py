@@ -82,10 +82,12 @@ def _beyond(mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
         if touching >= max(o.least_border_px, o.border_share * rows):
             cut.append(name)
     if cut:
-        stands = ", and it is taken to stand where the photo ends" if "bottom" in cut else ""
+        what = "what is beyond is not made, and its volume is of what is seen"
+        if "bottom" in cut:
+            what = "it is taken to stand where the photo ends, further away than it does: its size and place are wrong"
         yield (
-            f"the photo ends within it, at its {' and '.join(cut)} border: what is beyond is not made, so that it is "
-            f"too small{stands}; give a photo that shows all of it"
+            f"the photo ends within it, at its {' and '.join(cut)} border{'s' * (len(cut) > 1)}: {what}; give a photo "
+            "that shows all of it"
         )
 
 

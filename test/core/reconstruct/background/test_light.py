@@ -95,6 +95,21 @@ def test_a_told_wall_is_lit_where_no_shadow_reaches_it_and_left_as_it_is_where_i
     assert bool(found.light.wall.key.any()) == (away_m > 1)
 
 
+@pytest.mark.parametrize(("by_channel", "told"), [((1.0, 0.9, 0.75), True), ((0.1, 0.25, 1.0), False)])
+def test_what_darkens_one_colour_alone_is_no_lamps_shadow(by_channel: tuple[float, ...], told: bool) -> None:
+    """As a fruit does that stands beside the thing."""
+    scene, true = ball_scene(), light()
+    camera = scene.cameras[0].resized(320, 240)
+    depth = np.nan_to_num(table_depth(camera), posinf=50.0)
+    points = camera.unproject(pixel_centres(camera.height, camera.width), depth)
+    table = np.isfinite(table_depth(camera)) & (points[..., 0] < 2)
+    share = kept(Caster(scene.rest, scene.entities, true).shade(scene.rest), receivers(points, true))
+    plain = np.where(table[..., None], (150, 120, 90), (90, 100, 110)).astype(np.float64)
+    photo = (plain * np.where(table[..., None], 1 - (1 - share) * by_channel, 1)).round().astype(np.uint8)
+    nothing = np.zeros(table.shape, bool)
+    assert (estimate_light(photo, nothing, table, camera, scene.rest, scene.entities) is not None) == told
+
+
 def test_without_shadows_there_is_no_light() -> None:
     scene = ball_scene()
     camera = scene.cameras[0].resized(320, 240)

@@ -32,8 +32,9 @@ def test_a_thing_that_the_photo_cuts_is_told_with_the_borders(sides: tuple[str, 
     rows = slice(int(y.min()) + 12 if "top" in sides else 0, int(y.max()) - 12 if "bottom" in sides else None)
     columns = slice(int(x.min()) + 12 if "left" in sides else 0, int(x.max()) - 12 if "right" in sides else None)
     (text,) = prompt_doubts(ball_mask()[rows, columns], entity(), scale=1.0)
-    assert f"at its {' and '.join(sides)} border" in text and "too small" in text
+    assert f"at its {' and '.join(sides)} border" in text and "give a photo that shows all of it" in text
     assert ("stand where the photo ends" in text) == ("bottom" in sides)
+    assert ("its volume is of what is seen" in text) != ("bottom" in sides)
 
 
 def test_a_scene_of_a_cut_thing_says_so() -> None:

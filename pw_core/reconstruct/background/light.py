@@ -60,6 +60,9 @@ class LightOptions:
     """Of the table: fewer tell nothing."""
     least_share: float = 0.04
     """Of the brightness: a lamp or room that gives less is left out."""
+    most_colored: float = 5.0
+    """Largest over smallest of a lamp's shares by channel: no lamp is so coloured beside a room's light, but what
+    stands beside a thing is."""
     least_explained: float = 0.05
     """Of what differs from an evenly lit table, that shadows must explain, and so much more for each unit of cost that
     they leave: else the table's pattern, or things on it, were taken for them."""
@@ -145,6 +148,9 @@ def estimate_light(
     light = replace(best.light, step_m=fine, first=planes.table.first.astype(np.int64))
     best = _fit(planes, rest, entities, light, o)
     if best.light.key.max() < o.least_share and best.light.ambient.max() < o.least_share:
+        return None
+    key = best.light.key
+    if key.max() > o.most_colored * max(key.min(), o.least_share):
         return None
     even = _fit(planes, rest, entities, best.light, o, lit=False)
     if best.cost > (1 - o.least_explained * (1 + best.cost)) * even.cost:

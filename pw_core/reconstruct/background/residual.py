@@ -72,19 +72,16 @@ def with_residual(
     fall; with `darker` alone what darkens.
 
     A Van Cittert iteration (1931): cells are coarse against the steep rim of a contact shadow, so what they miss is
-    measured against the picture as it is then, and added. Steps go both ways, `darker` or not: a step that only
-    darkened could not take back what the cells' blur had darkened beside a deep shadow (2 dB of a cup on its saucer).
+    measured against the picture as it is then, and added.
     """
     share, places = kept_at(table, camera, rest, entities, lit.light, wall=wall)
     for _ in range(options.rounds):
         more = np.log((photo + options.floor_levels) / (filled * share + options.floor_levels))
-        most = -np.log(np.clip(share, np.exp(-options.most), 1)) if darker else options.most
-        more = np.clip(more, -options.most, most) * where[..., None]
+        more = np.clip(more, -options.most, 0 if darker else options.most) * where[..., None]
         light, surface = lit.light, places[..., 2]
-        observed = _on_cells(
+        light = replace(light, observed=_on_cells(
             light, light.first, light.observed, more, surface > 0, places, rest[:, :2], entities, options
-        )  # fmt: skip
-        light = replace(light, observed=np.minimum(observed, 0) if darker else observed)
+        ))  # fmt: skip
         behind = light.wall
         if wall is not None and behind is not None and behind.lit:
             light = replace(light, wall=replace(behind, observed=_on_cells(

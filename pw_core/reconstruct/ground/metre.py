@@ -10,6 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.config import EntityConfig, ViewsSettings
+from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.gaussians import F64, Camera
 from pw_core.reconstruct.types import Mask
 
@@ -21,6 +22,8 @@ class SeenLengthOptions:
     outline_percentile: float = 75.0
     """Of the depths of points on the side that is seen: most of it lies nearer than its outline. Of a ball the outline
     is deeper than 9 in 10, of flat things as deep as any."""
+    most_behind_diameters: float = 2.0
+    """How far behind its foot a thing's middle may be: half a diameter is what stands there, more is roughness."""
 
 
 def said_length(entity: EntityConfig, settings: ViewsSettings, *, assumed_size_m: float) -> float:
@@ -60,6 +63,25 @@ def depth_by_diameter(mask: Mask, entity: EntityConfig, camera: Camera) -> float
     """How far along the optical axis [m] the widest circle within the silhouette (H, W) has the entity's diameter."""
     diameter_px = 2 * float(ndimage.distance_transform_edt(mask).max())
     return float(entity.diameter_m * camera.K[0, 0] / diameter_px)
+
+
+def check_above_table(
+    mask: Mask, entity: EntityConfig, camera: Camera, mid_m: float, *, options: SeenLengthOptions = SeenLengthOptions()
+) -> None:  # fmt: skip
+    """Raises ReconstructError (INVALID_CONFIG) where a thing whose middle is at x = mid_m [m] by its diameter would be
+    under the table: well behind where the line of sight to its foot meets that."""
+    lowest = int(np.flatnonzero(mask.any(axis=1))[-1])
+    ray = camera.rays(np.array([camera.width / 2, lowest + 1.0]))
+    if ray[2] >= 0 or ray[0] <= 0:
+        return
+    foot = float(-camera.centre[2] * ray[0] / ray[2])
+    if mid_m > foot + options.most_behind_diameters * entity.diameter_m:
+        raise ReconstructError(
+            f"entity '{entity.name}': by its diameter_m {entity.diameter_m:g} it is {mid_m:.2g} m away, and there it "
+            f"would be under the table, which its foot meets at {foot:.2g} m: diameter_m "
+            f"{entity.diameter_m * foot / mid_m:.2g} would fit, or the camera's height or pitch is wrong",
+            code=ErrorCode.INVALID_CONFIG,
+        )
 
 
 def metre_by_entity(

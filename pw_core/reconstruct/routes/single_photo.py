@@ -31,8 +31,9 @@ from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with
 from pw_core.reconstruct.background.table import TableOptions, on_table
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.photo_skin import SkinOptions, bound_skin, photo_skin
+from pw_core.reconstruct.ground.lens import lens_doubts
 from pw_core.reconstruct.ground.level import camera_by_up, distance_of, level_doubts
-from pw_core.reconstruct.ground.metre import depth_by_diameter
+from pw_core.reconstruct.ground.metre import check_above_table, depth_by_diameter
 from pw_core.reconstruct.ground.table_edge import standing_doubts, table_edge_doubts
 from pw_core.reconstruct.image import check_photo, working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
@@ -164,7 +165,8 @@ def lift_photo(
             "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
-            "doubts": _doubts(seen, cut, table, scene, scale, options),
+            "doubts": lens_doubts(config.camera.hfov_deg, exif_focal_px=view.focal_px, width_px=original.shape[1])
+            + _doubts(seen, cut, table, scene, scale, options),
             "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
@@ -292,6 +294,8 @@ def _solids(
         mid = done[entity.above].mid_m if entity.above in done else None
         if mid is None and entity.diameter_m > 0:
             mid = _distance(mask, entity, camera)
+            if config.has_table and not entity.above:
+                check_above_table(mask, entity, camera, mid)
         if mid is None and (entity.distance_m > 0 or not config.has_table):
             mid = distance_of(config, entity.name)
         done[entity.name] = replace(make_solid(mask, entity, camera, mid_m=mid), floor=config.has_table)

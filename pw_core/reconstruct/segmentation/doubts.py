@@ -67,6 +67,8 @@ class DoubtOptions:
     """Extent that a remedy for too large or too small a thing aims at."""
     least_m: float = 0.006
     """Extent: smaller things are seldom photographed on a table."""
+    densities_kg_m3: tuple[float, float] = (5.0, 25_000.0)
+    """From foams and feathers to osmium, a little beyond both."""
     most_steep_deg: float = 55.0
     """Below the horizontal, from the camera to the middle of a thing: from further above its height is not seen."""
 
@@ -85,7 +87,7 @@ def mask_doubts(
     """What is doubtful of a mask (H, W) of the photo (H, W, 3), whose prompts are in pixels of the original, 1 / scale
     times as large."""
     found = find_doubts(photo, mask, entity, scale=scale, options=options)
-    texts = [doubt.text for doubt in found] + prompt_doubts(mask, entity, scale=scale)
+    texts = [doubt.text for doubt in found] + prompt_doubts(photo, mask, entity, scale=scale)
     return [f"entity '{entity.name}': {text}" for text in texts]
 
 
@@ -280,6 +282,10 @@ def size_doubts(
             )
         elif extent < options.least_m:
             out.append(f"entity '{e.name}': {extent * 1000:.2g} mm across is little for a thing on a table: {remedy}")
+        density, (least, most) = e.mass_kg / max(e.volume_m3, 1e-30), options.densities_kg_m3
+        if not least <= density <= most:
+            meant = f": {density:g} g/cm³ are {density * 1000:g}" if density < least else ""
+            out.append(f"entity '{e.name}': nothing solid or liquid has a density of {density:.2g} kg/m³{meant}")
         x, y, z = (float(v) for v in e.origin)
         steep = math.degrees(math.atan2(camera_height_m - z, math.hypot(x, y)))
         if steep > options.most_steep_deg:

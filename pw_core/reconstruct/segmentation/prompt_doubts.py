@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from pw_core.config import EntityConfig
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.reconstruct.types import Mask
+from pw_core.reconstruct.types import Mask, Rgb
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,10 @@ class PromptDoubtOptions:
     """A hole round a negative point of fewer of those discs shows nothing of another colour there."""
     least_width_px: float = 24.0
     """Of the working photo, across a mask: narrower, its shape is hardly known."""
+    bright_level: int = 254
+    """Of a channel: from here on it is at its end."""
+    bright_share: float = 0.3
+    """Of a mask, with two channels or more at their end: overexposed, it has neither shape nor outline."""
     doubted_share: float = 0.1
     """Of the smaller of two masks, which also is the other's: so much is told of ..."""
     refused_share: float = 0.5
@@ -37,14 +41,14 @@ class PromptDoubtOptions:
 
 
 def prompt_doubts(
-    mask: Mask, entity: EntityConfig, *, scale: float, options: PromptDoubtOptions = PromptDoubtOptions()
+    photo: Rgb, mask: Mask, entity: EntityConfig, *, scale: float, options: PromptDoubtOptions = PromptDoubtOptions()
 ) -> list[str]:  # fmt: skip
-    """Sentences about a mask (H, W) of the working photo; prompts are in pixels of the original, 1 / scale times as
-    many."""
+    """Sentences about a mask (H, W) of the working photo (H, W, 3); prompts are in pixels of the original, 1 / scale
+    times as many."""
     if not mask.any():
         return []
     o = options
-    return [*_beyond(mask, o), *_holes(mask, entity, scale, o), *_small(mask, o)]
+    return [*_beyond(mask, o), *_holes(mask, entity, scale, o), *_small(mask, o), *_bright(photo, mask, o)]
 
 
 def check_apart(
@@ -115,4 +119,13 @@ def _small(mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
         yield (
             f"it is {wide} px across in the photo as it is worked with, and its shape and volume are rough: give a "
             "larger photo, or a larger reconstruct.width_px if the photo has more pixels"
+        )
+
+
+def _bright(photo: Rgb, mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
+    share = float(((photo >= o.bright_level).sum(-1) >= 2)[mask].mean())
+    if share > o.bright_share:
+        yield (
+            f"{share:.0%} of it is overexposed in the photo: its colours are not known there, and its outline may be "
+            "wrong; take the photo with less light"
         )

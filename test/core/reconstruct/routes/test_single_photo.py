@@ -68,6 +68,15 @@ def test_what_stands_straight_below_the_camera_is_refused_with_what_would_help()
     assert error.value.code == ErrorCode.RECONSTRUCT_FAILED
 
 
+def test_a_diameter_that_puts_a_thing_under_the_table_is_refused_with_the_one_that_would_fit() -> None:
+    config = ball_config(diameter_m=0.5)
+    with pytest.raises(ReconstructError, match=r"would be under the table.*: diameter_m 0\.\d+ would fit") as error:
+        reconstruct(config, Inputs.of_photo(config, ball_photo()))
+    assert error.value.code == ErrorCode.INVALID_CONFIG
+    fits = float(str(error.value).split("m: diameter_m ")[1].split()[0])
+    assert fits == pytest.approx(0.1, rel=0.15)
+
+
 def test_a_table_without_an_end_reaches_to_the_horizon_and_the_end_that_the_photo_shows_is_told() -> None:
     """Its raster was coarser than all that is near, and the fill of it hardly ended."""
     config = ball_config().model_copy(update={"table": TableConfig()})

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import cv2
 import numpy as np
+import pytest
 
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from support.ball_photo import ball_config, ball_mask, ball_photo, spiny_photo
@@ -83,6 +84,14 @@ def test_too_small_a_thing_is_told_with_the_camera_height_that_would_do() -> Non
     small = replace(entity, mesh=replace(entity.mesh, vertices=entity.mesh.vertices / 100), volume_m3=1e-9)
     (text,) = size_doubts([small], 0.02)
     assert "1 mm across is little" in text and "camera.height_m is 4, not 0.02" in text
+
+
+@pytest.mark.parametrize(("kg_m3", "said"), [(20, None), (0.8, "0.8 g/cm³ are 800"), (80_000, "8e+04 kg/m³")])
+def test_a_density_that_nothing_has_is_told(kg_m3: float, said: str | None) -> None:
+    entity = ball_scene().entities[0]
+    of_it = replace(entity, material=entity.material.model_copy(update={"density_kg_m3": kg_m3}))
+    texts = size_doubts([of_it], 0.2)
+    assert texts == [] if said is None else any(said in text for text in texts)
 
 
 def test_a_thing_seen_from_above_has_a_height_that_is_a_guess() -> None:

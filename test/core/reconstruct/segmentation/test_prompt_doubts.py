@@ -23,7 +23,7 @@ def middle() -> tuple[float, float]:
 
 
 def test_what_the_photo_shows_all_of_is_not_doubted() -> None:
-    assert prompt_doubts(ball_mask(), entity(), scale=1.0) == []
+    assert prompt_doubts(ball_photo(), ball_mask(), entity(), scale=1.0) == []
 
 
 @pytest.mark.parametrize("sides", [("left",), ("bottom",), ("left", "right"), ("left", "top", "right", "bottom")])
@@ -31,7 +31,7 @@ def test_a_thing_that_the_photo_cuts_is_told_with_the_borders(sides: tuple[str, 
     y, x = np.nonzero(ball_mask())
     rows = slice(int(y.min()) + 12 if "top" in sides else 0, int(y.max()) - 12 if "bottom" in sides else None)
     columns = slice(int(x.min()) + 12 if "left" in sides else 0, int(x.max()) - 12 if "right" in sides else None)
-    (text,) = prompt_doubts(ball_mask()[rows, columns], entity(), scale=1.0)
+    (text,) = prompt_doubts(ball_photo()[rows, columns], ball_mask()[rows, columns], entity(), scale=1.0)
     assert f"at its {' and '.join(sides)} border" in text and "give a photo that shows all of it" in text
     assert ("stand where the photo ends" in text) == ("bottom" in sides)
     assert ("its volume is of what is seen" in text) != ("bottom" in sides)
@@ -51,14 +51,20 @@ def test_a_negative_point_on_the_thing_is_told_and_one_in_a_gap_is_not() -> None
     mask, (x, y) = ball_mask().copy(), middle()
     yy, xx = np.mgrid[: mask.shape[0], : mask.shape[1]]
     pierced = entity(negative_points=((x, y),))
-    (text,) = prompt_doubts(mask & (np.hypot(xx - x, yy - y) > 2), pierced, scale=1.0)
+    (text,) = prompt_doubts(ball_photo(), mask & (np.hypot(xx - x, yy - y) > 2), pierced, scale=1.0)
     assert f"negative point 1 ({x:g}, {y:g})" in text and "leave it out" in text
-    assert prompt_doubts(mask & (np.hypot(xx - x, yy - y) > 12), pierced, scale=1.0) == []
+    assert prompt_doubts(ball_photo(), mask & (np.hypot(xx - x, yy - y) > 12), pierced, scale=1.0) == []
 
 
 def test_a_thing_of_a_few_pixels_is_told() -> None:
-    (text,) = prompt_doubts(ball_mask()[::4, ::4], entity(), scale=0.25)
+    (text,) = prompt_doubts(ball_photo()[::4, ::4], ball_mask()[::4, ::4], entity(), scale=0.25)
     assert "px across in the photo as it is worked with" in text and "larger photo" in text
+
+
+def test_an_overexposed_thing_is_told() -> None:
+    bright = np.clip(ball_photo().astype(int) * 8, 0, 255).astype(np.uint8)
+    (text,) = prompt_doubts(bright, ball_mask(), entity(), scale=1.0)
+    assert "% of it is overexposed" in text and "less light" in text
 
 
 def test_two_entities_of_one_thing_are_refused_by_name() -> None:

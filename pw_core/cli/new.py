@@ -82,8 +82,10 @@ def new(
         target = out or photo.with_name(f"{seen.name}.yaml")
         text = written(seen, known, target)
         write(text, target)
+    for note in seen.picture.notes:
+        typer.echo(f"note: {photo}: {note}", err=True)
     guesses = text.count("GUESS") - 1
-    report(file=target, guesses=guesses)
+    report(file=target, guesses=guesses, notes=list(seen.picture.notes))
     typer.echo(f"{target}: {guesses} guesses in it" if guesses else f"{target}")
     typer.echo(f"next: pw reconstruct {shlex.quote(str(target))}")
 

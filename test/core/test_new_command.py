@@ -88,6 +88,27 @@ def test_what_cannot_be_is_told_in_the_words_of_the_options_and_nothing_is_writt
     assert not (tmp_path / "pear.yaml").exists()
 
 
+def test_a_photo_that_no_scene_can_be_made_of_is_refused_at_once(tmp_path: Path) -> None:
+    Image.new("RGB", (20, 20)).save(tmp_path / "tiny.png")
+    Image.new("RGB", (900, 3)).save(tmp_path / "strip.png")
+    Image.new("RGBA", (300, 200), (9, 9, 9, 0)).save(tmp_path / "clear.png")
+    (tmp_path / "text.png").write_text("hello")
+    for name, said in (
+        ("tiny.png", "is 20 x 20 px: each side must be 32 to"), ("strip.png", "is 900 x 3 px"),
+        ("clear.png", "0 % of it shows something (alpha"), ("text.png", "is no picture that is known"),
+    ):  # fmt: skip
+        code, text = run(str(tmp_path / name), "--entity", "cup=ceramic")
+        assert code == 1 and "error 101" in text and said in text
+        assert not (tmp_path / name).with_suffix(".yaml").exists()
+
+
+def test_what_was_done_to_a_photo_is_told(tmp_path: Path) -> None:
+    still = Image.fromarray(ball_photo())
+    still.save(tmp_path / "film.gif", save_all=True, append_images=[still.rotate(180)])
+    code, text = run(str(tmp_path / "film.gif"), "--entity", "ball=fruit")
+    assert code == 0 and "the first of its 2 frames" in text
+
+
 def test_every_material_can_be_used() -> None:
     for name, preset in PRESETS.items():
         assert Material.model_validate(preset.material) and len(preset.source) > 10, name

@@ -16,6 +16,8 @@ from pw_core.errors import ErrorCode, ReconstructError, SceneError
 from pw_core.media.errors import MediaError
 from pw_core.media.pictures import Picture, decode_picture, read_bytes
 from pw_core.reconstruct.ground.pitch import PitchEstimate, estimate_pitch
+from pw_core.reconstruct.image import check_photo
+from pw_core.reconstruct.inputs import Inputs, ViewInput, check
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,9 +37,12 @@ class OwnPhoto:
         """
         try:
             data = read_bytes(path) if data is None else data
-            return cls(path, data, decode_picture(data, what=str(path)))
+            picture = decode_picture(data, what=str(path))
         except MediaError as error:
             raise ReconstructError(str(error), code=ErrorCode.INVALID_IMAGE) from None
+        pixels = check_photo(picture.rgb, what=str(path))
+        check(Inputs((ViewInput(str(path), pixels, valid=picture.valid),)))
+        return cls(path, data, picture)
 
     @property
     def size(self) -> tuple[int, int]:

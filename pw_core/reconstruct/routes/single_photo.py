@@ -42,6 +42,7 @@ from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_report
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.fine_parts import FinePartOptions, FineParts, fine_parts
+from pw_core.reconstruct.segmentation.missing import missing_doubts
 from pw_core.reconstruct.segmentation.prompt_doubts import check_apart
 from pw_core.reconstruct.segmentation.second_look import photo_masks
 from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors, fit_hidden
@@ -257,6 +258,7 @@ def _doubts(
     """What looks wrong, each with a remedy."""
     config = scene.config
     out = [text for m, e in zip(cut.masks, config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)]
+    out += missing_doubts(seen.image, cut.masks, config.entities, scale=scale)
     if not config.has_table:
         return out + level_doubts(config) + cut.doubts
     of_camera = table_edge_doubts(seen.image, cut.masks, seen.camera, config)

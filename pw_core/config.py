@@ -195,6 +195,16 @@ class ReconstructConfig(Part):
     fit_iterations: int = Field(default=12, ge=0, le=1000, description="of the colours of a single photo's lift")
     depth: ProviderConfig = Field(default=ProviderConfig(), description="of a single photo: gives the visible side")
     more_views: ProviderConfig = Field(default=ProviderConfig(), description="of a single photo: makes many of it")
+    clutter: tuple[Prompt, ...] = Field(
+        default=(), max_length=LIMITS.prompt_points,
+        description="of a single photo: boxes of what else stands on the table; it stays where it is and nothing "
+        "collides with it",
+    )  # fmt: skip
+    find_clutter: bool = Field(
+        default=True,
+        description="of a single photo: whether what plainly stands there is found too; what is not lies on the table "
+        "as a picture",
+    )
     views: ViewsSettings = ViewsSettings()
 
 
@@ -320,6 +330,8 @@ class SceneConfig(Part):
                 raise ValueError("up: a table's normal is up; it is given with ground: none alone")
         elif self.up is not None and sum(x * x for x in self.up) < 1e-12:
             raise ValueError("up: must have a length")
+        if self.ground == "none" and self.reconstruct.clutter:
+            raise ValueError("reconstruct.clutter: it stands on a table, and there is none (ground: none)")
         for e in self.entities:
             if e.fixed != "no" and e.tool:
                 raise ValueError(f"entity '{e.name}': a tool moves along timed poses, it is not fixed")

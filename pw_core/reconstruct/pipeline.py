@@ -68,7 +68,7 @@ def _reconstruct(
         from pw_core.reconstruct.routes.single_rgbd import lift_rgbd
 
         scene = lift_rgbd(config, inputs.views[0], settings=settings, up=inputs.up, progress=progress)
-        return _accounted(scene, inputs)
+        return _accounted(_without_clutter(scene), inputs)
     from pw_core.reconstruct.routes.many_views import reconstruct_many
 
     with ExitStack() as stack:
@@ -76,17 +76,27 @@ def _reconstruct(
                      if folder is None else folder)  # fmt: skip
         place.mkdir(parents=True, exist_ok=True)
         if not more_views:
-            return reconstruct_many(config, inputs, settings=settings, folder=place, progress=progress)
+            scene = reconstruct_many(config, inputs, settings=settings, folder=place, progress=progress)
+            return _without_clutter(scene)
         from pw_core.reconstruct.providers.more_views import views_of_photo
 
         inputs, settings = views_of_photo(config, inputs, settings, place, subrange(progress, 0.0, 0.3))
         scene = reconstruct_many(config, inputs, settings=settings, folder=place, progress=subrange(progress, 0.3, 1.0))
+    scene = _without_clutter(scene)
     return replace(scene, provenance=scene.provenance | {"method": f"many views: {more_views}, of a single photo"})
 
 
 def _accounted(scene: Scene, inputs: Inputs) -> Scene:
     """With what became of the files that were given."""
     return replace(scene, provenance=scene.provenance | {"inputs": inputs.account}) if inputs.account else scene
+
+
+def _without_clutter(scene: Scene) -> Scene:
+    """Told, if the configuration names things beside the entities that its pictures show as they are."""
+    if not scene.config.reconstruct.clutter:
+        return scene
+    text = "reconstruct.clutter counts for the lift of a single photo alone: these pictures tell depths, it is not used"
+    return replace(scene, provenance=scene.provenance | {"doubts": [*scene.provenance.get("doubts", ()), text]})
 
 
 def describe_route(config: SceneConfig, inputs: Inputs | None = None) -> str:

@@ -25,7 +25,6 @@ OUT = Path("out/bench/photo")
 TRUTHS = (*OWN, "cup", "bottle", "blocks", "glossy", "banana", "niche", "plant", "stool", "loaf", "pear", "cloth")
 """The last six are looked at only at the end: nothing is tuned on them."""
 _ROOM = "Turned, the room past the photo's borders is made of copies of it, out of focus."
-_LYING = "What else stands on the table lies on it as a picture and smears when turned."
 WRONG = {
     "jam": (
         "Turned by 20 degrees it is too broad: it is taken to be as deep as it is wide, the true one is 0.78 of "
@@ -33,21 +32,21 @@ WRONG = {
     ),
     "dumpling": (
         "No lamp is told among the flour, so nothing casts a new shadow; the flour under the dough is unknown. "
-        f"{_LYING} {_ROOM}"
+        f"The flour bowl's lower half has the wood's colours and lies on it. {_ROOM}"
     ),
     "play_doh": f"A bear's part shows twice where it stood before the shelf. {_ROOM}",
     "cup": (
         "Turned by 20 degrees and more, the part of its handle that was before the saucer stays on the saucer, and "
         "where the cup hid it the saucer is blotched. Slid, a faint bright arc stays at its old foot."
     ),
-    "bottle": f"Its highlight turns with it instead of staying with the lamp; its flanks are streaked. {_LYING}",
+    "bottle": "Its highlight turns with it instead of staying with the lamp; its flanks are streaked.",
     "blocks": (
         "Faces that the photo does not show have the blurred colours of the others, and soft edges; where the left one "
         "is turned or slid away, the right one has faint lighter patches where it was in its shade."
     ),
     "glossy": (
         "Reflections are painted on the table: the can's and the ball's smear when the view turns. Its highlight "
-        f"turns with the ball, with a line where the front ends. {_LYING}"
+        "turns with the ball, with a line where the front ends."
     ),
     "banana": "Its ends are blunt when turned by 40 degrees; a faint trace of its shadow stays when it moves.",
     "niche": (
@@ -63,10 +62,7 @@ WRONG = {
         "short ledges over its legs; 11 % too small."
     ),
     "loaf": "It is taken to be as deep as it is wide: 25 % too large, its ends pointed and its cuts bent when turned.",
-    "pear": (
-        "Where it hid the apple, table is shown in its stead; turned, it is broader than the true one. "
-        f"{_LYING}"
-    ),
+    "pear": "Where it hid the apple, table is shown in its stead; turned, it is broader than the true one.",
     "cloth": "Its back is smoother than its front; a faint trace of its shadow stays when it moves.",
     "shared_jam": (
         "The planks under it are smoother than beside it, and a light piece of curtain stays where it was; "
@@ -74,7 +70,7 @@ WRONG = {
     ),
     "shared_dumpling": (
         "The hole is a little softer than the planks, with a pale edge; no lamp is told, so nothing casts a new "
-        f"shadow. {_LYING} {_ROOM}"
+        f"shadow. The glass's rim is copied to the wall behind it. {_ROOM}"
     ),
     "shared_play_doh": (
         "A red spot is copied between the dolls; its foot is cut flat; faint bright spots stay where it stood. "
@@ -85,8 +81,8 @@ WRONG = {
         "is ragged when turned, and the table where it stood is blurred, with a dark spot."
     ),
     "bags": (
-        "The boot is no table: its floor rises to the backdrop and the other bags lie on it; seats and window are "
-        f"copied behind the bags. {_LYING}"
+        "The boot is no table: its floor rises to the backdrop and the other bags lie on it as a picture; seats and "
+        "window are copied behind the bags."
     ),
 }
 """What is still wrong with each sheet, as someone saw who looked at it."""

@@ -12,6 +12,7 @@ from pw_core.gaussians import F32, F64, Camera
 from pw_core.reconstruct.background.inpaint import InpaintOptions
 from pw_core.reconstruct.background.inpaint import fill as inpaint
 from pw_core.reconstruct.background.poisson import smooth
+from pw_core.reconstruct.ground.table_color import table_color
 from pw_core.reconstruct.surface.inflate import pixel_centres, table_depth
 from pw_core.reconstruct.types import Mask
 
@@ -148,21 +149,12 @@ def odd_cells(seen: F32, known: Mask, options: TableOptions) -> Mask:
     over it as a quadratic does."""
     import cv2
 
-    i, j = np.nonzero(known)
     odd = np.zeros(known.shape, np.uint8)
-    if len(i) < 100:
+    color = table_color(seen, known)
+    if color is None:
         return odd > 0
-    v, u = (np.linspace(-1, 1, n, dtype=np.float32) for n in known.shape)
-    terms = np.stack([np.ones(len(i), np.float32), v[i], u[j], v[i] ** 2, u[j] ** 2, v[i] * u[j]], axis=1)
-    colors = seen[known]
-    weight = np.ones(len(i), np.float32)
-    for _ in range(8):  # iteratively reweighted least squares, Cauchy's weights
-        part = terms * weight[:, None]
-        fit = np.linalg.lstsq(part.T @ terms, part.T @ colors, rcond=None)[0]
-        red, green, blue = (colors - terms @ fit).T
-        distance = np.sqrt(red * red + green * green + blue * blue)  # many times as fast as a norm over a short axis
-        weight = 1 / (1 + (distance / max(float(np.median(distance)), 1.0)) ** 2)
-    odd[known] = distance > max(options.strange_medians * float(np.median(distance)), options.strange_levels)
+    limit = max(options.strange_medians * float(np.median(color.off)), options.strange_levels)
+    odd[known] = color.off > limit
     opened = cv2.morphologyEx(odd, cv2.MORPH_OPEN, np.ones((options.pattern_cells,) * 2, np.uint8))
     return np.asarray(cv2.dilate(opened, np.ones((options.strange_margin_cells,) * 2, np.uint8)) > 0)
 

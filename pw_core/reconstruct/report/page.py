@@ -100,6 +100,9 @@ def summary(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if "filled_m2" in background:
         out.append(("ground filled below the entities", f"{1e4 * background['filled_m2']:.1f} cm²"))
     say("opaque behind the entities", "{opaque:.2%} of their pixels", background, "opaque")
+    if report.get("clutter"):
+        boxes = "; ".join(str(box) for box in report["clutter"])
+        out.append(("what else stands on the table", f"in {boxes} px, not simulated; it stays where it is"))
     if "psnr_db" in report:
         good = OutcomeOptions().good_psnr_db
         out.append(("looks like its photo", f"{report['psnr_db']:.1f} dB; good from {good:.0f}"))

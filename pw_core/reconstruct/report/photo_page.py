@@ -40,13 +40,15 @@ class PhotoStages:
     """What the stages of a lift made of the photo.
 
     view: the photo at its working size, with its camera. scale: working pixels per pixel of the original. masks (H, W):
-    of each entity. bright (H, W, 3): the photo without shadows that the things cast, None where none were told.
-    hidden (H, W): what counts as hidden by the things; filled (H, W, 3): with that filled.
+    of each entity; clutter (H, W): of what else stands on the table. bright (H, W, 3): the photo without shadows that
+    the things cast, None where none were told. hidden (H, W): what counts as hidden by all these; filled (H, W, 3):
+    with that filled.
     """
 
     view: View
     scale: float
     masks: tuple[Mask, ...]
+    clutter: tuple[Mask, ...]
     bright: Rgb | None
     hidden: Mask
     filled: Rgb
@@ -71,6 +73,9 @@ def write_photo_report(
     asked = prompted(view.image, entities, scale=stages.scale, options=pictures)
     sheet.put(row, "prompts", asked, "boxes, points; crosses: negative points")
     sheet.put(row, "masks", marked(view.image, stages.masks, options=pictures), "masks")
+    if stages.clutter:
+        others = marked(view.image, stages.clutter, options=pictures)
+        sheet.put(row, "clutter", others, "what else stands on the table, and stays there")
     cover = draw_gaussians(scene.foreground, view.camera).alpha[0].reshape(view.image.shape[:2]).numpy()
     sheet.put(
         row, "matte", np.repeat(255 * cover[..., None].clip(0, 1), 3, axis=2), "matte: how much of a pixel is theirs"

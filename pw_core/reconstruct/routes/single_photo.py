@@ -11,7 +11,7 @@ import numpy as np
 
 from pw_core.config import EntityConfig, SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
-from pw_core.gaussians import F64, Camera
+from pw_core.gaussians import F64, Camera, Gaussians
 from pw_core.progress import Progress, no_progress, subrange
 from pw_core.reconstruct.background.checks.wall_distance import wall_distance_doubts
 from pw_core.reconstruct.background.contact import ContactOptions, contact_shade
@@ -28,7 +28,7 @@ from pw_core.reconstruct.background.lifted import Backdrop, Lit, kept_at
 from pw_core.reconstruct.background.light import LightOptions, estimate_light
 from pw_core.reconstruct.background.planes import backdrop_x
 from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with_residual, without_table
-from pw_core.reconstruct.background.table import TableOptions, on_table
+from pw_core.reconstruct.background.table import TableOptions, on_table, touching
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.photo_skin import SkinOptions, bound_skin, photo_skin
 from pw_core.reconstruct.ground.lens import lens_doubts
@@ -40,6 +40,8 @@ from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_report
+from pw_core.reconstruct.routes.photo_clutter import stand_up
+from pw_core.reconstruct.segmentation.clutter import ClutterOptions
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.fine_parts import FinePartOptions, FineParts, fine_parts
 from pw_core.reconstruct.segmentation.missing import missing_doubts
@@ -73,6 +75,10 @@ class PhotoLiftOptions:
     """How a provider's depth is taken."""
     assembly: AssemblyOptions = AssemblyOptions()
     """Numbers of particles."""
+    clutter: ClutterOptions = ClutterOptions()
+    """What else stands on the table."""
+    clutter_outline_px: int = 5
+    """Diameter by which its masks are widened: what is behind is not known there."""
     fine: FinePartOptions = FinePartOptions()
     """What is finer than a mask."""
     skin: SkinOptions = SkinOptions()
@@ -127,9 +133,11 @@ def lift_photo(
     table = on_table(config, camera)
     cut = _masks(config, seen, table, scale, options)
     masks, hidden, unseen = cut.masks, cut.hidden, cut.unseen
+    clutter = stand_up(config, seen, table, cut.wholes, scale, options=options.clutter, skin=options.skin)
+    others = clutter.union(table.shape)
     depth = None
     if config.reconstruct.depth.provider:
-        depth = _depth(pixels, ~hidden & table, config, camera, subrange(progress, 0.1, 0.25), options.align)
+        depth = _depth(pixels, ~hidden & ~others & table, config, camera, subrange(progress, 0.1, 0.25), options.align)
     progress("solids", 0.25)
     solids = _solids(masks, config, camera, None if depth is None else depth.depth, options.align)
     progress("particles", 0.35)
@@ -139,40 +147,44 @@ def lift_photo(
     progress("background", 0.45)
     nothing = skins[0].gaussians[:0]
     things = assemble(config, bodies, bound, nothing)
-    lit, filled, mute = _behind(seen, cut, table, things, config, options)
+    around = hidden_region([others], [False], options=replace(options.hidden, outline_px=options.clutter_outline_px))
+    lit, filled, mute = _behind(seen, cut, around, table, things, config, options)
     background, background_pixels = background_gaussians(
         filled, config, camera, wall_m=_wall(config, solids), options=options.background
     )
     # Beside the things, where the photo is near, what is made up stays soft; and where table and backdrop meet.
-    under = mute & np.any(cut.wholes, axis=0) & ~seam(table, options=options.background)
+    under = mute & np.any([*cut.wholes, others], axis=0) & ~seam(table, options=options.background)
     unshown = np.where((background_pixels >= 0) & under.reshape(-1)[background_pixels], background_pixels, -1)
     background = fit_hidden(background, unshown, filled, camera, options=options.fit)
     scene = replace(things, background=background, light=lit.light if config.has_table else None)
     progress("fitting", 0.6)
     # What the entities hide keeps its filled colour: the photo says nothing of it.
     free = np.where((background_pixels >= 0) & ~mute.reshape(-1)[background_pixels], background_pixels, -1)
-    foreground, background, psnr = fit_colors(
-        scene.foreground, np.concatenate([k.pixels for k in skins]), background, free,
+    own_pixels, outline = clutter.pixels(skins)
+    shown, background, psnr = fit_colors(
+        clutter.behind(scene.foreground), own_pixels, background, free,
         np.where(unseen[..., None], filled, pixels), camera,
-        outline=np.concatenate([k.outline for k in skins]), hidden_colors=filled,
+        outline=outline, hidden_colors=filled,
         kept=lit.kept, seam=seam(table, options=options.background),
         iterations=config.reconstruct.fit_iterations,
         progress=lambda f: progress("fitting", 0.6 + 0.39 * f),
         options=options.fit,
     )  # fmt: skip
+    foreground, stays = shown[: len(scene.foreground)], shown[len(scene.foreground) :]
     scene = replace(
-        scene, foreground=foreground, background=background, cameras=(camera,),
+        scene, foreground=foreground, background=Gaussians.concatenate([stays, background]), cameras=(camera,),
         provenance={
             "method": "photo lift", "photo": view.name, "photo_size_px": list(original.shape[1::-1]),
             "working_size_px": [width, height], "psnr_db": round(psnr, 2),
             "depth": None if depth is None else {"provider": config.reconstruct.depth.provider, **depth.report},
+            "clutter": [list(box) for box in clutter.boxes],
             "doubts": lens_doubts(config.camera.hfov_deg, exif_focal_px=view.focal_px, width_px=original.shape[1])
             + _doubts(seen, cut, table, scene, scale, options),
             "seconds": round(time.perf_counter() - began, 2),
         },
     )  # fmt: skip
     if folder is not None:
-        stages = PhotoStages(view=seen, scale=scale, masks=tuple(masks), hidden=hidden,
+        stages = PhotoStages(view=seen, scale=scale, masks=tuple(masks), clutter=clutter.masks, hidden=hidden | around,
                              bright=lit.pixels if lit.light.casts else None, filled=filled)  # fmt: skip
         write_photo_report(folder, scene, stages)
     progress("done", 1.0)
@@ -200,11 +212,13 @@ def _wall(config: SceneConfig, solids: list[Solid]) -> float | None:
 
 
 def _behind(
-    seen: View, cut: _Cut, table: Mask, things: Scene, config: SceneConfig, options: PhotoLiftOptions
+    seen: View, cut: _Cut, others: Mask, table: Mask, things: Scene, config: SceneConfig, options: PhotoLiftOptions
 ) -> tuple[Lit, Rgb, Mask]:  # fmt: skip
-    """The light; the photo (H, W, 3) without things and shadows; and where (H, W) the photo says nothing of that."""
-    pixels, camera, unseen, nowhere = seen.image, seen.camera, cut.unseen, [False] * len(cut.masks)
-    covered = hidden_region(cut.wholes, nowhere, options=options.hidden) | unseen
+    """The light; the photo (H, W, 3) without things and shadows; and where (H, W) the photo says nothing of that.
+    others (H, W): what clutter hides."""
+    pixels, camera, unseen, nowhere = seen.image, seen.camera, cut.unseen | others, [False] * len(cut.masks)
+    own = hidden_region(cut.wholes, nowhere, options=options.hidden) | cut.unseen
+    covered = own | others
     if not config.has_table:
         filled = fill(pixels, covered, table, camera, options=options.table)
         return without_table(pixels, things.entities), filled, covered
@@ -214,6 +228,8 @@ def _behind(
         options=options.light, table_options=options.table,
     )  # fmt: skip
     told = lit is not None
+    if lit is not None:  # clutter stays where it is, and so do the shadows at its feet
+        lit = replace(lit, deep=lit.deep & ~(touching(lit.deep, others) & ~touching(lit.deep, own)))
     if lit is None:  # the contact shadows, wherever they may be, hide the table
         foot = cut.hidden & ~covered
         foot |= contact_shade(pixels, covered, table, camera, things.rest, things.entities, options=options.contact)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pw_core.config import EntityConfig, SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
@@ -149,17 +150,10 @@ def lift_photo(
     things = assemble(config, bodies, bound, nothing)
     around = hidden_region([others], [False], options=replace(options.hidden, outline_px=options.clutter_outline_px))
     lit, filled, mute = _behind(seen, cut, around, table, things, config, options)
-    background, background_pixels = background_gaussians(
-        filled, config, camera, wall_m=_wall(config, solids), options=options.background
-    )
-    # Beside the things, where the photo is near, what is made up stays soft; and where table and backdrop meet.
-    under = mute & np.any([*cut.wholes, others], axis=0) & ~seam(table, options=options.background)
-    unshown = np.where((background_pixels >= 0) & under.reshape(-1)[background_pixels], background_pixels, -1)
-    background = fit_hidden(background, unshown, filled, camera, options=options.fit)
+    background, free = _background(filled, mute, np.any([*cut.wholes, others], axis=0), table, solids, config, camera,
+                                   options)  # fmt: skip
     scene = replace(things, background=background, light=lit.light if config.has_table else None)
     progress("fitting", 0.6)
-    # What the entities hide keeps its filled colour: the photo says nothing of it.
-    free = np.where((background_pixels >= 0) & ~mute.reshape(-1)[background_pixels], background_pixels, -1)
     own_pixels, outline = clutter.pixels(skins)
     shown, background, psnr = fit_colors(
         clutter.behind(scene.foreground), own_pixels, background, free,
@@ -189,6 +183,24 @@ def lift_photo(
         write_photo_report(folder, scene, stages)
     progress("done", 1.0)
     return scene
+
+
+def _background(
+    filled: Rgb, mute: Mask, covered: Mask, table: Mask, solids: list[Solid], config: SceneConfig, camera: Camera,
+    options: PhotoLiftOptions,
+) -> tuple[Gaussians, NDArray[np.int64]]:  # fmt: skip
+    """Gaussians (N) of the filled photo (H, W, 3), and the pixels (N,) whose colours they are to take: -1 where the
+    photo is `mute` (H, W) about them, as where something is `covered` (H, W)."""
+    out, pixels = background_gaussians(
+        filled, config, camera, wall_m=_wall(config, solids), options=options.background
+    )  # fmt: skip
+
+    def at(where: Mask) -> NDArray[np.int64]:
+        return np.where((pixels >= 0) & where.reshape(-1)[pixels], pixels, -1)
+
+    # Beside the things, where the photo is near, what is made up stays soft; and where table and backdrop meet.
+    under = mute & covered & ~seam(table, options=options.background)
+    return fit_hidden(out, at(under), filled, camera, options=options.fit), at(~mute)
 
 
 def _camera(config: SceneConfig, width: int, height: int) -> Camera:

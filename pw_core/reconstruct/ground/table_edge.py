@@ -136,7 +136,7 @@ def far_edge_row(
 
 def _ends(photo: Rgb, things: Mask, lowest: int, options: TableEdgeOptions) -> tuple[F64, int]:
     """Scores (H,) of the rows, and the one where the table ends if it does."""
-    scores, steep = _scores(photo, things, options)
+    scores, steep = row_scores(photo, things, options)
     scores[lowest:] = 0  # what a thing stands on goes on behind it
     # Beside the edge a board's seam has as many columns and nearly the same bands, but is less steep.
     return scores, int(np.argmax(np.where(scores >= options.as_good_ratio * scores.max(), steep, 0)))
@@ -153,7 +153,7 @@ def _expected_row(camera: Camera, config: SceneConfig) -> float:
     return float(camera.K[1, 2] + camera.K[1, 1] * math.tan(angle))
 
 
-def _scores(photo: Rgb, things: Mask, options: TableEdgeOptions) -> tuple[F64, F64]:
+def row_scores(photo: Rgb, things: Mask, options: TableEdgeOptions) -> tuple[F64, F64]:
     """(H,): how much each row looks like a table's far edge, and how steep colours change there [CIELAB a pixel]."""
     import cv2
 

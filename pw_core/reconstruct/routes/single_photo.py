@@ -32,6 +32,7 @@ from pw_core.reconstruct.background.residual import ResidualOptions, unlit, with
 from pw_core.reconstruct.background.table import TableOptions, on_table, touching
 from pw_core.reconstruct.binding.assemble import AssemblyOptions, assemble, measure
 from pw_core.reconstruct.binding.photo_skin import SkinOptions, bound_skin, photo_skin
+from pw_core.reconstruct.ground.edge_lean import edge_lean_doubts
 from pw_core.reconstruct.ground.lens import lens_doubts
 from pw_core.reconstruct.ground.level import camera_by_up, distance_of, level_doubts
 from pw_core.reconstruct.ground.metre import check_above_table, depth_by_diameter
@@ -291,7 +292,7 @@ def _doubts(
         return out + level_doubts(config) + cut.doubts
     of_camera = table_edge_doubts(seen.image, cut.masks, seen.camera, config)
     told = [e for e in scene.entities if not any(f"'{e.name}'" in text for text in of_camera)]
-    out += of_camera + standing_doubts(scene.rest, told, config)
+    out += of_camera + edge_lean_doubts(seen.image, cut.masks) + standing_doubts(scene.rest, told, config)
     if scene.light is not None:
         covered = hidden_region(cut.wholes, [False] * len(cut.masks), options=options.hidden) | cut.unseen
         out += wall_distance_doubts(seen.image, covered, table, seen.camera, scene.rest, scene.entities, scene.light,

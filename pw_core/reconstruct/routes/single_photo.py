@@ -42,7 +42,7 @@ from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_report
-from pw_core.reconstruct.routes.photo_clutter import stand_up
+from pw_core.reconstruct.routes.photo_clutter import Clutter, stand_up
 from pw_core.reconstruct.segmentation.clutter import ClutterOptions
 from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.fine_parts import FinePartOptions, FineParts, fine_parts
@@ -98,7 +98,7 @@ CUT_OUT = (
 @dataclass(frozen=True)
 class _Cut:
     """Each entity's mask (H, W), its fine parts, if it has any, and the two together; what is to be filled (H, W), what
-    of the photo was not seen, and what is doubtful of that."""
+    of the photo was not seen, and what is doubtful of that; what else stands there, and what that hides (H, W)."""
 
     masks: list[Mask]
     fine: list[FineParts | None]
@@ -106,6 +106,8 @@ class _Cut:
     hidden: Mask
     unseen: Mask
     doubts: list[str]
+    clutter: Clutter
+    others: Mask
 
 
 def lift_photo(
@@ -134,12 +136,10 @@ def lift_photo(
     seen = View(view.name, pixels, camera, valid=working_valid(view.valid, (width, height)))
     table = on_table(config, camera)
     cut = _masks(config, seen, table, scale, options)
-    masks, hidden, unseen = cut.masks, cut.hidden, cut.unseen
-    clutter = stand_up(config, seen, table, cut.wholes, scale, options=options.clutter, skin=options.skin)
-    others = clutter.union(table.shape)
+    masks, hidden, unseen, clutter = cut.masks, cut.hidden | cut.others, cut.unseen, cut.clutter
     depth = None
     if config.reconstruct.depth.provider:
-        depth = _depth(pixels, ~hidden & ~others & table, config, camera, subrange(progress, 0.1, 0.25), options.align)
+        depth = _depth(pixels, ~hidden & table, config, camera, subrange(progress, 0.1, 0.25), options.align)
     progress("solids", 0.25)
     solids = _solids(masks, config, camera, None if depth is None else depth.depth, options.align)
     progress("particles", 0.35)
@@ -149,10 +149,9 @@ def lift_photo(
     progress("background", 0.45)
     nothing = skins[0].gaussians[:0]
     things = assemble(config, bodies, bound, nothing)
-    around = hidden_region([others], [False], options=replace(options.hidden, outline_px=options.clutter_outline_px))
-    lit, filled, mute = _behind(seen, cut, around, table, things, config, options)
-    background, free = _background(filled, mute, np.any([*cut.wholes, others], axis=0), table, solids, config, camera,
-                                   options)  # fmt: skip
+    lit, filled, mute = _behind(seen, cut, table, things, config, options)
+    covered = np.any([*cut.wholes, *clutter.masks], axis=0)
+    background, free = _background(filled, mute, covered, table, solids, config, camera, options)
     scene = replace(things, background=background, light=lit.light if config.has_table else None)
     progress("fitting", 0.6)
     own_pixels, outline = clutter.pixels(skins)
@@ -179,7 +178,7 @@ def lift_photo(
         },
     )  # fmt: skip
     if folder is not None:
-        stages = PhotoStages(view=seen, scale=scale, masks=tuple(masks), clutter=clutter.masks, hidden=hidden | around,
+        stages = PhotoStages(view=seen, scale=scale, masks=tuple(masks), clutter=clutter.masks, hidden=hidden,
                              bright=lit.pixels if lit.light.casts else None, filled=filled)  # fmt: skip
         write_photo_report(folder, scene, stages)
     progress("done", 1.0)
@@ -225,13 +224,12 @@ def _wall(config: SceneConfig, solids: list[Solid]) -> float | None:
 
 
 def _behind(
-    seen: View, cut: _Cut, others: Mask, table: Mask, things: Scene, config: SceneConfig, options: PhotoLiftOptions
+    seen: View, cut: _Cut, table: Mask, things: Scene, config: SceneConfig, options: PhotoLiftOptions
 ) -> tuple[Lit, Rgb, Mask]:  # fmt: skip
-    """The light; the photo (H, W, 3) without things and shadows; and where (H, W) the photo says nothing of that.
-    others (H, W): what clutter hides."""
-    pixels, camera, unseen, nowhere = seen.image, seen.camera, cut.unseen | others, [False] * len(cut.masks)
+    """The light; the photo (H, W, 3) without things and shadows; and where (H, W) the photo says nothing of that."""
+    pixels, camera, unseen, nowhere = seen.image, seen.camera, cut.unseen | cut.others, [False] * len(cut.masks)
     own = hidden_region(cut.wholes, nowhere, options=options.hidden) | cut.unseen
-    covered = own | others
+    covered = own | cut.others
     if not config.has_table:
         filled = fill(pixels, covered, table, camera, options=options.table)
         return without_table(pixels, things.entities), filled, covered
@@ -242,7 +240,7 @@ def _behind(
     )  # fmt: skip
     told = lit is not None
     if lit is not None:  # clutter stays where it is, and so do the shadows at its feet
-        lit = replace(lit, deep=lit.deep & ~(touching(lit.deep, others) & ~touching(lit.deep, own)))
+        lit = replace(lit, deep=lit.deep & ~(touching(lit.deep, cut.others) & ~touching(lit.deep, own)))
     if lit is None:  # the contact shadows, wherever they may be, hide the table
         foot = cut.hidden & ~covered
         foot |= contact_shade(pixels, covered, table, camera, things.rest, things.entities, options=options.contact)
@@ -274,11 +272,14 @@ def _masks(config: SceneConfig, seen: View, table: Mask, scale: float, options: 
     wholes = [m if f is None else m | f.fringe for m, f in zip(masks, fine)]
     hidden = hidden_region(masks, standing, options=options.hidden)
     hidden |= hidden_region(wholes, [False] * len(masks), options=options.hidden)
+    clutter = stand_up(config, seen, table, wholes, scale, options=options.clutter, skin=options.skin)
+    narrow = replace(options.hidden, outline_px=options.clutter_outline_px)
+    others = hidden_region([clutter.union(table.shape)], [False], options=narrow)
     seen_of_it = (table & ~hidden & ~unseen).sum()
     if unseen.any() and config.has_table and seen_of_it < options.least_table_share * table.sum():
         # Plain grey stands there, which is as good as what nothing could fill it with.
-        return _Cut(masks, fine, wholes, hidden, np.zeros_like(unseen), [*doubts, CUT_OUT])
-    return _Cut(masks, fine, wholes, hidden | unseen, unseen, doubts)
+        return _Cut(masks, fine, wholes, hidden, np.zeros_like(unseen), [*doubts, CUT_OUT], clutter, others)
+    return _Cut(masks, fine, wholes, hidden | unseen, unseen, doubts, clutter, others)
 
 
 def _doubts(
@@ -290,11 +291,11 @@ def _doubts(
     out += missing_doubts(seen.image, cut.masks, config.entities, scale=scale)
     if not config.has_table:
         return out + level_doubts(config) + cut.doubts
-    of_camera = table_edge_doubts(seen.image, cut.masks, seen.camera, config)
+    of_camera = table_edge_doubts(seen.image, [*cut.masks, *cut.clutter.masks], seen.camera, config)
     told = [e for e in scene.entities if not any(f"'{e.name}'" in text for text in of_camera)]
     out += of_camera + edge_lean_doubts(seen.image, cut.masks) + standing_doubts(scene.rest, told, config)
     if scene.light is not None:
-        covered = hidden_region(cut.wholes, [False] * len(cut.masks), options=options.hidden) | cut.unseen
+        covered = hidden_region(cut.wholes, [False] * len(cut.masks), options=options.hidden) | cut.unseen | cut.others
         out += wall_distance_doubts(seen.image, covered, table, seen.camera, scene.rest, scene.entities, scene.light,
                                     config.table)  # fmt: skip
     return out + size_doubts(scene.entities, config.camera.height_m) + cut.doubts

@@ -37,7 +37,7 @@ from pw_core.reconstruct.ground.lens import lens_doubts
 from pw_core.reconstruct.ground.level import camera_by_up, distance_of, level_doubts
 from pw_core.reconstruct.ground.metre import check_above_table, depth_by_diameter
 from pw_core.reconstruct.ground.table_edge import standing_doubts, table_edge_doubts
-from pw_core.reconstruct.image import check_photo, working_size, working_valid
+from pw_core.reconstruct.image import check_photo, noise_doubts, working_size, working_valid
 from pw_core.reconstruct.inputs import ViewInput
 from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, with_front
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
@@ -287,7 +287,8 @@ def _doubts(
 ) -> list[str]:  # fmt: skip
     """What looks wrong, each with a remedy."""
     config = scene.config
-    out = [text for m, e in zip(cut.masks, config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)]
+    out = noise_doubts(seen.image)
+    out += [text for m, e in zip(cut.masks, config.entities) for text in mask_doubts(seen.image, m, e, scale=scale)]
     out += missing_doubts(seen.image, cut.masks, config.entities, scale=scale)
     if not config.has_table:
         return out + level_doubts(config) + cut.doubts

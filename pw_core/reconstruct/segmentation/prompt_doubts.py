@@ -34,6 +34,16 @@ class PromptDoubtOptions:
     """Of a channel: from here on it is at its end."""
     bright_share: float = 0.3
     """Of a mask, with two channels or more at their end: overexposed, it has neither shape nor outline."""
+    most_box_share: float = 0.7
+    """Of the photo: a larger box says hardly where the thing is."""
+    neck_ratio: float = 0.75
+    """Half the width where two parts of a mask hang together, over the narrower one's largest inscribed circle: less is
+    a neck."""
+    part_share: float = 0.25
+    """Of the mask, that each of the two is at the least: handles and stems are less."""
+    level_share: float = 0.12
+    """Of the mask's height, by which their lowest rows differ at the most: things that stand side by side; what stands
+    on the other belongs to it."""
     doubted_share: float = 0.1
     """Of the smaller of two masks, which also is the other's: so much is told of ..."""
     refused_share: float = 0.5
@@ -48,7 +58,8 @@ def prompt_doubts(
     if not mask.any():
         return []
     o = options
-    return [*_beyond(mask, o), *_holes(mask, entity, scale, o), *_small(mask, o), *_bright(photo, mask, o)]
+    return [*_beyond(mask, o), *_holes(mask, entity, scale, o), *_small(mask, o), *_bright(photo, mask, o),
+            *_loose(mask, entity, scale, o), *_twins(mask, scale, o)]  # fmt: skip
 
 
 def check_apart(
@@ -129,3 +140,39 @@ def _bright(photo: Rgb, mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
             f"{share:.0%} of it is overexposed in the photo: its colours are not known there, and its outline may be "
             "wrong; take the photo with less light"
         )
+
+
+def _loose(mask: Mask, entity: EntityConfig, scale: float, o: PromptDoubtOptions) -> Iterator[str]:
+    """A box that is nearly all of the photo."""
+    x0, y0, x1, y1 = entity.prompt.box
+    share = (x1 - x0) * (y1 - y0) * scale**2 / mask.size
+    if share > o.most_box_share:
+        yield f"its box is {share:.0%} of the photo, and its mask what stands out there: draw the box close round it"
+
+
+def _twins(mask: Mask, scale: float, o: PromptDoubtOptions) -> Iterator[str]:
+    """Two things side by side in one mask: it falls in two where it is eroded."""
+    inside = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
+    for radius in np.linspace(0.05, 0.95, 19) * inside.max():
+        cores, count = ndimage.label(inside > radius)
+        if count < 2:
+            continue
+        # Each pixel is of the core that is nearest to it.
+        nearest = ndimage.distance_transform_edt(cores == 0, return_distances=False, return_indices=True)
+        parts = np.where(mask, cores[tuple(nearest)], 0)
+        sizes = ndimage.sum_labels(mask, parts, np.arange(1, count + 1)) / mask.sum()
+        first, second = (int(k) + 1 for k in np.argsort(-sizes)[:2])
+        lowest = [int(np.flatnonzero((parts == k).any(axis=1))[-1]) for k in (first, second)]
+        high = int(np.ptp(np.flatnonzero(mask.any(axis=1)))) + 1
+        wide = min(float(inside[parts == k].max()) for k in (first, second))
+        if sizes[second - 1] < o.part_share or radius > o.neck_ratio * wide:
+            continue
+        if abs(lowest[0] - lowest[1]) <= o.level_share * high:
+            v, u = np.unravel_index(int(np.argmax(np.where(parts == second, inside, 0))), mask.shape)
+            at, share = f"({(u + 0.5) / scale:.0f}, {(v + 0.5) / scale:.0f})", f"{sizes[second - 1]:.0%}"
+            yield (
+                f"its mask is of two parts side by side with a neck between them, the smaller one ({share}) at {at}: "
+                "if these are two things, draw the box round one of them, and give the other a box of its own if it is "
+                "to move"
+            )
+            return

@@ -21,6 +21,7 @@ from scipy import ndimage
 from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F32
+from pw_core.reconstruct.image import quiet
 from pw_core.reconstruct.segmentation.doubts import DoubtOptions, find_doubts
 from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, grabcut, mark_discs
 from pw_core.reconstruct.segmentation.matting import TrimOptions, trimmed
@@ -98,6 +99,7 @@ def photo_masks(
     Raises:
         ReconstructError: INVALID_PROMPT, MISSING_WEIGHTS.
     """
+    photo = quiet(photo)
     if settings.masks == "sam2":
         return prompted_masks(photo, entities, settings, scale=scale)
     return apart(photo, [best_mask(photo, e, scale=scale) for e in entities])

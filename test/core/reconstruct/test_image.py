@@ -8,10 +8,11 @@ import cv2
 import numpy as np
 import pytest
 
-from pw_core.config import SceneConfig
+from pw_core.config import SceneConfig, ViewsSettings
 from pw_core.errors import ErrorCode, PWError, ReconstructError
-from pw_core.reconstruct.image import check_photo, load_photo
-from support.ball_photo import ball_photo
+from pw_core.reconstruct.image import check_photo, load_photo, noise_doubts, noise_levels, quiet
+from pw_core.reconstruct.segmentation.second_look import photo_masks
+from support.ball_photo import ball_config, ball_mask, ball_photo
 
 ROOT = Path(__file__).parents[3]
 
@@ -50,3 +51,14 @@ def test_half_a_png_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ReconstructError, match="half") as caught:
         load_photo(tmp_path / "half.png")
     assert caught.value.code == ErrorCode.INVALID_IMAGE
+
+
+def test_a_noisy_photo_is_told_and_its_thing_found_all_the_same() -> None:
+    noise = np.random.default_rng(0).normal(size=ball_photo().shape)
+    noisy = np.clip(ball_photo() + 30 * noise, 0, 255).astype(np.uint8)
+    assert noise_levels(noisy) == pytest.approx(30, rel=0.15) and noise_levels(ball_photo()) < 5
+    (text,) = noise_doubts(noisy)
+    assert "noisy (by" in text and "more light" in text
+    assert noise_doubts(ball_photo()) == [] and (quiet(ball_photo()) == ball_photo()).all()
+    (mask,) = photo_masks(noisy, ball_config().entities, ViewsSettings(), scale=1.0)
+    assert (mask & ball_mask()).sum() / (mask | ball_mask()).sum() > 0.9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
@@ -9,7 +11,7 @@ from pw_core.config import EntityConfig, SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs, reconstruct
 from pw_core.reconstruct.segmentation.prompt_doubts import check_apart, prompt_doubts
-from support.ball_photo import ball_config, ball_mask, ball_photo
+from support.ball_photo import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo
 
 
 def entity(**prompt: object) -> EntityConfig:
@@ -31,7 +33,8 @@ def test_a_thing_that_the_photo_cuts_is_told_with_the_borders(sides: tuple[str, 
     y, x = np.nonzero(ball_mask())
     rows = slice(int(y.min()) + 12 if "top" in sides else 0, int(y.max()) - 12 if "bottom" in sides else None)
     columns = slice(int(x.min()) + 12 if "left" in sides else 0, int(x.max()) - 12 if "right" in sides else None)
-    (text,) = prompt_doubts(ball_photo()[rows, columns], ball_mask()[rows, columns], entity(), scale=1.0)
+    texts = prompt_doubts(ball_photo()[rows, columns], ball_mask()[rows, columns], entity(), scale=1.0)
+    (text,) = (t for t in texts if "the photo ends within it" in t)
     assert f"at its {' and '.join(sides)} border" in text and "give a photo that shows all of it" in text
     assert ("stand where the photo ends" in text) == ("bottom" in sides)
     assert ("its volume is of what is seen" in text) != ("bottom" in sides)
@@ -65,6 +68,24 @@ def test_an_overexposed_thing_is_told() -> None:
     bright = np.clip(ball_photo().astype(int) * 8, 0, 255).astype(np.uint8)
     (text,) = prompt_doubts(bright, ball_mask(), entity(), scale=1.0)
     assert "% of it is overexposed" in text and "less light" in text
+
+
+def test_two_things_side_by_side_in_one_mask_are_told_with_the_place_of_the_other() -> None:
+    y, x = np.nonzero(ball_mask())
+    other = np.roll(ball_mask(), int(0.93 * np.ptp(x)), axis=1)
+    (text,) = prompt_doubts(ball_photo(), ball_mask() | other, entity(), scale=1.0)
+    found = re.search(r"two parts side by side.* at \((\d+), (\d+)\): .*draw the box round one", text)
+    assert found is not None
+    u, v = int(found[1]), int(found[2])
+    assert other[v, u] != ball_mask()[v, u]  # on one of them, not where they meet
+    above = np.roll(ball_mask(), -int(0.93 * np.ptp(y)), axis=0)  # a snowman is one thing
+    assert not any("side by side" in t for t in prompt_doubts(ball_photo(), ball_mask() | above, entity(), scale=1.0))
+
+
+def test_a_box_that_is_all_of_the_photo_is_told() -> None:
+    loose = entity(box=(0.0, 0.0, float(WIDTH), float(HEIGHT)))
+    (text,) = prompt_doubts(ball_photo(), ball_mask(), loose, scale=1.0)
+    assert "its box is 100% of the photo" in text and "draw the box close" in text
 
 
 def test_two_entities_of_one_thing_are_refused_by_name() -> None:

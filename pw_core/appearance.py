@@ -169,7 +169,6 @@ class Appearance:
             self._caster = Caster(scene.rest, scene.entities, scene.light)
             if len(scene.entities) > 1 and scene.light.key.any():
                 self._between = Between(scene.rest, scene.entities, scene.light)
-            self._all = self._tensor(np.ones((len(scene.foreground), 1), np.float32))
         self._reconstructed = scene.initial_appearance()
         self._show(self._reconstructed)
 
@@ -226,7 +225,7 @@ class Appearance:
         drawn = rasterize_over(
             prepared, self._tensor(means), None, None, self._opacities, self._shaded(now),
             covars=self._tensor(covariances), sh_degree=self._sh_degree, render_depth="expected",
-            features=None if self._caster is None else self._all,
+            cover=self._caster is not None,
         )  # fmt: skip
         assert drawn.depth is not None
         rgb = self._picture(drawn, camera, prepared, shade)
@@ -253,7 +252,7 @@ class Appearance:
             from pw_core.light.overlay import laid_over, laid_over_on_cuda
 
             ground, places = self._ground(camera, prepared)
-            cover, shade = drawn.features[0, ..., 0], shade_of()
+            cover, shade = drawn.cover[0, ..., 0], shade_of()
             if not rgb.is_cuda:
                 return laid_over(rgb.contiguous().numpy(), cover.numpy(), ground, places, shade)
             rgb = laid_over_on_cuda(rgb, cover, ground, places, shade)

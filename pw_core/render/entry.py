@@ -22,6 +22,8 @@ class Rendered:
     rgb: 3 channels (D when `colors` has D); alpha: 1, how much of the pixel is covered, 0 to 1; depth [m]: 1, along
     the camera's axis, 0 where nothing is seen, None when not asked for; features: F, None when none were given. radii
     [px], shape [..., C, N, 2]: half extents of each Gaussian's box, 0 where it is not drawn; carries no gradient.
+    cover: 1, how much of the pixel the foreground covers over a prepared background, None when not asked for; carries
+    no gradient.
     """
 
     rgb: Tensor
@@ -29,6 +31,7 @@ class Rendered:
     depth: Tensor | None
     features: Tensor | None
     radii: Tensor
+    cover: Tensor | None = None
 
 
 def rasterize(

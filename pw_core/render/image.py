@@ -44,6 +44,7 @@ class Settings:
     sh_degree: int
     options: Options
     median: bool = False
+    cover: bool = False
 
     @property
     def tiles(self) -> tuple[int, int]:
@@ -76,27 +77,33 @@ class Seen:
 @dataclass(frozen=True, eq=False)
 class Pictures:
     """What tiles are blended into, or its gradient: rgb [H, W, 3], alpha, depth (sum of weight times depth) and median
-    [H, W], feats [H, W, F]. Without a median depth, `median` is [1, 1] and not touched."""
+    [H, W], feats [H, W, F], cover [H, W]. Without a median depth, `median` is [1, 1] and not touched; so is `cover`
+    where none is wanted."""
 
     rgb: NDArray[Any]
     alpha: NDArray[Any]
     depth: NDArray[Any]
     feats: NDArray[Any]
     median: NDArray[Any]
+    cover: NDArray[Any]
 
     @staticmethod
-    def of(rgb: Any, alpha: Any, depth: Any, feats: Any = None, median: Any = None) -> Pictures:
+    def of(rgb: Any, alpha: Any, depth: Any, feats: Any = None, median: Any = None, cover: Any = None) -> Pictures:
         """From arrays or CPU tensors [H, W, channels]; those left out are empty."""
         rgb, alpha, depth = np.asarray(rgb), np.asarray(alpha)[..., 0], np.asarray(depth)[..., 0]
         feats = np.empty((*alpha.shape, 0), rgb.dtype) if feats is None else np.asarray(feats)
-        median = np.empty((1, 1), rgb.dtype) if median is None else np.asarray(median)[..., 0]
-        return Pictures(rgb, alpha, depth, feats, median)
+        median, cover = (
+            np.empty((1, 1), rgb.dtype) if x is None else np.asarray(x)[..., 0] for x in (median, cover)
+        )
+        return Pictures(rgb, alpha, depth, feats, median, cover)
 
 
-def for_kernels(i: Inputs, options: Options, *, median: bool = False) -> tuple[Settings, Tensors]:
+def for_kernels(
+    i: Inputs, options: Options, *, median: bool = False, cover: bool = False
+) -> tuple[Settings, Tensors]:  # fmt: skip
     """Settings and the tensors of `TENSORS` for checked inputs."""
     degree = -1 if i.sh_degree is None else i.sh_degree
-    settings = Settings(i.batch, i.width, i.height, degree, options, median)
+    settings = Settings(i.batch, i.width, i.height, degree, options, median, cover)
     intrinsics = torch.stack([i.Ks[..., 0, 0], i.Ks[..., 1, 1], i.Ks[..., 0, 2], i.Ks[..., 1, 2]], -1)
     colors = i.colors if i.sh_degree is None else i.colors.flatten(-2)
     return settings, (i.means, i.quats, i.scales, i.covars, i.opacities, colors, i.features, i.viewmats, intrinsics)
@@ -159,14 +166,16 @@ def project(args: Arrays, s: Settings) -> Seen:
 
 def blend(
     tiles: NDArray[np.int64], rec: NDArray[Any], feats: NDArray[Any], offsets: NDArray[np.int64],
-    ids: NDArray[np.int32], s: Settings, into: Pictures,
+    ids: NDArray[np.int32], s: Settings, into: Pictures, *, front: int | None = None,
 ) -> tuple[NDArray[np.int32], NDArray[np.int32]]:  # fmt: skip
-    """Blend the tiles with these numbers; each pixel's last and median place in its tile's list, [all tiles * 256]."""
+    """Blend the tiles with these numbers; each pixel's last and median place in its tile's list, [all tiles * 256].
+    front: the first of the Gaussians whose cover is wanted; None: no cover is."""
     pixels = (len(offsets) - 1) * TILE * TILE
     last, median_last = np.empty(pixels, np.int32), np.empty(pixels if s.median else 1, np.int32)
     threads.run(
         kernels_blend.blend_forward, len(tiles), _TILES_PER_PIECE, tiles, s.tiles[0], s.width, s.height, rec, feats,
-        offsets, ids, s.median, into.rgb, into.alpha, into.depth, into.feats, into.median, last, median_last,
+        offsets, ids, s.median, front is not None, front or 0, into.rgb, into.alpha, into.depth, into.feats,
+        into.median, into.cover, last, median_last,
     )  # fmt: skip
     return last, median_last
 

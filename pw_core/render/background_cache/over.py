@@ -73,7 +73,9 @@ class Over(torch.autograd.Function):
 
     stills: one a camera. still_colors [C, M, 3], or None for those of `stills`, gets gradients; the still set's
     geometry and opacities do not. Results: colour [*batch, C, H, W, 3], alpha and sum of weight times depth
-    [*batch, C, H, W, 1], features [*batch, C, H, W, F] (the still set has none: zero), radii [*batch, C, N, 2].
+    [*batch, C, H, W, 1], features [*batch, C, H, W, F] (the still set has none: zero), cover [*batch, C, H, W, 1] (the
+    part of each pixel that the frame's own Gaussians cover; [0, 1, 1] when not asked for; carries no gradient), radii
+    [*batch, C, N, 2].
     """
 
     @staticmethod
@@ -91,13 +93,15 @@ class Over(torch.autograd.Function):
         dtype, shape = means.dtype, (*s.batch, len(stills), s.height, s.width)
         rgb, alpha, depth = (torch.empty((*shape, k), dtype=dtype) for k in (3, 1, 1))
         feats = torch.zeros((*shape, 0 if features is None else features.shape[-1]), dtype=dtype)
+        cover = torch.zeros((*shape, 1) if s.cover else (0, 1, 1), dtype=dtype)
         radii = torch.empty((*s.batch, len(stills), means.shape[-2], 2), dtype=torch.int32)
         keep, frames = any(ctx.needs_input_grad), []
         for cam, still in enumerate(stills):
             both = _room(still, means.shape[-2])
             for at in np.ndindex(s.batch):
                 out = (*at, cam)
-                pictures = Pictures.of(rgb[out], alpha[out], depth[out], feats[out])
+                covered = cover[out] if s.cover else None
+                pictures = Pictures.of(rgb[out], alpha[out], depth[out], feats[out], cover=covered)
                 frame = _forward_frame(one_image(inputs, s.batch, at, cam), s, still, both, pictures, keep)
                 radii[out] = torch.from_numpy(frame.seen.radii)
                 if keep:
@@ -106,8 +110,8 @@ class Over(torch.autograd.Function):
         ctx.settings, ctx.stills, ctx.frames = s, stills, frames
         ctx.save_for_backward(*[x for x in inputs if x is not None], alpha)
         ctx.present = [x is not None for x in inputs]
-        ctx.mark_non_differentiable(radii)
-        return rgb, alpha, depth, feats, radii
+        ctx.mark_non_differentiable(cover, radii)
+        return rgb, alpha, depth, feats, cover, radii
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -177,7 +181,8 @@ def _forward_frame(args: Arrays, s: Settings, still: Still, both: NDArray[Any], 
         still.offsets, still.ids, still.rec, seen.offsets, seen.ids, seen.rec
     )
     both[len(still.rec) : len(still.rec) + len(seen.rec)] = seen.rec
-    last, _ = image.blend(touched, both, _features(still, args["features"]), offsets, ids, s, into)
+    front = len(still.rec) if s.cover else None
+    last, _ = image.blend(touched, both, _features(still, args["features"]), offsets, ids, s, into, front=front)
     if keep:
         last = last.reshape(-1, _AREA)[touched]
         return _Frame(seen, places[seen.slots], ids, offsets, touched, last)

@@ -113,6 +113,7 @@ def rasterize_over(
     sh_degree: int | None = None,
     features: Tensor | None = None,
     render_depth: Literal["expected"] | None = None,
+    cover: bool = False,
     background: Tensor | None = None,
     background_colors: Tensor | None = None,
 ) -> Rendered:
@@ -123,6 +124,7 @@ def rasterize_over(
         means, quats, scales, opacities, colors, covars, sh_degree, features: the foreground, as in `rasterize`; leading
             dimensions broadcast, so that T frames of means [T, N, 3] and covars [T, N, 3, 3] share colors [N, 3].
         render_depth: None or "expected".
+        cover: whether `cover` is wanted, the part of each pixel that shows the foreground.
         background: colour behind everything, as in `rasterize`.
         background_colors: other colours for the background than it was prepared with, of the same shape: [M, 3], or
             harmonics [M, K, 3] if it was prepared with harmonics.
@@ -156,7 +158,7 @@ def rasterize_over(
         "features": features,
     }  # fmt: skip
     if means.is_cuda:
-        return _on_cuda(cameras, front, views, ks, sh_degree, render_depth, background, background_colors)
+        return _on_cuda(cameras, front, views, ks, sh_degree, render_depth, cover, background, background_colors)
     from pw_core.render.background_cache.over import Over
     from pw_core.render.image import for_kernels
 
@@ -169,13 +171,16 @@ def rasterize_over(
     stills = tuple(c.still for c in cameras)
     if any(still is None for still in stills):
         raise RenderError("means: the background was prepared on CUDA, the foreground is on the CPU")
-    settings, tensors = for_kernels(i, p.options)
+    settings, tensors = for_kernels(i, p.options, cover=cover)
     still_colors = None if background_colors is None else _seen_colors(cameras, background_colors)
-    rgb, alpha, depth_sum, extra, radii = Over.apply(settings, stills, still_colors, *tensors)
+    rgb, alpha, depth_sum, extra, covered, radii = Over.apply(settings, stills, still_colors, *tensors)
     depth = depth_sum / alpha.clamp_min(1e-10) if render_depth == "expected" else None
     if background is not None:
         rgb = rgb + (1 - alpha) * background
-    return Rendered(rgb=rgb, alpha=alpha, depth=depth, features=None if features is None else extra, radii=radii)
+    return Rendered(
+        rgb=rgb, alpha=alpha, depth=depth, features=None if features is None else extra, radii=radii,
+        cover=covered if cover else None,
+    )  # fmt: skip
 
 
 def _seen_colors(cameras: tuple[Prepared, ...], colors: Tensor) -> Tensor:
@@ -197,6 +202,7 @@ def _on_cuda(
     ks: Tensor,
     sh_degree: int | None,
     render_depth: Literal["expected"] | None,
+    cover: bool,
     background: Tensor | None,
     background_colors: Tensor | None,
 ) -> Rendered:
@@ -218,6 +224,9 @@ def _on_cuda(
     assert still is not None and means is not None
     count = still.shape[-2]
     feats = front.pop("features")
+    if cover:  # of another channel, which is 1 in the foreground
+        one = torch.ones((means.shape[-2], 1) if feats is None else (*feats.shape[:-1], 1)).to(means)
+        feats = one if feats is None else torch.cat([feats, one], -1)
     joined: dict[str, Any] = {"features": None}
     if feats is not None:
         joined["features"] = torch.nn.functional.pad(feats, (0, 0, count, 0))
@@ -233,4 +242,8 @@ def _on_cuda(
     r = rasterize(viewmats=views, Ks=ks, width=p.width, height=p.height, sh_degree=sh_degree,
                   render_depth=render_depth, background=background, **joined,
                   **p.options._asdict())  # fmt: skip
-    return Rendered(r.rgb, r.alpha, r.depth, r.features, r.radii[..., count:, :])
+    extra, covered = r.features, None
+    if cover and extra is not None:
+        covered = extra[..., -1:].detach()
+        extra = extra[..., :-1] if extra.shape[-1] > 1 else None
+    return Rendered(r.rgb, r.alpha, r.depth, extra, r.radii[..., count:, :], covered)

@@ -34,18 +34,24 @@ def _sigma(dx, dy, a, b, c):
     return dx * (dx * (a * 0.5) + b * dy) + c * 0.5 * dy * dy
 
 
+@njit(inline="always")
+def _add_size(into, numbers, sign):
+    for p in range(len(into)):
+        into[p] += sign * abs(numbers[p])
+
+
 @njit(**PART)
 def _blend_forward(
-    first, last_tile, tiles, tiles_x, width, height, rec, feats, offsets, ids, want_median,
-    out_rgb, out_alpha, out_z, out_feats, out_median, out_last, out_median_last,
+    first, last_tile, tiles, tiles_x, width, height, rec, feats, offsets, ids, want_median, want_cover, front,
+    out_rgb, out_alpha, out_z, out_feats, out_median, out_cover, out_last, out_median_last,
 ):  # fmt: skip
     """Blend tiles[first:last_tile], numbers of tiles.
 
-    rec [N, 16], feats [N, F], offsets [tiles + 1], ids [pairs] into rec, sorted by depth within a tile.
+    rec [N, 16], feats [N, F], offsets [tiles + 1], ids [pairs] into rec, sorted by depth within a tile; ids from
+    `front` on are of the set whose cover may be wanted.
     Writes out_rgb [H, W, 3], out_alpha [H, W], out_z [H, W] (sum of weight times depth), out_feats [H, W, F],
-    out_median [H, W], out_last [tiles * 256] and out_median_last [tiles * 256] (place of a pixel's last and median
-    Gaussian in
-    its tile's list, -1 for none).
+    out_median [H, W], out_cover [H, W] (sum of that set's weights), out_last [tiles * 256] and out_median_last
+    [tiles * 256] (place of a pixel's last and median Gaussian in its tile's list, -1 for none).
     """
     one = rec.dtype.type(1.0)
     zero = rec.dtype.type(0.0)
@@ -57,6 +63,7 @@ def _blend_forward(
     med = np.empty(TILE * TILE, rec.dtype)
     med_at = np.empty(TILE * TILE, rec.dtype)
     acc = np.empty((4 + n_feats) * TILE * TILE, rec.dtype)
+    cover = np.empty(TILE * TILE, rec.dtype)
     row_live = np.empty(TILE, np.bool_)
     centres = vcentres(one)
     for tile in tiles[first:last_tile]:
@@ -73,7 +80,13 @@ def _blend_forward(
         med_at[:] = -one
         med[:] = zero
         acc[:] = zero
+        cover[:] = zero
+        in_front = False
         for k in range(start, end):
+            # What a run of Gaussians adds to the cover is what transmittance falls by.
+            if want_cover and (ids[k] >= front) != in_front:
+                in_front = not in_front
+                _add_size(cover, trans, one if in_front else -one)
             base = np.intp(ids[k]) * RECORD
             gy = flat[base + Y] - y0
             ry = flat[base + RY]
@@ -123,6 +136,8 @@ def _blend_forward(
                 vstore(trans, at, t_new)
             if live == 0:
                 break
+        if in_front:
+            _add_size(cover, trans, -one)
         for y in range(ny):
             for x in range(nx):
                 p = y * TILE + x
@@ -135,6 +150,8 @@ def _blend_forward(
                     out_feats[y0 + y, x0 + x, f] = acc[p + 1024 + 256 * f]
                 if want_median:
                     out_median[y0 + y, x0 + x] = med[p]
+                if want_cover:
+                    out_cover[y0 + y, x0 + x] = cover[p]
         for p in range(TILE * TILE):
             out_last[tile * 256 + p] = np.int32(last[p])
             if want_median:

@@ -34,6 +34,19 @@ def test_frames_over_a_prepared_background_equal_drawing_both() -> None:
         rasterize_over(prepared, *gaussians(5, 0, 1.0), background_colors=torch.zeros(3, 3))
 
 
+def test_cover_is_what_ones_blended_beside_the_foreground_s_colours_come_to() -> None:
+    prepared = prepare(*gaussians(800, 0, 2.0), VIEW, K, W, H)
+    for seed, size in ((1, 0.4), (2, 3.0)):  # in few tiles; in all, before and behind what is still
+        front = gaussians(60, seed, size)
+        marks = torch.rand(60, 2, generator=torch.Generator().manual_seed(seed))
+        ones = rasterize_over(prepared, *front, features=torch.ones(60, 1))
+        assert ones.features is not None and ones.features.max() > 0.5 and ones.cover is None
+        both = rasterize_over(prepared, *front, features=marks, cover=True)
+        assert both.cover is not None and both.features is not None and both.features.shape[-1] == 2
+        torch.testing.assert_close(both.cover, ones.features, rtol=0, atol=1e-6)
+        assert torch.equal(both.rgb, ones.rgb) and torch.equal(both.alpha, ones.alpha)
+
+
 @pytest.mark.parametrize("harmonics", [False, True])
 def test_gradients_over_a_prepared_background_equal_drawing_both(harmonics: bool) -> None:
     """Three frames through two cameras: foreground and background colours, features, depth, a colour behind all."""

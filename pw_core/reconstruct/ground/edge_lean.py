@@ -9,6 +9,7 @@ import numpy as np
 
 from pw_core.gaussians import F64
 from pw_core.reconstruct.ground.table_edge import TableEdgeOptions, row_scores
+from pw_core.reconstruct.image import working_size
 from pw_core.reconstruct.types import Mask, Rgb
 
 
@@ -18,6 +19,8 @@ class EdgeLeanOptions:
 
     edge: TableEdgeOptions = TableEdgeOptions()
     """What a table's edge is."""
+    width_px: int = 640
+    """Of the photo that is looked at, about: lines lean as much in a small one."""
     least_lean_deg: float = 1.0
     """What leans less is as good as level ..."""
     most_lean_deg: float = 25.0
@@ -40,6 +43,9 @@ def edge_lean_doubts(
 
     Each long straight segment that nearly is level is turned level with the photo, and counts as it does as a row.
     """
+    step = max(1, round(photo.shape[1] / options.width_px))
+    photo, masks = working_size(photo, photo.shape[1] // step), [m[::step, ::step] for m in masks]
+    masks = [m[: photo.shape[0], : photo.shape[1]] for m in masks]
     things = np.any([np.zeros(photo.shape[:2], bool), *masks], axis=0)
     # What a thing stands on goes on behind it: above the highest foot, and that is turned too.
     foot = min((int(np.flatnonzero(m.any(axis=1))[-1]) for m in masks if m.any()), default=photo.shape[0])

@@ -36,6 +36,8 @@ class PromptDoubtOptions:
     """Of a mask, with two channels or more at their end: overexposed, it has neither shape nor outline."""
     most_box_share: float = 0.7
     """Of the photo: a larger box says hardly where the thing is."""
+    looked_at_px: int = 640
+    """Longer side of the picture, about, in which necks are looked for: seconds."""
     neck_ratio: float = 0.75
     """Half the width where two parts of a mask hang together, over the narrower one's largest inscribed circle: less is
     a neck."""
@@ -152,6 +154,10 @@ def _loose(mask: Mask, entity: EntityConfig, scale: float, o: PromptDoubtOptions
 
 def _twins(mask: Mask, scale: float, o: PromptDoubtOptions) -> Iterator[str]:
     """Two things side by side in one mask: it falls in two where it is eroded."""
+    step = max(1, round(max(mask.shape) / o.looked_at_px))
+    mask, scale = mask[::step, ::step], scale / step
+    if not mask.any():
+        return
     inside = np.asarray(ndimage.distance_transform_edt(np.pad(mask, 1)))[1:-1, 1:-1]
     for radius in np.linspace(0.05, 0.95, 19) * inside.max():
         cores, count = ndimage.label(inside > radius)

@@ -84,8 +84,11 @@ def new(
         write(text, target)
     for note in seen.picture.notes:
         typer.echo(f"note: {photo}: {note}", err=True)
+    doubts = seen.leaning(things) if ground == "table" else []
+    for doubt in doubts:
+        typer.secho(f"doubtful: {doubt}", fg="yellow", err=True)
     guesses = text.count("GUESS") - 1
-    report(file=target, guesses=guesses, notes=list(seen.picture.notes))
+    report(file=target, guesses=guesses, notes=list(seen.picture.notes), doubts=doubts)
     typer.echo(f"{target}: {guesses} guesses in it" if guesses else f"{target}")
     typer.echo(f"next: pw reconstruct {shlex.quote(str(target))}")
 

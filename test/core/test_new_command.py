@@ -106,7 +106,16 @@ def test_what_was_done_to_a_photo_is_told(tmp_path: Path) -> None:
     still = Image.fromarray(ball_photo())
     still.save(tmp_path / "film.gif", save_all=True, append_images=[still.rotate(180)])
     code, text = run(str(tmp_path / "film.gif"), "--entity", "ball=fruit")
-    assert code == 0 and "the first of its 2 frames" in text
+    assert code == 0 and "the first of its 2 frames" in text and "leans" not in text
+
+
+def test_a_photo_taken_askew_is_told(tmp_path: Path) -> None:
+    still = Image.fromarray(ball_photo())
+    still.rotate(6, resample=Image.Resampling.BICUBIC).crop((20, 20, 300, 156)).save(tmp_path / "askew.png")
+    left, top, right, bottom = ball_config().entities[0].prompt.box
+    box = f"{left - 20:g},{top - 20:g},{right - 20:g},{bottom - 20:g}"
+    code, text = run(str(tmp_path / "askew.png"), "--entity", "ball=fruit", "--box", box)
+    assert code == 0 and "leans by 6" in text and "to the right" in text
 
 
 def test_every_material_can_be_used() -> None:

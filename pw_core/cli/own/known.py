@@ -8,6 +8,8 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import numpy as np
+
 from pw_core.cli.own.camera import Known, NewSceneOptions, Thing, box_of, solve
 from pw_core.cli.own.check import Told, check_told
 from pw_core.cli.own.hanging import hanging_text
@@ -15,6 +17,7 @@ from pw_core.cli.own.text import scene_text
 from pw_core.errors import ErrorCode, ReconstructError, SceneError
 from pw_core.media.errors import MediaError
 from pw_core.media.pictures import Picture, decode_picture, read_bytes
+from pw_core.reconstruct.ground.edge_lean import edge_lean_doubts
 from pw_core.reconstruct.ground.pitch import PitchEstimate, estimate_pitch
 from pw_core.reconstruct.image import check_photo
 from pw_core.reconstruct.inputs import Inputs, ViewInput, check
@@ -68,6 +71,17 @@ class OwnPhoto:
         known = Known(width=self.size[0], height=self.size[1], things=things)
         boxes = [box_of(known, i) for i in range(max(len(things), 1))]
         return estimate_pitch(self.picture.rgb, boxes, focal_px=self.focal_px(hfov_deg))
+
+
+    def leaning(self, things: tuple[Thing, ...]) -> list[str]:
+        """A sentence where the table's end leans, as the camera was held askew."""
+        width, height = self.size
+        masks = []
+        for left, top, right, bottom in (t.box for t in things if t.box is not None):
+            mask = np.zeros((height, width), bool)
+            mask[max(int(top), 0) : int(bottom), max(int(left), 0) : int(right)] = True
+            masks.append(mask)
+        return edge_lean_doubts(self.picture.rgb, masks)
 
 
 def told_of(estimate: PitchEstimate, *, options: NewSceneOptions = NewSceneOptions()) -> str:

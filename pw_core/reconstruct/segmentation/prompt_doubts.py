@@ -60,7 +60,7 @@ def prompt_doubts(
     if not mask.any():
         return []
     o = options
-    return [*_beyond(mask, o), *_holes(mask, entity, scale, o), *_small(mask, o), *_bright(photo, mask, o),
+    return [*_beyond(mask, entity, o), *_holes(mask, entity, scale, o), *_small(mask, o), *_bright(photo, mask, o),
             *_loose(mask, entity, scale, o), *_twins(mask, scale, o)]  # fmt: skip
 
 
@@ -90,8 +90,9 @@ def check_apart(
     return out
 
 
-def _beyond(mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
+def _beyond(mask: Mask, entity: EntityConfig, o: PromptDoubtOptions) -> Iterator[str]:
     """The photo's borders within the thing."""
+    hangs = bool(entity.above) or entity.distance_m > 0 or entity.fixed != "no"
     cut = []
     for name, turn in (("left", 0), ("top", 1), ("right", 2), ("bottom", 3)):
         m = np.rot90(mask, turn)  # the border is now the left one
@@ -100,7 +101,7 @@ def _beyond(mask: Mask, o: PromptDoubtOptions) -> Iterator[str]:
             cut.append(name)
     if cut:
         what = "what is beyond is not made, and its volume is of what is seen"
-        if "bottom" in cut:
+        if "bottom" in cut and not hangs:
             what = "it is taken to stand where the photo ends, further away than it does: its size and place are wrong"
         yield (
             f"the photo ends within it, at its {' and '.join(cut)} border{'s' * (len(cut) > 1)}: {what}; give a photo "

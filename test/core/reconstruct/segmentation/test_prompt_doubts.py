@@ -38,6 +38,9 @@ def test_a_thing_that_the_photo_cuts_is_told_with_the_borders(sides: tuple[str, 
     assert f"at its {' and '.join(sides)} border" in text and "give a photo that shows all of it" in text
     assert ("stand where the photo ends" in text) == ("bottom" in sides)
     assert ("its volume is of what is seen" in text) != ("bottom" in sides)
+    hung = entity().model_copy(update={"fixed": "top"})
+    texts = prompt_doubts(ball_photo()[rows, columns], ball_mask()[rows, columns], hung, scale=1.0)
+    assert any("its volume is of what is seen" in t for t in texts)
 
 
 def test_a_scene_of_a_cut_thing_says_so() -> None:

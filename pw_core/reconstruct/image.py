@@ -84,6 +84,12 @@ class NoiseOptions:
     """Standard deviation of its noise at the working size: real photos have 1 or 2, and GrabCut bears 10."""
     blur_px: float = 1.5
     """Standard deviation of the blur that takes the noise off colours; outlines lose little by it."""
+    block_px: int = 8
+    """Of JPEG's blocks."""
+    most_blocks: float = 4.0
+    """Steps at their borders over those within, along rows and columns: compression that leaves outlines has less."""
+    blocks_blur_px: float = 2.0
+    """Standard deviation of the blur that takes blocks off colours."""
 
 
 def noise_levels(photo: Rgb) -> float:
@@ -96,19 +102,37 @@ def noise_levels(photo: Rgb) -> float:
 
 
 def quiet(photo: Rgb, *, options: NoiseOptions = NoiseOptions()) -> Rgb:
-    """The photo (H, W, 3), blurred if it is so noisy that nothing stands out in it."""
+    """The photo (H, W, 3), blurred if it is so noisy, or of blocks so coarse, that outlines drown."""
     import cv2
 
-    if noise_levels(photo) <= options.most_levels:
-        return photo
-    return np.asarray(cv2.GaussianBlur(photo, (0, 0), options.blur_px), np.uint8)
+    if noise_levels(photo) > options.most_levels:
+        return np.asarray(cv2.GaussianBlur(photo, (0, 0), options.blur_px), np.uint8)
+    if _blocks(photo, options) > options.most_blocks:
+        return np.asarray(cv2.GaussianBlur(photo, (0, 0), options.blocks_blur_px), np.uint8)
+    return photo
+
+
+def _blocks(photo: Rgb, options: NoiseOptions) -> float:
+    """How many times as steep colours change at the borders of JPEG's blocks as within, the lesser way of two."""
+    grey = photo.mean(-1)
+    ratios = []
+    for each in (grey, grey.T):
+        steps = np.abs(np.diff(each, axis=1)).mean(0)
+        border = np.arange(len(steps)) % options.block_px == options.block_px - 1
+        ratios.append(float(steps[border].mean() / max(float(steps[~border].mean()), 1e-3)))
+    return min(ratios)
 
 
 def noise_doubts(photo: Rgb, *, options: NoiseOptions = NoiseOptions()) -> list[str]:
-    """A sentence about a photo (H, W, 3) that is noisy."""
+    """A sentence about a photo (H, W, 3) that is noisy, or in blocks."""
     levels = noise_levels(photo)
     if levels <= options.most_levels:
-        return []
+        if _blocks(photo, options) <= options.most_blocks:
+            return []
+        return [
+            "the photo was compressed until it fell into blocks, and outlines are rough: give it as the camera wrote "
+            "it, or with a higher quality"
+        ]
     return [
         f"the photo is noisy (by {levels:.0f} of 255 levels): outlines are rough, and the noise is painted on all that "
         "is made of it; take it with more light"

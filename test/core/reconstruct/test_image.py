@@ -62,3 +62,14 @@ def test_a_noisy_photo_is_told_and_its_thing_found_all_the_same() -> None:
     assert noise_doubts(ball_photo()) == [] and (quiet(ball_photo()) == ball_photo()).all()
     (mask,) = photo_masks(noisy, ball_config().entities, ViewsSettings(), scale=1.0)
     assert (mask & ball_mask()).sum() / (mask | ball_mask()).sum() > 0.9
+
+
+def test_a_photo_compressed_into_blocks_is_told() -> None:
+    y, x = np.mgrid[:176, :320]
+    smooth = (120 + 60 * np.sin(x / 40)[..., None] * np.cos(y / 30)[..., None] + [0, 10, 20]).astype(np.uint8)
+    told = []
+    for quality in (4, 75):
+        done, data = cv2.imencode(".jpg", smooth, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        assert done
+        told.append(noise_doubts(np.ascontiguousarray(cv2.imdecode(data, cv2.IMREAD_COLOR))))
+    assert len(told[0]) == 1 and "fell into blocks" in told[0][0] and told[1] == []

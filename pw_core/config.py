@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from pw_core.actions import PhysicalAction
+from pw_core.documents.faults import fault_lines
 from pw_core.errors import ErrorCode, SceneError
-from pw_core.faults import fault_lines
 from pw_core.limits import LIMITS
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]*$"
@@ -360,7 +360,7 @@ class SceneConfig(Part):
         Raises:
             SceneError (INVALID_CONFIG): missing, not YAML, or a fault in it, named by its path.
         """
-        from pw_core.documents import DocumentError, parse_yaml, read_text
+        from pw_core.documents.reading import DocumentError, parse_yaml, read_text
 
         path = Path(path)
         try:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from pw_core.documents import parse_json, read_text
+from pw_core.documents.reading import parse_json, read_text
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import Camera
 from pw_core.media.cameras import intrinsics_of, pose_of

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pw_core.documents import DocumentError, read_text
+from pw_core.documents.reading import DocumentError, read_text
 from pw_core.media.errors import MediaError
 
 MOST_BYTES = 64_000_000

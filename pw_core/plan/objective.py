@@ -86,7 +86,7 @@ class Objective(Part):
         Raises:
             PlanError (INVALID_OBJECTIVE): missing, not YAML, or a fault in it.
         """
-        from pw_core.documents import DocumentError, parse_yaml, read_text
+        from pw_core.documents.reading import DocumentError, parse_yaml, read_text
 
         path = Path(path)
         try:

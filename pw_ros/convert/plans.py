@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pw_core.documents import DocumentError, parse_json, parse_yaml
+from pw_core.documents.reading import DocumentError, parse_json, parse_yaml
 from pw_core.errors import ErrorCode, PlanError
 from pw_core.plan.candidates import Score
 from pw_core.plan.objective import Objective

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from pw_core.config import SceneConfig
-from pw_core.documents import DocumentError, parse_yaml
+from pw_core.documents.reading import DocumentError, parse_yaml
 from pw_core.errors import ErrorCode, PWError
 
 NOT_BY_MESSAGE = (

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pw_core.documents import DocumentError, parse_json, parse_yaml, read_text
+from pw_core.documents.reading import DocumentError, parse_json, parse_yaml, read_text
 from pw_core.limits import LIMITS, Limits
 
 

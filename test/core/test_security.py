@@ -52,5 +52,5 @@ def test_no_pickle_no_unsafe_yaml_weights_alone_and_no_network(path: Path) -> No
         if called == "torch.load":
             assert options.get("weights_only") == "True"
         if called in ("yaml.load", "yaml.load_all"):
-            assert name == "pw_core/documents.py" and options["Loader"] == "_loader()"  # the safe one, with checks
+            assert name == "pw_core/documents/reading.py" and options["Loader"] == "_loader()"  # safe, with checks
         assert called not in ("yaml.unsafe_load", "yaml.full_load", "eval", "exec", "os.system")

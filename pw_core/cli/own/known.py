@@ -140,7 +140,7 @@ def write(text: str, target: Path, *, replace: bool = False) -> None:
         SceneError: SCENE_EXISTS; INVALID_CONFIG, and nothing is there, where it could not be read again.
     """
     from pw_core.config import SceneConfig
-    from pw_core.documents import parse_yaml
+    from pw_core.documents.reading import parse_yaml
     from pw_core.files import replace_file
 
     if target.exists() and not replace:

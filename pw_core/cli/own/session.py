@@ -127,7 +127,7 @@ class Session:
     def masks(self, photo: str, things: Sequence[ThingAsked]) -> list[dict[str, Any]]:
         """For each thing the outlines of its mask [px of the photo], or what is wrong with its prompts."""
         from pw_core.reconstruct.image import working_size
-        from pw_core.reconstruct.segmentation.doubts import mask_doubts
+        from pw_core.reconstruct.segmentation.checks.doubts import mask_doubts
         from pw_core.reconstruct.segmentation.second_look import photo_masks
 
         found = self._photo(photo)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pw_core.documents import DocumentError, parse_json, read_text
+from pw_core.documents.reading import DocumentError, parse_json, read_text
 from pw_core.media import depth, pictures
 from pw_core.media.cameras import intrinsics_of, pose_of
 from pw_core.media.errors import CameraFileError, MediaError

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from scipy.spatial.transform import Rotation
 
-from pw_core.documents import DocumentError, parse_json, read_text
+from pw_core.documents.reading import DocumentError, parse_json, read_text
 from pw_core.media import depth, pictures
 from pw_core.media.cameras import intrinsics_of, matrix_of, pose_of
 from pw_core.media.errors import CameraFileError, MediaError

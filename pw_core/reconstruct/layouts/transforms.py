@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from pw_core.documents import DocumentError, parse_json, read_text
+from pw_core.documents.reading import DocumentError, parse_json, read_text
 from pw_core.media import pictures
 from pw_core.media.cameras import OPENGL, intrinsics_of, matrix_of, pose_of
 from pw_core.media.errors import CameraFileError, MediaError

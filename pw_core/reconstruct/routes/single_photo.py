@@ -43,11 +43,11 @@ from pw_core.reconstruct.providers.align import Aligned, AlignOptions, align, wi
 from pw_core.reconstruct.providers.types import DEPTH, load_provider
 from pw_core.reconstruct.report.photo_page import PhotoStages, write_photo_report
 from pw_core.reconstruct.routes.photo_clutter import Clutter, stand_up
+from pw_core.reconstruct.segmentation.checks.doubts import mask_doubts, size_doubts
+from pw_core.reconstruct.segmentation.checks.missing import missing_doubts
+from pw_core.reconstruct.segmentation.checks.prompt_doubts import check_apart
 from pw_core.reconstruct.segmentation.clutter import ClutterOptions
-from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
 from pw_core.reconstruct.segmentation.fine_parts import FinePartOptions, FineParts, fine_parts
-from pw_core.reconstruct.segmentation.missing import missing_doubts
-from pw_core.reconstruct.segmentation.prompt_doubts import check_apart
 from pw_core.reconstruct.segmentation.second_look import photo_masks
 from pw_core.reconstruct.splatting.single_view import PhotoFitOptions, fit_colors, fit_hidden
 from pw_core.reconstruct.surface.inflate import Solid, make_solid

@@ -17,7 +17,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.gaussians import F32, F64
-from pw_core.reconstruct.segmentation.doubts import DoubtOptions, has_fine_parts
+from pw_core.reconstruct.segmentation.checks.doubts import DoubtOptions, has_fine_parts
 from pw_core.reconstruct.segmentation.outline.stalks import StalkOptions, find_stalks
 from pw_core.reconstruct.types import Mask, Rgb
 

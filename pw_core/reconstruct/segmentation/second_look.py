@@ -22,7 +22,7 @@ from pw_core.config import EntityConfig, ViewsSettings
 from pw_core.errors import ReconstructError
 from pw_core.gaussians import F32
 from pw_core.reconstruct.image import quiet
-from pw_core.reconstruct.segmentation.doubts import DoubtOptions, find_doubts
+from pw_core.reconstruct.segmentation.checks.doubts import DoubtOptions, find_doubts
 from pw_core.reconstruct.segmentation.grabcut import GrabCutOptions, grabcut, mark_discs
 from pw_core.reconstruct.segmentation.matting import TrimOptions, trimmed
 from pw_core.reconstruct.segmentation.outline.openings import OpeningOptions, without_openings

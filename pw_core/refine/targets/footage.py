@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from pw_core.documents import DocumentError, parse_json, read_text
+from pw_core.documents.reading import DocumentError, parse_json, read_text
 from pw_core.errors import ErrorCode, RefineError
 from pw_core.gaussians import F64, Camera
 from pw_core.limits import LIMITS, Limits

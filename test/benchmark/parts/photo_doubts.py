@@ -16,7 +16,7 @@ from parts.records import RECORDS, record
 from pw_core.config import SceneConfig
 from pw_core.gaussians import Camera
 from pw_core.reconstruct.ground.table_edge import table_edge_doubts
-from pw_core.reconstruct.segmentation.doubts import mask_doubts
+from pw_core.reconstruct.segmentation.checks.doubts import mask_doubts
 from pw_core.reconstruct.segmentation.prompt import segment
 from pw_core.reconstruct.segmentation.second_look import best_mask
 from pw_core.scene import Scene

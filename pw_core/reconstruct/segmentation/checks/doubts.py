@@ -10,7 +10,7 @@ import numpy as np
 from scipy import ndimage
 
 from pw_core.config import EntityConfig
-from pw_core.reconstruct.segmentation.prompt_doubts import prompt_doubts
+from pw_core.reconstruct.segmentation.checks.prompt_doubts import prompt_doubts
 from pw_core.reconstruct.types import Mask, Rgb
 from pw_core.scene import Entity
 

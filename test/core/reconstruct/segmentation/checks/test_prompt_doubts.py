@@ -10,7 +10,7 @@ import pytest
 from pw_core.config import EntityConfig, SceneConfig
 from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs, reconstruct
-from pw_core.reconstruct.segmentation.prompt_doubts import check_apart, prompt_doubts
+from pw_core.reconstruct.segmentation.checks.prompt_doubts import check_apart, prompt_doubts
 from support.ball_photo import HEIGHT, WIDTH, ball_config, ball_mask, ball_photo
 
 

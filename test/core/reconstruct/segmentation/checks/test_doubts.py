@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pw_core.reconstruct.segmentation.doubts import mask_doubts, size_doubts
+from pw_core.reconstruct.segmentation.checks.doubts import mask_doubts, size_doubts
 from support.ball_photo import ball_config, ball_mask, ball_photo, spiny_photo
 from support.ball_scene import ball_scene
 

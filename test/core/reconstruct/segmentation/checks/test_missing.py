@@ -6,7 +6,7 @@ import re
 
 import numpy as np
 
-from pw_core.reconstruct.segmentation.missing import missing_doubts
+from pw_core.reconstruct.segmentation.checks.missing import missing_doubts
 from support.ball_photo import ball_config, ball_mask, ball_photo
 
 

@@ -1,0 +1,1 @@
+"""YAML and JSON as it comes from outside, and what is wrong with it in words."""

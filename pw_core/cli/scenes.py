@@ -43,6 +43,7 @@ def reconstruct(
 
         loaded = SceneConfig.load(config)
         if photo is not None:
+            _tell_other_size(loaded.photo, photo)
             loaded = loaded.model_copy(update={"photo": str(photo.resolve())})
         world = open_world(store, device, writes=True)
         replace = may_replace(world, loaded.name, replace)
@@ -71,6 +72,21 @@ def reconstruct(
         if page.is_file():
             typer.echo(f"every stage of it: {page}")
         typer.echo(f"scene '{scene.id}' in {store / scene.id}; next: pw rollout {scene.id}{_stored(store)}")
+
+
+def _tell_other_size(named: str, photo: Path) -> None:
+    """Boxes and points are pixels of the photo that a scene file names: said, where this one is of another size."""
+    from pw_core.reconstruct.image import load_photo
+
+    if not named or not Path(named).is_file():
+        return
+    theirs, own = (load_photo(path).shape[1::-1] for path in (named, photo))
+    if theirs != own:
+        typer.echo(
+            f"note: {photo} is {own[0]} x {own[1]} px, the scene file's photo {theirs[0]} x {theirs[1]}: boxes and "
+            "points of its prompts are taken as pixels of the former",
+            err=True,
+        )
 
 
 def _stored(store: Path) -> str:

@@ -20,6 +20,7 @@ from pw_core.errors import ErrorCode, ReconstructError
 from pw_core.reconstruct import Inputs
 from pw_core.reconstruct.segmentation.sam import predictor
 from support.ball import camera, config, shot, shots
+from support.ball_photo import ball_config, ball_photo
 
 LITTLE = {"width_px": 120, "steps": 30, "bind_steps": 9, "voxels": 32}
 
@@ -169,3 +170,18 @@ def test_missing_and_wrong_checkpoints(tmp_path: Path) -> None:
     assert caught.value.code == ErrorCode.MISSING_WEIGHTS
     with pytest.raises(ReconstructError, match=r"sam\.pt does not exist"):
         predictor(Sam2Settings(checkpoint=str(tmp_path / "sam.pt")), video=True)
+
+
+def test_prompts_of_a_photo_of_another_size_are_said_to_be_of_that(tmp_path: Path) -> None:
+    small, large = tmp_path / "small.png", tmp_path / "large.png"
+    photo = ball_photo()
+    cv2.imwrite(str(small), photo[..., ::-1])
+    cv2.imwrite(str(large), cv2.resize(photo, None, fx=2, fy=2)[..., ::-1])
+    scene = tmp_path / "ball.yaml"
+    scene.write_text(yaml.safe_dump(ball_config().model_dump(mode="json") | {"photo": "small.png"}))
+    outputs = [
+        CliRunner().invoke(app, ["reconstruct", str(scene), "--photo", str(p), "--store", str(tmp_path / "s")]).output
+        for p in (large, small)
+    ]
+    assert "640 x 352 px, the scene file's photo 320 x 176" in outputs[0].replace("\n", " ")
+    assert "the scene file's photo" not in outputs[1] and "looks like its pictures" in outputs[1]

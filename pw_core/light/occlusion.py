@@ -10,10 +10,11 @@ that is exact for the sky, whose lower layers lie within the highest one's cone.
 # mypy: disable-error-code="no-untyped-def,no-untyped-call,misc,call-arg,var-annotated"
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numba import njit
+from numpy.typing import NDArray
 
 from pw_core.gaussians import F32, F64, I64
 from pw_core.kernels.options import KERNEL
@@ -65,6 +66,17 @@ class Shade:
     first: I64
     kept: F32
     wall: Shade | None = None
+    _changed: dict[float, NDArray[np.bool_]] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def changed(self, least: float) -> NDArray[np.bool_]:
+        """Cells (R, C) that keep more or less of their brightness by over `least`, or the next one along rows, columns
+        or both does: where what lies between the middles of cells changes. Found once for all pictures."""
+        found = self._changed.get(least)
+        if found is None:
+            found = np.empty(self.kept.shape[:2], np.bool_)
+            _find_changed(self.kept, np.float32(least), found)
+            self._changed[least] = found
+        return found
 
 
 class Occlusion:
@@ -198,6 +210,24 @@ def _keep(lamp, room, key, ambient, least, kept):
             for i in range(3):
                 share = 1 - lamp[r, c] * key[i] - room[r, c] * ambient[i]
                 kept[r, c, i] = max(np.float32(share), least)
+
+
+@njit(**KERNEL)
+def _find_changed(kept, least, found):
+    """found (R, C): as `Shade.changed` of kept (R, C, 3)."""
+    rows, columns = found.shape
+    above, here = np.zeros(columns + 1, np.bool_), np.zeros(columns + 1, np.bool_)
+    for r in range(rows + 1):
+        here[:] = False
+        if r < rows:
+            row = kept[r]
+            for c in range(columns):
+                most = max(abs(row[c, 0] - np.float32(1)), abs(row[c, 1] - np.float32(1)))
+                here[c] = max(most, abs(row[c, 2] - np.float32(1))) > least
+        if r > 0:
+            for c in range(columns):
+                found[r - 1, c] = above[c] | above[c + 1] | here[c] | here[c + 1]
+        above, here = here, above
 
 
 @njit(**KERNEL)

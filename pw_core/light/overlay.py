@@ -81,11 +81,9 @@ def laid_over(
     """
     out = np.empty(rgb.shape, np.uint8)
     for sign, part in _parts(shade):
-        more = np.empty(part.kept.shape, np.float32)
-        seen = np.empty(part.kept.shape[:2], np.bool_)
-        _more(part.kept, np.float32(options.least_change), more, seen)
-        run(_lay_all, len(rgb), _ROWS_PER_PIECE, rgb, cover, ground, places, np.float32(sign), more, seen, part.first,
-            out)  # fmt: skip
+        changed = part.changed(options.least_change)
+        run(_lay_all, len(rgb), _ROWS_PER_PIECE, rgb, cover, ground, places, np.float32(sign), part.kept, changed,
+            part.first, out)  # fmt: skip
     return out
 
 
@@ -134,55 +132,44 @@ def _kept(places, sign, table, first, out):
 
 
 @njit(**KERNEL)
-def _more(table, least, more, seen):
-    """What places keep over all, more (R, C, 3); seen (R, C): cells that have a corner changed by over `least`."""
-    rows, columns = seen.shape
-    for r in range(rows):
-        for c in range(columns):
-            for i in range(3):
-                more[r, c, i] = table[r, c, i] - np.float32(1)
-    for r in range(rows):
-        for c in range(columns):
-            most = np.float32(0)
-            for k in range(4):
-                a, b = min(r + k // 2, rows - 1), min(c + k % 2, columns - 1)
-                for i in range(3):
-                    most = max(most, abs(more[a, b, i]))
-            seen[r, c] = most > least
-
-
-@njit(**KERNEL)
-def _lay_all(counter, total, piece, rgb, cover, ground, places, sign, more, seen, first, out):
+def _lay_all(counter, total, piece, rgb, cover, ground, places, sign, kept, changed, first, out):
     row0, column0 = np.float32(first[0]), np.float32(first[1])
     one, full, half, none = np.float32(1), np.float32(255), np.float32(0.5), np.float32(0)
-    width, rows, columns = rgb.shape[1], seen.shape[0], seen.shape[1]
+    width, rows, columns = rgb.shape[1], changed.shape[0], changed.shape[1]
     last_row, last_column = np.float32(rows - 1), np.float32(columns - 1)
-    flat = more.reshape(-1)
+    flat, cells = kept.reshape(-1), changed.reshape(-1)
+    # Unsigned: numba looks whether a signed index counts from the end, at each of some thirty accesses.
+    next_row = np.uint64(3 * columns)
+    three = np.uint64(3)
     row = take(counter, piece)
     while row < total:
         for y in range(row, min(row + piece, total)):
             line, drawn, behind = out[y].reshape(-1), rgb[y].reshape(-1), ground[y].reshape(-1)
+            place, covered = places[y].reshape(-1), cover[y]
             if sign > none:  # the table comes first
                 for k in range(3 * width):
                     line[k] = np.uint8(min(max(drawn[k] * full + half, none), full))
             for x in range(width):
-                s = sign * places[y, x, 2]
-                free = s * (one - cover[y, x])
-                if free <= none:
+                p = three * np.uint64(x)
+                s = sign * place[p + np.uint64(2)]
+                if s <= none:
                     continue
-                r, c = places[y, x, 0] - row0, places[y, x, 1] - column0
+                r, c = place[p] - row0, place[p + np.uint64(1)] - column0
                 if not (r >= none and c >= none and r < last_row and c < last_column):
                     continue
                 r0, c0 = np.uint32(r), np.uint32(c)
-                if not seen[r0, c0]:
+                cell = np.uint64(r0) * np.uint64(columns) + np.uint64(c0)
+                free = s * (one - covered[x])
+                if free <= none or not cells[cell]:
                     continue
                 fr, fc = r - np.float32(r0), c - np.float32(c0)
                 d, b = fr * fc, fr
                 w0, w1, w2, w3 = one - fr - fc + d, fc - d, b - d, d
-                at = np.intp(3) * (np.intp(r0) * columns + np.intp(c0))
-                under = at + np.intp(3) * columns
+                at = three * cell
+                under = at + next_row
                 for i in range(3):
-                    dark = w0 * flat[at + i] + w1 * flat[at + 3 + i] + w2 * flat[under + i] + w3 * flat[under + 3 + i]
-                    value = drawn[3 * x + i] + free * dark * behind[3 * x + i]
-                    line[3 * x + i] = np.uint8(min(max(value * full + half, none), full))
+                    k, a, u = p + np.uint64(i), at + np.uint64(i), under + np.uint64(i)
+                    share = w0 * flat[a] + w1 * flat[a + three] + w2 * flat[u] + w3 * flat[u + three]
+                    value = drawn[k] + free * (share - one) * behind[k]
+                    line[k] = np.uint8(min(max(value * full + half, none), full))
         row = take(counter, piece)

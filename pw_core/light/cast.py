@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pw_core.gaussians import F32, F64, I64
+from pw_core.light.observed import lay
 from pw_core.light.occlusion import Occlusion, OcclusionOptions, Shade, fade, kept_share
 from pw_core.light.wall import WallCaster, WallCastOptions
 from pw_core.scene import Entity, Light
@@ -138,16 +139,10 @@ class Caster:
     def _put(self, kept: F32, first: I64, shown: F32, a: F64, b: F64, turn: F64, weight: float) -> None:
         """Multiply by shares (R, C, 3) that were shown about a [m] (3,), turned (2, 2) and moved to b [m] (3,), to the
         power `weight`."""
-        import cv2
-
-        # Where a cell of the map was at rest: x0 = a + turn^T (x - b), in cells of the observed; (column, row) for cv2.
+        # Where a cell of the map was at rest: x0 = a + turn^T (x - b), in cells of the observed.
         step = self.light.step_m
         base = (a[:2] + turn.T @ (first * step - b[:2])) / step - self.light.first
-        c, s = turn[0, 0], turn[1, 0]
-        matrix = np.array([[c, -s, base[1]], [s, c, base[0]]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        here = cv2.warpAffine(shown, matrix, (kept.shape[1], kept.shape[0]), flags=flags, borderValue=(1, 1, 1))
-        kept *= here if weight > 0.999 else here ** np.float32(weight)
+        lay(kept, shown, base, turn, weight)
 
 
 def _outline(positions: F32, directions: int) -> F64:

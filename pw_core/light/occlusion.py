@@ -170,7 +170,7 @@ def kept_share(lamp: F32, room: F32, key: F64, ambient: F64, least: float) -> F3
     """The share (R, C, 3) of its brightness that a plane keeps, at `least` so much: from the shares (R, C) of lamp and
     room that are kept off, and what each gives (3,)."""
     kept = np.empty((*lamp.shape, 3), np.float32)
-    _keep(lamp, room, key, ambient, np.float32(least), kept)
+    _keep(lamp, room, key.astype(np.float32), ambient.astype(np.float32), np.float32(least), kept)
     return kept
 
 
@@ -207,9 +207,12 @@ def _keep(lamp, room, key, ambient, least, kept):
     """kept (R, C, 3) from the shares (R, C) of lamp and room that are kept off, and what each gives (3,)."""
     for r in range(kept.shape[0]):
         for c in range(kept.shape[1]):
+            dark, dim = lamp[r, c], room[r, c]
+            if dark == 0 and dim == 0:
+                kept[r, c, 0] = kept[r, c, 1] = kept[r, c, 2] = np.float32(1)
+                continue
             for i in range(3):
-                share = 1 - lamp[r, c] * key[i] - room[r, c] * ambient[i]
-                kept[r, c, i] = max(np.float32(share), least)
+                kept[r, c, i] = max(np.float32(1) - dark * key[i] - dim * ambient[i], least)
 
 
 @njit(**KERNEL)
@@ -235,11 +238,17 @@ def _fade(kept, border):
     """To 1 over the map's `border` [cells]."""
     rows, columns = kept.shape[:2]
     for r in range(rows):
-        for c in range(columns):
-            edge = (min(min(r, rows - 1 - r), min(c, columns - 1 - c)) - 0.5) / border
+        c = 0
+        while c < columns:
+            near = min(min(r, rows - 1 - r), min(c, columns - 1 - c))
+            if near > border:  # on to the border at the other end
+                c = columns - 1 - border
+                continue
+            edge = (near - 0.5) / border
             if edge < 1:
                 for i in range(3):
                     kept[r, c, i] = 1 + np.float32(max(edge, 0.0)) * (kept[r, c, i] - 1)
+            c += 1
 
 
 @njit(**KERNEL)

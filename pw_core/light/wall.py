@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pw_core.gaussians import F32, I64
+from pw_core.light.observed import lay
 from pw_core.light.occlusion import Occlusion, OcclusionOptions, Shade, fade, kept_share
 from pw_core.scene import Entity, Light, LitWall
 
@@ -98,8 +99,6 @@ class WallCaster:
     def _lay(self, kept: F32, first: I64, share: F32, rest: F32, now: F32) -> None:
         """Multiply by what the photo showed of an entity's shadow (R, C, 3) where the lamp throws it now, as far as the
         entity stands as it stood."""
-        import cv2
-
         o = self.options
         every = max(1, len(rest) // o.lookups)
         rest, now = rest[::every].astype(np.float64), now[::every].astype(np.float64)
@@ -110,8 +109,4 @@ class WallCaster:
         if weight < o.least_weight:
             return
         thrown = (shift[:2] - shift[2] * self._plane.slope) / self.light.step_m
-        row, column = first - thrown - self.wall.first
-        matrix = np.array([[1, 0, column], [0, 1, row]])
-        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-        here = cv2.warpAffine(share, matrix, (kept.shape[1], kept.shape[0]), flags=flags, borderValue=(1, 1, 1))
-        kept *= here ** np.float32(weight)
+        lay(kept, share, first - thrown - self.wall.first, np.eye(2), weight)

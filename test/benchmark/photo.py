@@ -78,7 +78,7 @@ WRONG = {
     ),
     "coffee": (
         "Its pitch is wrong in the scene file (43 for about 55 degrees), so the cup leans; the rim of its saucer "
-        "is ragged when turned, and the table where it stood is blurred, with a dark spot."
+        "is ragged when turned, and the table where it stood is blurred, with a bright streak."
     ),
     "bags": (
         "The boot is no table: its floor rises to the backdrop and the other bags lie on it as a picture; seats and "

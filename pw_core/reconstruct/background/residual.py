@@ -38,6 +38,9 @@ class ResidualOptions:
     grain: float = 0.1
     """Logarithm: where only what darkens counts, a table drawn darker than the photo by less than this has its own
     grain, and keeps the shade. Of more it is the cells' blur."""
+    most_colored: float = 0.5
+    """By how much of its logarithm a shade may differ from that in one channel: what darkens one colour alone is the
+    table's own pattern."""
 
 
 def without_table(photo: Rgb, entities: Sequence[Entity]) -> Lit:
@@ -89,7 +92,7 @@ def with_residual(
         observed = _on_cells(
             light, light.first, light.observed, more, surface > 0, places, rest[:, :2], entities, options
         )  # fmt: skip
-        light = replace(light, observed=np.minimum(observed, 0) if darker else observed)
+        light = replace(light, observed=_shade_alone(observed, options.most_colored) if darker else observed)
         behind = light.wall
         if wall is not None and behind is not None and behind.lit:
             light = replace(light, wall=replace(behind, observed=_on_cells(
@@ -98,6 +101,13 @@ def with_residual(
         share, places = kept_at(table, camera, rest, entities, light, wall=wall)
         lit = replace(lit, light=light, kept=share)
     return lit
+
+
+def _shade_alone(observed: F32, colored: float) -> F32:
+    """Of logarithms (E, R, C, 3) what darkens, with so little colour."""
+    dark = np.minimum(observed, 0)
+    mean = dark.mean(-1, keepdims=True)
+    return np.asarray(np.clip(dark, (1 + colored) * mean, (1 - colored) * mean), np.float32)
 
 
 def _on_cells(

@@ -96,7 +96,9 @@ class Caster:
         first, shape = self._table.map(positions)
         kept = np.ones((*shape, 3), np.float32)
         if light.casts:
-            kept = kept_share(*self._table.blocked(positions, first, shape), light.key, light.ambient, o.least)
+            by_lamp, by_room = bool(light.key.any()), bool(light.ambient.any())
+            lamp, room = self._table.blocked(positions, first, shape, by_lamp=by_lamp, by_room=by_room)
+            kept = kept_share(lamp, room, light.key, light.ambient, o.least)
         for e, observed, outline in zip(self.entities, self._observed, self._outlines):
             self._lay(kept, first, e, observed, outline, positions)
         fade(kept, o.border_cells)

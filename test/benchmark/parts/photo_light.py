@@ -31,8 +31,11 @@ def frame_ratio(name: str, scene: Scene) -> None:
     start, camera = scene.initial_physics(), scene.cameras[0]
     times: list[list[float]] = [[], []]
     for k in range(FRAMES + 2):
-        step = start.particles.positions + np.float32([0, 1e-3 * k, 0])
-        physics = replace(start, particles=replace(start.particles, positions=step))
+        step = np.array([0, 1e-3 * k, 0])
+        positions = start.particles.positions + step.astype(np.float32)
+        # Rigid things are where their bodies are: one that stays casts no new shadow.
+        bodies = {name: replace(b, position=b.position + step) for name, b in start.bodies.items()}
+        physics = replace(start, particles=replace(start.particles, positions=positions), bodies=bodies)
         for look, took in zip(looks, times):
             began = time.perf_counter()
             look.render(camera, physics)

@@ -20,6 +20,8 @@ from pw_core.reconstruct.segmentation.second_look import photo_masks
 from pw_core.reconstruct.surface.inflate import make_solid
 from pw_core.reconstruct.types import Mask, View
 
+_NAME = "clutter"  # of entities that are none, for what cuts and meshes those
+
 
 @dataclass(frozen=True)
 class Clutter:
@@ -34,7 +36,7 @@ class Clutter:
         """Pixels (H, W) of all."""
         return np.any([np.zeros(shape, bool), *self.masks], axis=0)
 
-    def behind(self, foreground: Gaussians) -> Gaussians:
+    def added_to(self, foreground: Gaussians) -> Gaussians:
         """Those Gaussians with the clutter's after them: what is fitted to the photo together."""
         return Gaussians.concatenate([foreground, *(s.gaussians for s in self.skins)])
 
@@ -53,8 +55,8 @@ def stand_up(
     table (H, W): its pixels; masks (H, W): the entities'; scale: working pixels per pixel of the original.
 
     Raises:
-        ReconstructError: INVALID_PROMPT, RECONSTRUCT_FAILED; the message names the prompt. Of what is
-            only found, nothing is raised: it stays a picture on the table.
+        ReconstructError: INVALID_PROMPT, MISSING_WEIGHTS, RECONSTRUCT_FAILED; the message names the prompt. Of what is
+            only found nothing is raised: it stays a picture on the table.
     """
     if not config.has_table:
         return Clutter()
@@ -80,9 +82,6 @@ def stand_up(
                 continue
     boxes = tuple(_box(m, scale) for m, _ in found)
     return Clutter(tuple(m for m, _ in found), tuple(s for _, s in found), boxes)
-
-
-_NAME = "clutter"
 
 
 def _stub(prompt: Prompt) -> EntityConfig:

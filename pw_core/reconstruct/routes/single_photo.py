@@ -156,7 +156,7 @@ def lift_photo(
     progress("fitting", 0.6)
     own_pixels, outline = clutter.pixels(skins)
     shown, background, psnr = fit_colors(
-        clutter.behind(scene.foreground), own_pixels, background, free,
+        clutter.added_to(scene.foreground), own_pixels, background, free,
         np.where(unseen[..., None], filled, pixels), camera,
         outline=outline, hidden_colors=filled,
         kept=lit.kept, seam=seam(table, options=options.background),

@@ -55,7 +55,9 @@ class ClutterOptions:
     crossing_share: float = 0.3
     """Of a thing's columns that do not change there."""
     least_share: float = 8e-4
-    """Of the photo: what is smaller is left."""
+    """Of the photo: what is smaller is left, ..."""
+    least_px: int = 60
+    """... and what has fewer pixels: they tell no colours."""
     least_below: float = 0.02
     """Of the photo's height, that its foot lies below the end: else it may be the end itself, which is not quite where
     the scene says."""
@@ -92,10 +94,11 @@ class ClutterOptions:
 
 @dataclass(frozen=True)
 class _Table:
-    """Colours (H, W, 3) of the blurred photo, what of it is table and what the entities cover (H, W), and the first row
-    of the table."""
+    """Colours (H, W, 3) of the blurred photo and how much they change a pixel (H, W), what of it is table and what the
+    entities cover (H, W), and the first row of the table."""
 
     lab: F32
+    change: F32
     table: Mask
     things: Mask
     end: int
@@ -111,9 +114,10 @@ def find_clutter(
     if not table.any() or (table[0].any() and not table[-1].any()):
         return []
     grey = photo.astype(np.float32) / 255
-    lab = cv2.GaussianBlur(cv2.cvtColor(grey, cv2.COLOR_RGB2LAB), (0, 0), options.blur_px)
+    lab = np.asarray(cv2.GaussianBlur(cv2.cvtColor(grey, cv2.COLOR_RGB2LAB), (0, 0), options.blur_px), np.float32)
+    change = np.sqrt(sum((np.gradient(lab, axis=axis) ** 2).sum(axis=-1) for axis in (0, 1)))
     things = np.any([np.zeros(table.shape, bool), *masks], axis=0)
-    on = _Table(np.asarray(lab, np.float32), table, things, int(np.argmax(table.any(axis=1))))
+    on = _Table(lab, np.asarray(change, np.float32), table, things, int(np.argmax(table.any(axis=1))))
     odd = _odd(photo, on, options)
     if odd is None:
         return []
@@ -167,7 +171,7 @@ def _standing(odd: Mask, on: _Table, camera: Camera, o: ClutterOptions) -> list[
         high, wide = rows.stop - rows.start, columns.stop - columns.start
         at_border = columns.start <= o.sure_px or columns.stop >= width - o.sure_px or rows.stop >= height - o.sure_px
         if (
-            at_border or part.sum() < max(o.least_share * part.size, o.least_solid * high * wide)
+            at_border or part.sum() < max(o.least_px, o.least_share * part.size, o.least_solid * high * wide)
             or rows.stop - on.end < o.least_below * height or _under(part, on.things, o) > o.under_share
         ):  # fmt: skip
             continue
@@ -190,7 +194,7 @@ def _under(part: Mask, things: Mask, o: ClutterOptions) -> float:
 
 def _whole(photo: Rgb, part: Mask, crosses: bool, on: _Table, taken: Mask, o: ClutterOptions) -> Mask | None:
     """All of a thing (H, W) of which a part is seen before the table; None where it does not stand out."""
-    if not part.any():
+    if part.sum() < o.least_px:
         return None
     best, further = None, 0
     for above in o.windows if crosses else (0.0,):
@@ -240,8 +244,7 @@ def _cut(photo: Rgb, part: Mask, above: float, on: _Table, taken: Mask, o: Clutt
 def _edge_share(mask: Mask, on: _Table, crosses: bool, o: ClutterOptions) -> float:
     """Share of a mask's outline (H, W), above the table's end where it `crosses` that, at which the photo has an
     edge."""
-    slopes = [np.gradient(on.lab, axis=axis) for axis in (0, 1)]
-    edge = ndimage.maximum_filter(np.sqrt(sum((s**2).sum(axis=-1) for s in slopes)), 3)
+    edge = ndimage.maximum_filter(on.change, 3)
     rim = mask & ~ndimage.binary_erosion(mask)
     if crosses:
         rim[on.end :] = False

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from pw_core.gaussians import Camera
 from pw_core.reconstruct.background.table import on_table
 from pw_core.reconstruct.segmentation.clutter import find_clutter
 from support.ball_photo import ball_config, ball_mask, ball_photo, camera
@@ -82,3 +84,16 @@ def test_what_may_as_well_lie_there_is_left(what: str) -> None:
 def test_without_a_table_in_the_picture_there_is_nothing_to_find() -> None:
     photo, _ = jar_photo()
     assert find_clutter(photo, np.zeros(photo.shape[:2], bool), [ball_mask()], camera()) == []
+
+
+@pytest.mark.parametrize("size", [(32, 18), (64, 35), (96, 53), (1600, 880)])
+def test_photos_of_any_size_can_be_looked_at(size: tuple[int, int]) -> None:
+    photo, mask = jar_photo()
+    small, own, ball = (
+        cv2.resize(np.asarray(a, np.uint8), size, interpolation=cv2.INTER_NEAREST) for a in (photo, mask, ball_mask())
+    )
+    plain = ball_config().camera
+    seen_by = Camera.above_table(height_m=plain.height_m, pitch_deg=plain.pitch_deg, hfov_deg=plain.hfov_deg,
+                                 width=size[0], height=size[1])  # fmt: skip
+    jars = find_clutter(small, on_table(ball_config(), seen_by), [ball > 0], seen_by)
+    assert all(iou(jar, own > 0) > 0.85 for jar in jars) and len(jars) == (size[0] > 32)

@@ -86,6 +86,10 @@ class ClutterOptions:
     """A pixel, of the photo at its outline ..."""
     least_edge_share: float = 0.7
     """... on so much of it."""
+    narrow_ratio: float = 0.3
+    """Of the square root of its area: what is narrower than twice that may be the shadow at its foot, ..."""
+    foot_shade: float = 0.4
+    """... where it is no brighter than this share of the table."""
     most: int = 6
     """Of them, the largest."""
     trim: TrimOptions = TrimOptions()
@@ -118,9 +122,10 @@ def find_clutter(
     change = np.sqrt(sum((np.gradient(lab, axis=axis) ** 2).sum(axis=-1) for axis in (0, 1)))
     things = np.any([np.zeros(table.shape, bool), *masks], axis=0)
     on = _Table(lab, np.asarray(change, np.float32), table, things, int(np.argmax(table.any(axis=1))))
-    odd = _odd(photo, on, options)
-    if odd is None:
+    share = _table_share(photo, on, options)
+    if share is None:
         return []
+    odd = _odd(share, on, options)
     found: list[Mask] = []
     taken = things.copy()
     for part, crosses in _standing(odd, on, camera, options):
@@ -128,15 +133,25 @@ def find_clutter(
             break
         whole = _whole(photo, part & ~taken, crosses, on, taken, options)
         if whole is not None:
+            whole &= ~_foot_shadow(whole, share, on, options)
             found.append(whole)
             taken |= whole
     return found
 
 
-def _odd(photo: Rgb, on: _Table, o: ClutterOptions) -> Mask | None:
-    """Pixels (H, W) of the table's that have other colours, also in shade; None where the table has no colour."""
-    around = ndimage.binary_dilation(on.things, iterations=o.outline_px)
-    known = on.table & ~around
+@dataclass(frozen=True)
+class _Share:
+    """By how much (H, W) colours are off the table's, how much that is for the table itself, and how many times as
+    bright as it pixels are (H, W, 3)."""
+
+    off: F32
+    usual: float
+    bright: F32
+
+
+def _table_share(photo: Rgb, on: _Table, o: ClutterOptions) -> _Share | None:
+    """Of the photo (H, W, 3); None where the table has no colour."""
+    known = on.table & ~ndimage.binary_dilation(on.things, iterations=o.outline_px)
     known[: on.end + o.outline_px] = False
     sparse = np.zeros_like(known)
     sparse[:, :: o.every_px] = known[:, :: o.every_px]
@@ -144,14 +159,19 @@ def _odd(photo: Rgb, on: _Table, o: ClutterOptions) -> Mask | None:
     if color is None:
         return None
     own = color.over()
-    off = np.linalg.norm(on.lab - own, axis=-1)
     # One level more, or black pixels have no hue.
-    lit = 255 * cv2.cvtColor(own, cv2.COLOR_LAB2RGB) + 1
-    share = cv2.GaussianBlur(photo.astype(np.float32) + 1, (0, 0), o.blur_px) / np.maximum(lit, 1)
-    most, least = share.max(axis=-1), share.min(axis=-1)
+    lit = np.maximum(255 * cv2.cvtColor(own, cv2.COLOR_LAB2RGB) + 1, 1)
+    bright = cv2.GaussianBlur(photo.astype(np.float32) + 1, (0, 0), o.blur_px) / lit
+    off = np.linalg.norm(on.lab - own, axis=-1)
+    return _Share(np.asarray(off, np.float32), float(np.median(color.off)), np.asarray(bright, np.float32))
+
+
+def _odd(share: _Share, on: _Table, o: ClutterOptions) -> Mask:
+    """Pixels (H, W) of the table's that have other colours, also in shade."""
+    most, least = share.bright.max(axis=-1), share.bright.min(axis=-1)
     shade = (most < o.brightest_shade) & (most > o.darkest_shade) & (most - least < o.shade_spread * most)
-    limit = max(o.strange_medians * float(np.median(color.off)), o.strange)
-    odd = ndimage.binary_opening(on.table & ~on.things & (off > limit) & ~shade)
+    limit = max(o.strange_medians * share.usual, o.strange)
+    odd = ndimage.binary_opening(on.table & ~on.things & (share.off > limit) & ~shade)
     wide = 2 * o.closing_px
     closed = ndimage.binary_closing(np.pad(odd, wide), iterations=o.closing_px)[wide:-wide, wide:-wide]
     return np.asarray(closed & on.table & ~on.things)
@@ -207,6 +227,19 @@ def _whole(photo: Rgb, part: Mask, crosses: bool, on: _Table, taken: Mask, o: Cl
         if further > o.further_windows:
             break
     return None if best is None else trimmed(photo, best, options=o.trim)
+
+
+def _foot_shadow(mask: Mask, share: _Share, on: _Table, o: ClutterOptions) -> Mask:
+    """What of a mask (H, W) is the table in its deepest shadow: near black, narrow and below all that is wide."""
+    reach = max(round(o.narrow_ratio * float(np.sqrt(mask.sum()))), 1)
+    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
+    wide = cv2.morphologyEx(np.pad(mask, reach).astype(np.uint8), cv2.MORPH_OPEN, disc)[reach:-reach, reach:-reach] > 0
+    if not wide.any():
+        return np.zeros_like(mask)
+    below = mask & ~wide & on.table
+    below[: int(np.flatnonzero(wide.any(axis=1))[-1]) + 1] = False
+    dark = below.any() and float(np.median(share.bright[below].max(axis=-1))) < o.foot_shade
+    return np.asarray(below & dark)
 
 
 def _cut(photo: Rgb, part: Mask, above: float, on: _Table, taken: Mask, o: ClutterOptions) -> Mask | None:

@@ -57,6 +57,18 @@ def test_what_is_much_higher_than_a_sheet_would_be_is_found_below_the_end() -> N
     assert iou(block, mask) > 0.93
 
 
+def test_the_deep_shadow_at_a_round_foot_stays_on_the_table() -> None:
+    photo = ball_photo()
+    (x, y), radius = camera().project(np.array([[0.5, 0.12, 0.03]]))[0][0], 22
+    ball, shadow = np.zeros(photo.shape[:2], np.uint8), np.zeros(photo.shape[:2], np.uint8)
+    cv2.circle(ball, (int(x), int(y)), radius, 1, -1)
+    cv2.ellipse(shadow, (int(x), int(y) + radius), (8, 4), 0, 0, 360, 1, -1)
+    photo[shadow > 0] = (18, 13, 8)
+    photo[ball > 0] = GREEN
+    (found_ball,) = found(photo)
+    assert iou(found_ball, ball > 0) > 0.95 and not found_ball[int(y) + radius + 3 :].any()
+
+
 @pytest.mark.parametrize("what", ["nothing", "sheet", "pen", "shadow", "reflection", "border", "end"])
 def test_what_may_as_well_lie_there_is_left(what: str) -> None:
     photo = ball_photo()
